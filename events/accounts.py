@@ -1,0 +1,69 @@
+"""Facts about accounts: who exists, which keys they hold, what they may do.
+
+No username, contact or key is ever here; those are rows of the vault. Look next: `projections.accounts`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from events.base import Event, Postings
+
+
+class Role(StrEnum):
+    """What an account may do beyond its own affairs."""
+
+    OPERATOR = "operator"
+    MODERATOR = "moderator"
+    TRUSTED = "trusted"
+
+
+class AnonymousOpened(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The realm opened: its single anonymous user stands at -50 kudos, once and for ever."""
+
+    TYPE: ClassVar[str] = "accounts.AnonymousOpened"
+
+    user: UUID
+    postings: Postings
+
+    def stream(self) -> str:
+        return f"user-{self.user}"
+
+    def subject(self) -> UUID | None:
+        return self.user
+
+
+class UserRegistered(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person opened an account, at 0 kudos, and was given its first API key."""
+
+    TYPE: ClassVar[str] = "accounts.UserRegistered"
+
+    user: UUID
+    #: the id of the API key, not the key
+    key: UUID
+
+    def stream(self) -> str:
+        return f"user-{self.user}"
+
+    def subject(self) -> UUID | None:
+        return self.user
+
+
+class RoleGranted(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An operator gave an account a role."""
+
+    TYPE: ClassVar[str] = "accounts.RoleGranted"
+
+    user: UUID
+    role: Role
+
+    def stream(self) -> str:
+        return f"user-{self.user}"
+
+    def subject(self) -> UUID | None:
+        return self.user
+
+
+EVENTS: tuple[type[Event], ...] = (AnonymousOpened, UserRegistered, RoleGranted)

@@ -1,0 +1,283 @@
+"""Facts about jobs: submission, holds, leases, deliveries and the ways a generation or job ends.
+
+No prompt, seed or other words of a client are here; those are rows of the vault. Amounts are hundredths of
+kudos. Look next: `projections.jobs`, `projections.generations`, `projections.leases`, `app.jobs.decider`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from events.base import Event, Postings
+
+
+class JobKind(StrEnum):
+    """What a job asks for."""
+
+    IMAGE = "IMAGE"
+    TEXT = "TEXT"
+    INTERROGATION = "INTERROGATION"
+
+
+class JobState(StrEnum):
+    """Where a job stands: the last four are final."""
+
+    WAITING = "WAITING"
+    PROCESSING = "PROCESSING"
+    DONE = "DONE"
+    FAULTED = "FAULTED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+
+class CensorCause(StrEnum):
+    """Why a worker delivered no picture although it did the work."""
+
+    CENSORED = "CENSORED"
+    CSAM = "CSAM"
+
+
+class FailureCause(StrEnum):
+    """How a lease on a generation failed."""
+
+    LEASE_EXPIRED = "LEASE_EXPIRED"
+    REPORTED_BY_WORKER = "REPORTED_BY_WORKER"
+
+
+class _JobEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fact on the stream of one job, about its requester."""
+
+    job: UUID
+    requester: UUID
+
+    def stream(self) -> str:
+        return f"job-{self.job}"
+
+    def subject(self) -> UUID | None:
+        return self.requester
+
+
+class ImageJobSubmitted(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A client asked for pictures, and the server promised what they will cost at most."""
+
+    TYPE: ClassVar[str] = "jobs.ImageJobSubmitted"
+
+    generations: tuple[UUID, ...]
+    #: any of these will do; none means any model at all
+    models: tuple[str, ...]
+    width: int
+    height: int
+    steps: int
+    accurate_steps: int
+    sampler: str
+    cfg_scale: float
+    karras: bool
+    tiling: bool
+    hires_fix: bool
+    clip_skip: int
+    post_processing: tuple[str, ...]
+    nsfw: bool
+    shared: bool
+    #: the version of the price book that the quote was made with
+    price_book: int
+    #: the worker's reward for each generation, and the flat tax on it, in hundredths
+    price: int
+    tax: int
+    #: the itemised quote, (label, hundredths), in sum (price + tax) x generations
+    quote: tuple[tuple[str, int], ...]
+    #: what the requester had available before this job's hold, in hundredths
+    priority: int
+    #: 0 registered, 1 anonymous: a lower tier is always served first
+    tier: int
+    #: the constant key of the queue: higher is served first (see `app.ledger.priority`)
+    rank: int
+    #: seconds that a lease on one generation lasts
+    lease_seconds: int
+
+
+class HoldPlaced(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Part of the requester's balance was reserved for a job."""
+
+    TYPE: ClassVar[str] = "jobs.HoldPlaced"
+
+    amount: int
+
+
+class HoldCaptured(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Part of a job's hold was spent on a delivery."""
+
+    TYPE: ClassVar[str] = "jobs.HoldCaptured"
+
+    generation: UUID
+    amount: int
+
+
+class HoldReleased(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Part of a job's hold is no longer needed and available again."""
+
+    TYPE: ClassVar[str] = "jobs.HoldReleased"
+
+    amount: int
+
+
+class GenerationsLeased(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker took generations of a job and has until `expires_at` to deliver them."""
+
+    TYPE: ClassVar[str] = "jobs.GenerationsLeased"
+
+    lease: UUID
+    worker: UUID
+    owner: UUID
+    generations: tuple[UUID, ...]
+    model: str
+    expires_at: datetime
+
+
+class LeaseExtended(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker that is still at work was given more time."""
+
+    TYPE: ClassVar[str] = "jobs.LeaseExtended"
+
+    lease: UUID
+    expires_at: datetime
+
+
+class LeaseReleased(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker gave back generations that it will not do. This is no failure."""
+
+    TYPE: ClassVar[str] = "jobs.LeaseReleased"
+
+    lease: UUID
+    worker: UUID
+    generations: tuple[UUID, ...]
+
+
+class LeaseExpired(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A lease ran out before all of its generations were delivered."""
+
+    TYPE: ClassVar[str] = "jobs.LeaseExpired"
+
+    lease: UUID
+    worker: UUID
+
+
+class GenerationDelivered(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker delivered a picture that is there and looks like one; it was paid."""
+
+    TYPE: ClassVar[str] = "jobs.GenerationDelivered"
+
+    generation: UUID
+    lease: UUID
+    worker: UUID
+    owner: UUID
+    model: str
+    #: entity tag of the stored object: later copies are conditional on it
+    etag: str
+    #: width x height x accurate steps
+    pixelsteps: int
+    #: the lease had ended and nobody else had taken the generation: it went from waiting straight to done
+    waited: bool
+    #: the worker's reward, the tax, what the requester was charged and how much of that the floor covered
+    price: int
+    tax: int
+    charged: int
+    covered: int
+    postings: Postings
+
+
+class RedundantDeliveryPaid(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker delivered under its live lease what a late delivery had settled; the late subsidy paid it."""
+
+    TYPE: ClassVar[str] = "jobs.RedundantDeliveryPaid"
+
+    generation: UUID
+    lease: UUID
+    worker: UUID
+    owner: UUID
+    price: int
+    postings: Postings
+
+
+class GenerationCensored(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker did the work and withheld the picture; the subsidy paid it and the requester paid the tax."""
+
+    TYPE: ClassVar[str] = "jobs.GenerationCensored"
+
+    generation: UUID
+    lease: UUID
+    worker: UUID
+    owner: UUID
+    model: str
+    cause: CensorCause
+    price: int
+    tax: int
+    charged: int
+    covered: int
+    postings: Postings
+
+
+class GenerationFailed(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One lease on a generation came to nothing; the generation waits again, or is faulted by the next event."""
+
+    TYPE: ClassVar[str] = "jobs.GenerationFailed"
+
+    generation: UUID
+    lease: UUID
+    worker: UUID
+    owner: UUID
+    cause: FailureCause
+
+
+class GenerationFaulted(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A generation failed three times with at least two owners, and was given up."""
+
+    TYPE: ClassVar[str] = "jobs.GenerationFaulted"
+
+    generation: UUID
+
+
+class JobCancelled(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The client wants no more of a job: its waiting generations are cancelled, running ones may still deliver."""
+
+    TYPE: ClassVar[str] = "jobs.JobCancelled"
+
+    generations: tuple[UUID, ...]
+
+
+class JobExpired(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nobody served a job for too long: its waiting generations are given up."""
+
+    TYPE: ClassVar[str] = "jobs.JobExpired"
+
+    generations: tuple[UUID, ...]
+
+
+class JobEnded(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing of a job waits or runs any more."""
+
+    TYPE: ClassVar[str] = "jobs.JobEnded"
+
+    state: JobState
+
+
+EVENTS: tuple[type[Event], ...] = (
+    ImageJobSubmitted,
+    HoldPlaced,
+    HoldCaptured,
+    HoldReleased,
+    GenerationsLeased,
+    LeaseExtended,
+    LeaseReleased,
+    LeaseExpired,
+    GenerationDelivered,
+    RedundantDeliveryPaid,
+    GenerationCensored,
+    GenerationFailed,
+    GenerationFaulted,
+    JobCancelled,
+    JobExpired,
+    JobEnded,
+)

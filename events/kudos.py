@@ -1,0 +1,48 @@
+"""Facts about kudos that move without a job: grants and transfers.
+
+Amounts are integers in hundredths of kudos; the postings of each event sum to zero. The reason of a grant is
+free text and lives in the vault. Look next: `app.ledger.postings`, `projections.accounts`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+from uuid import UUID
+
+from events.base import Event, Postings
+
+
+class KudosGranted(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An operator gave an account kudos out of the treasury."""
+
+    TYPE: ClassVar[str] = "kudos.KudosGranted"
+
+    user: UUID
+    amount: int
+    postings: Postings
+
+    def stream(self) -> str:
+        return f"user-{self.user}"
+
+    def subject(self) -> UUID | None:
+        return self.user
+
+
+class KudosTransferred(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A user gave another user kudos that were available."""
+
+    TYPE: ClassVar[str] = "kudos.KudosTransferred"
+
+    source: UUID
+    target: UUID
+    amount: int
+    postings: Postings
+
+    def stream(self) -> str:
+        return f"user-{self.source}"
+
+    def subject(self) -> UUID | None:
+        return self.source
+
+
+EVENTS: tuple[type[Event], ...] = (KudosGranted, KudosTransferred)

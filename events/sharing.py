@@ -1,0 +1,82 @@
+"""Facts about sharing: consent, and what became of a picture that was to be shared.
+
+Look next: `app.sharing`, which publishes pictures through a gate; `projections.generations`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+from uuid import UUID
+
+from events.base import Event
+
+
+class WithheldReason(StrEnum):
+    """Why a picture that was to be shared is not in the shared bucket."""
+
+    MISSING = "MISSING"
+    DECODE_FAILED = "DECODE_FAILED"
+    WRONG_SIZE = "WRONG_SIZE"
+    TOO_LARGE = "TOO_LARGE"
+    ANIMATED = "ANIMATED"
+    BLOCKLISTED = "BLOCKLISTED"
+    PROMPT_ERASED = "PROMPT_ERASED"
+
+
+class _ConsentEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fact about sharing on the stream of one job."""
+
+    job: UUID
+    requester: UUID
+
+    def stream(self) -> str:
+        return f"job-{self.job}"
+
+    def subject(self) -> UUID | None:
+        return self.requester
+
+
+class ShareConsentGiven(_ConsentEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A registered user opted in to share the pictures of a job."""
+
+    TYPE: ClassVar[str] = "sharing.ShareConsentGiven"
+
+    #: version of the consent text that was in force
+    text_version: int
+
+
+class ShareConsentForced(_ConsentEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An anonymous job was submitted: its pictures are always shared."""
+
+    TYPE: ClassVar[str] = "sharing.ShareConsentForced"
+
+    text_version: int
+
+
+class PicturePublished(_ConsentEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A shared picture and its metadata are in the shared bucket."""
+
+    TYPE: ClassVar[str] = "sharing.PicturePublished"
+
+    generation: UUID
+    #: SHA-256 of the published file, hexadecimal
+    sha256: str
+    #: perceptual hash of the picture, hexadecimal
+    perceptual_hash: str
+    width: int
+    height: int
+    #: size of the published file in bytes
+    size: int
+
+
+class PictureWithheld(_ConsentEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A picture that was to be shared did not pass the gate, and never will."""
+
+    TYPE: ClassVar[str] = "sharing.PictureWithheld"
+
+    generation: UUID
+    reason: WithheldReason
+
+
+EVENTS: tuple[type[Event], ...] = (ShareConsentGiven, ShareConsentForced, PicturePublished, PictureWithheld)

@@ -1,0 +1,127 @@
+"""A table as the fields of a frozen struct: DDL, set-based select and upsert, and rows to structs and back.
+
+Log, projections and vault all keep their rows this way, so that one place decides how a Python type is stored.
+Every table has a leading `realm` column that the struct does not carry. May not hold business rules. Types:
+UUID, int (bigint), bool, str, float, datetime (timestamptz), bytes, string enums (text), tuples (jsonb), each
+possibly None. Look next: `projections.store.tables`, `app.platform.vault`.
+"""
+
+from __future__ import annotations
+
+import enum
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+_SIMPLE: dict[type, str] = {
+    UUID: "uuid",
+    int: "bigint",
+    bool: "boolean",
+    str: "text",
+    float: "double precision",
+    datetime: "timestamptz",
+    bytes: "bytea",
+}
+
+
+class Column:
+    """One field of a row struct as a column."""
+
+    __slots__ = ("decode", "encode", "name", "nullable", "pg_type")
+
+    def __init__(self, name: str, annotation: Any) -> None:
+        self.name = name
+        self.nullable = False
+        if isinstance(annotation, types.UnionType):
+            inner = [part for part in typing.get_args(annotation) if part is not type(None)]
+            self.nullable = len(inner) < len(typing.get_args(annotation))
+            (annotation,) = inner
+        self.encode: Callable[[Any], Any] | None = None
+        self.decode: Callable[[Any], Any] | None = None
+        if typing.get_origin(annotation) is tuple:
+            self.pg_type = "jsonb"
+            self.encode = lambda value: msgspec.json.encode(value).decode()
+            self.decode = lambda value, target=annotation: msgspec.convert(value, target)
+        elif issubclass(annotation, enum.StrEnum):
+            self.pg_type = "text"
+            self.encode = lambda value: value.value
+            self.decode = annotation
+        else:
+            self.pg_type = _SIMPLE[annotation]
+
+    @property
+    def parameter(self) -> str:
+        """The SQL array type in which values of this column travel."""
+        return "text[]" if self.pg_type == "jsonb" else f"{self.pg_type}[]"
+
+    def values(self, rows: Sequence[msgspec.Struct]) -> list[Any]:
+        """This column of many rows, as parameters."""
+        raw = [getattr(row, self.name) for row in rows]
+        encode = self.encode
+        if encode is None:
+            return raw
+        return [None if value is None else encode(value) for value in raw]
+
+
+class Table(Generic[R]):
+    """A table whose rows are structs of type `row`, in a PostgreSQL schema named when statements are made."""
+
+    def __init__(self, name: str, row: type[R], *, key: tuple[str, ...] = ("id",), indexes: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.row = row
+        self.key = key
+        #: bodies of CREATE INDEX after the table's name, for example "(realm, job)"
+        self.indexes = indexes
+        hints = typing.get_type_hints(row)
+        self.columns = tuple(Column(field, hints[field]) for field in row.__struct_fields__)
+        self._decoders = tuple((i, c.decode) for i, c in enumerate(self.columns) if c.decode is not None)
+        self.column_list = ", ".join(c.name for c in self.columns)
+
+    def ddl(self, schema: str) -> list[str]:
+        """Statements that make the table and its indexes."""
+        body = ", ".join(f"{c.name} {c.pg_type}{'' if c.nullable else ' NOT NULL'}" for c in self.columns)
+        target = f"{schema}.{self.name}"
+        made = [f"CREATE TABLE {target} (realm bigint NOT NULL, {body}, PRIMARY KEY (realm, {', '.join(self.key)}))"]
+        made += [f"CREATE INDEX ON {target} {index}" for index in self.indexes]
+        return made
+
+    def select(self, schema: str, where: str) -> str:
+        """A statement that reads whole rows; `where` may use %(realm)s and names of its own."""
+        return f"SELECT {self.column_list} FROM {schema}.{self.name} WHERE realm = %(realm)s AND {where}"  # noqa: S608
+
+    def upsert(self, schema: str) -> str:
+        """A statement that writes many rows from one array a column (parameters: realm, then the columns)."""
+        unpacked = ", ".join(f"%b::{c.parameter}" for c in self.columns)
+        taken = ", ".join(f"t.{c.name}::jsonb" if c.pg_type == "jsonb" else f"t.{c.name}" for c in self.columns)
+        changed = [c.name for c in self.columns if c.name not in self.key]
+        action = f"UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in changed)}" if changed else "NOTHING"
+        return (
+            f"INSERT INTO {schema}.{self.name} (realm, {self.column_list}) "  # noqa: S608
+            f"SELECT %b::bigint, {taken} FROM unnest({unpacked}) AS t({self.column_list}) "
+            f"ON CONFLICT (realm, {', '.join(self.key)}) DO {action}"
+        )
+
+    def parameters(self, realm: int, rows: Sequence[R]) -> list[Any]:
+        """What `upsert` takes for these rows."""
+        return [realm, *(column.values(rows) for column in self.columns)]
+
+    def load(self, values: Sequence[Any]) -> R:
+        """The struct of one fetched row."""
+        if self._decoders:
+            changed = list(values)
+            for index, decode in self._decoders:
+                if changed[index] is not None:
+                    changed[index] = decode(changed[index])
+            values = changed
+        return self.row(*values)
+
+    def load_all(self, fetched: Iterable[Sequence[Any]]) -> list[R]:
+        """The structs of many fetched rows."""
+        return [self.load(values) for values in fetched]

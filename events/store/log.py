@@ -1,0 +1,190 @@
+"""Appending to the log and reading it back, on a psycopg connection that the caller owns.
+
+May not decide anything. Appending is only right while the caller holds the realm's lock row (`LOCK`), taken in a
+statement of its own so that what follows reads after it. Look next: `app.platform.writer`, which is the only one to append.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from psycopg import AsyncConnection, Connection
+
+from events.base import Postings, Recorded
+from events.chain import genesis, link
+
+#: Binds: realm. Takes the realm's lock row, which is locked and never written (a written one would rot).
+LOCK = "SELECT 1 FROM log.lock WHERE realm = %s FOR UPDATE"
+
+#: Binds: realm. Database clock and the last event; one row, its last three columns null in an empty log.
+HEAD = (
+    "SELECT clock_timestamp(), e.position, e.occurred_at, e.hash FROM (SELECT 1) AS one LEFT JOIN LATERAL "
+    "(SELECT position, occurred_at, hash FROM log.event WHERE realm = %s ORDER BY position DESC LIMIT 1) AS e ON true"
+)
+
+#: Binds: realm, then one array a column.
+INSERT_EVENTS = (
+    "INSERT INTO log.event (realm, position, event_id, stream, type, schema_version, subject, occurred_at, "
+    "data, metadata, hash) SELECT %b::bigint, t.* FROM unnest(%b::bigint[], %b::uuid[], %b::text[], %b::text[], "
+    "%b::bigint[], %b::uuid[], %b::timestamptz[], %b::text[], %b::text[], %b::bytea[]) AS t"
+)
+
+#: Binds: realm, then one array a column. Balances are null for system accounts.
+INSERT_POSTINGS = (
+    "INSERT INTO log.posting (realm, position, ordinal, account, amount, balance) SELECT %b::bigint, t.* "
+    "FROM unnest(%b::bigint[], %b::bigint[], %b::text[], %b::bigint[], %b::bigint[]) AS t"
+)
+
+_COLUMNS = "position, event_id, stream, type, schema_version, subject, occurred_at, data, metadata, hash"
+#: Binds: realm, after, limit.
+READ = f"SELECT {_COLUMNS} FROM log.event WHERE realm = %s AND position > %s ORDER BY position LIMIT %s"  # noqa: S608
+#: Binds: realm, after, types, limit.
+READ_TYPES = (
+    f"SELECT {_COLUMNS} FROM log.event WHERE realm = %s AND position > %s AND type = ANY(%s) "  # noqa: S608
+    "ORDER BY position LIMIT %s"
+)
+LAST_POSITION = "SELECT coalesce(max(position), 0) FROM log.event WHERE realm = %s"
+
+PAGE = 2_000
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where the log stands, read under the lock: the next event goes to `position` + 1."""
+
+    now: datetime
+    position: int
+    hash: bytes
+
+
+class PostingRow(msgspec.Struct, frozen=True):
+    """One posting as a typed row: hundredths of kudos, and the user's balance after it (None: system account)."""
+
+    position: int
+    ordinal: int
+    account: str
+    amount: int
+    balance: int | None
+
+
+def head_of(realm: int, row: Sequence[Any]) -> Head:
+    """The head from a row of `HEAD`: the clock never runs backwards."""
+    clock, position, occurred_at, digest = row
+    if position is None:
+        return Head(clock, 0, genesis(realm))
+    return Head(max(clock, occurred_at), position, bytes(digest))
+
+
+def record(  # noqa: PLR0913 - the envelope has that many columns
+    previous: bytes,
+    position: int,
+    event_id: UUID,
+    stream: str,
+    name: str,
+    version: int,
+    subject: UUID | None,
+    occurred_at: datetime,
+    data: bytes,
+    metadata: bytes,
+) -> Recorded:
+    """A whole envelope, hashed on top of `previous`."""
+    digest = link(previous, position, event_id, stream, name, version, subject, occurred_at, data, metadata)
+    return Recorded(
+        position=position,
+        event_id=event_id,
+        stream=stream,
+        type=name,
+        schema_version=version,
+        subject=subject,
+        occurred_at=occurred_at,
+        data=data,
+        metadata=metadata,
+        hash=digest,
+    )
+
+
+def event_parameters(realm: int, events: Sequence[Recorded]) -> list[Any]:
+    """What `INSERT_EVENTS` takes."""
+    return [
+        realm,
+        [e.position for e in events],
+        [e.event_id for e in events],
+        [e.stream for e in events],
+        [e.type for e in events],
+        [e.schema_version for e in events],
+        [e.subject for e in events],
+        [e.occurred_at for e in events],
+        [e.data.decode() for e in events],
+        [e.metadata.decode() for e in events],
+        [e.hash for e in events],
+    ]
+
+
+def posting_parameters(realm: int, postings: Sequence[PostingRow]) -> list[Any]:
+    """What `INSERT_POSTINGS` takes."""
+    return [
+        realm,
+        [p.position for p in postings],
+        [p.ordinal for p in postings],
+        [p.account for p in postings],
+        [p.amount for p in postings],
+        [p.balance for p in postings],
+    ]
+
+
+def recorded(row: Sequence[Any]) -> Recorded:
+    """The envelope in a row of `READ`."""
+    position, event_id, stream, name, version, subject, occurred_at, data, metadata, digest = row
+    return Recorded(
+        position=position,
+        event_id=event_id,
+        stream=stream,
+        type=name,
+        schema_version=version,
+        subject=subject,
+        occurred_at=occurred_at,
+        data=data.encode(),
+        metadata=metadata.encode(),
+        hash=bytes(digest),
+    )
+
+
+def read_all(connection: Connection[Any], realm: int, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
+    """The log from `after` on, page by page, to its end or to position `upto`."""
+    while True:
+        page = [recorded(row) for row in connection.execute(READ, (realm, after, PAGE), binary=True)]
+        for event in page:
+            if upto is not None and event.position > upto:
+                return
+            yield event
+        if len(page) < PAGE:
+            return
+        after = page[-1].position
+
+
+async def read_page(
+    connection: AsyncConnection[Any], realm: int, after: int, limit: int, names: Sequence[str] | None = None
+) -> list[Recorded]:
+    """At most `limit` events after a position, of the named types only if any are named."""
+    if names is None:
+        cursor = await connection.execute(READ, (realm, after, limit), binary=True)
+    else:
+        cursor = await connection.execute(READ_TYPES, (realm, after, list(names), limit), binary=True)
+    return [recorded(row) for row in await cursor.fetchall()]
+
+
+async def follow_pages(
+    connection: AsyncConnection[Any], realm: int, after: int, limit: int = PAGE
+) -> AsyncIterator[list[Recorded]]:
+    """Pages of the log from `after` to its present end."""
+    while page := await read_page(connection, realm, after, limit):
+        yield page
+        after = page[-1].position
+
+
+def balanced(postings: Postings) -> bool:
+    """Whether postings conserve kudos."""
+    return sum(amount for _, amount in postings) == 0

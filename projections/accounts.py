@@ -1,0 +1,114 @@
+"""Accounts: balance, hold, consumption and roles of each user, folded from postings and holds.
+
+Amounts are hundredths of kudos. Available = balance - held. A registered balance below zero is a broken log, not
+a state. Look next: `app.ledger.postings` for the account names, `projections.base`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from events.accounts import AnonymousOpened, Role, RoleGranted, UserRegistered
+from events.base import ANONYMOUS, Fact, postings_of
+from events.jobs import (
+    GenerationCensored,
+    GenerationDelivered,
+    HoldCaptured,
+    HoldPlaced,
+    HoldReleased,
+    RedundantDeliveryPaid,
+)
+from projections.base import FoldError, Projection, known
+
+USER = "user:"
+
+
+class Account(msgspec.Struct, frozen=True, gc=False):
+    """One user's money and standing."""
+
+    id: UUID
+    balance: int
+    held: int
+    #: all that was ever charged for generations, whether or not the balance could cover it
+    consumed: int
+    #: all that was ever earned by workers
+    earned: int
+    #: day (since 1970) of the last redundant deliveries paid to this owner, and their sum on that day
+    late_day: int
+    late_paid: int
+    roles: tuple[Role, ...]
+    registered_at: datetime
+
+    @property
+    def available(self) -> int:
+        """What may be spent or reserved now."""
+        return self.balance - self.held
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether this is the single anonymous user."""
+        return self.id == ANONYMOUS
+
+
+def keys(fact: Fact) -> tuple[UUID, ...]:
+    """The users whose money or standing an event touches."""
+    event = fact.event
+    touched = {UUID(name[len(USER) :]) for name, _ in postings_of(event) if name.startswith(USER)}
+    match event:
+        case UserRegistered() | RoleGranted():
+            touched.add(event.user)
+        case HoldPlaced() | HoldCaptured() | HoldReleased():
+            touched.add(event.requester)
+        case GenerationDelivered() | GenerationCensored():
+            touched.update((event.requester, event.owner))
+        case _:
+            pass
+    return tuple(sorted(touched))
+
+
+def evolve(key: UUID, row: Account | None, fact: Fact) -> Account | None:
+    """The account after a fact."""
+    event = fact.event
+    if isinstance(event, AnonymousOpened | UserRegistered):
+        if row is not None:
+            message = f"{key} was opened twice"
+            raise FoldError(message)
+        row = Account(key, 0, 0, 0, 0, 0, 0, (), fact.occurred_at)
+    account = _standing(key, known(row, fact), fact)
+    mine = f"{USER}{key}"
+    moved = sum(amount for name, amount in postings_of(event) if name == mine)
+    if moved:
+        account = replace(account, balance=account.balance + moved)
+    if account.held < 0 or (not account.anonymous and account.available < 0):
+        message = f"{key} stands at {account.balance} with {account.held} held after {fact.position}"
+        raise FoldError(message)
+    return account
+
+
+def _standing(key: UUID, account: Account, fact: Fact) -> Account:
+    match event := fact.event:
+        case RoleGranted():
+            return replace(account, roles=tuple(sorted({*account.roles, event.role})))
+        case HoldPlaced():
+            return replace(account, held=account.held + event.amount)
+        case HoldCaptured() | HoldReleased():
+            return replace(account, held=account.held - event.amount)
+        case GenerationDelivered() | GenerationCensored():
+            consumed = event.charged if event.requester == key else 0
+            earned = event.price if event.owner == key != event.requester else 0
+            return replace(account, consumed=account.consumed + consumed, earned=account.earned + earned)
+        case RedundantDeliveryPaid():
+            day = int(fact.occurred_at.timestamp()) // 86_400
+            paid = account.late_paid if account.late_day == day else 0
+            return replace(
+                account, late_day=day, late_paid=paid + event.price, earned=account.earned + event.price
+            )
+        case _:
+            return account
+
+
+PROJECTION = Projection("accounts", 1, Account, keys, evolve)

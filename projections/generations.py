@@ -1,0 +1,160 @@
+"""Generations: the units of work of a job, who does them and what came of them.
+
+Look next: `projections.jobs`, `projections.leases`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from events.base import Fact
+from events.jobs import (
+    GenerationCensored,
+    GenerationDelivered,
+    GenerationFailed,
+    GenerationFaulted,
+    GenerationsLeased,
+    ImageJobSubmitted,
+    JobCancelled,
+    JobExpired,
+    LeaseReleased,
+    RedundantDeliveryPaid,
+)
+from events.sharing import PicturePublished, PictureWithheld, WithheldReason
+from projections.base import FoldError, Projection, known
+
+
+class GenerationState(StrEnum):
+    """Where a generation stands: the last four are final."""
+
+    WAITING = "WAITING"
+    PROCESSING = "PROCESSING"
+    DONE = "DONE"
+    CENSORED = "CENSORED"
+    FAULTED = "FAULTED"
+    CANCELLED = "CANCELLED"
+
+
+class Generation(msgspec.Struct, frozen=True, gc=False):
+    """One generation of a job. `lease`, `worker` and `model` are those of its last lease, or of its delivery."""
+
+    id: UUID
+    job: UUID
+    #: place among the job's generations, from 0
+    ordinal: int
+    state: GenerationState
+    lease: UUID | None
+    worker: UUID | None
+    model: str | None
+    #: what the deliverer was paid, in hundredths; null while nothing was delivered
+    reward: int | None
+    #: position of the event that settled it
+    settled: int | None
+    etag: str | None
+    #: (worker, owner) of each failed lease
+    failures: tuple[tuple[UUID, UUID], ...]
+    #: leases whose redundant delivery was paid: (lease, reward)
+    redundant: tuple[tuple[UUID, int], ...]
+    sha256: str | None
+    withheld: WithheldReason | None
+
+
+def keys(fact: Fact) -> tuple[UUID, ...]:
+    """The generations that an event touches."""
+    event = fact.event
+    match event:
+        case ImageJobSubmitted() | GenerationsLeased() | LeaseReleased() | JobCancelled() | JobExpired():
+            return event.generations
+        case (
+            GenerationDelivered()
+            | RedundantDeliveryPaid()
+            | GenerationCensored()
+            | GenerationFailed()
+            | GenerationFaulted()
+            | PicturePublished()
+            | PictureWithheld()
+        ):
+            return (event.generation,)
+        case _:
+            return ()
+
+
+def evolve(key: UUID, row: Generation | None, fact: Fact) -> Generation | None:
+    """The generation after a fact."""
+    event = fact.event
+    if isinstance(event, ImageJobSubmitted):
+        return _submitted(key, event)
+    generation = known(row, fact)
+    match event:
+        case GenerationsLeased():
+            return replace(
+                generation,
+                state=GenerationState.PROCESSING,
+                lease=event.lease,
+                worker=event.worker,
+                model=event.model,
+            )
+        case LeaseReleased():
+            return _waiting_again(generation)
+        case GenerationFailed():
+            failed = (*generation.failures, (event.worker, event.owner))
+            return replace(_waiting_again(generation), failures=failed)
+        case GenerationFaulted():
+            return replace(generation, state=GenerationState.FAULTED, settled=fact.position)
+        case JobCancelled() | JobExpired():
+            return replace(generation, state=GenerationState.CANCELLED, settled=fact.position)
+        case GenerationDelivered() | GenerationCensored():
+            return _settled(generation, event, fact)
+        case RedundantDeliveryPaid():
+            return replace(generation, redundant=(*generation.redundant, (event.lease, event.price)))
+        case PicturePublished():
+            return replace(generation, sha256=event.sha256)
+        case PictureWithheld():
+            return replace(generation, withheld=event.reason)
+        case _:
+            message = f"{event.TYPE} is no fact about a generation"
+            raise FoldError(message)
+
+
+def _submitted(key: UUID, event: ImageJobSubmitted) -> Generation:
+    return Generation(
+        id=key,
+        job=event.job,
+        ordinal=event.generations.index(key),
+        state=GenerationState.WAITING,
+        lease=None,
+        worker=None,
+        model=None,
+        reward=None,
+        settled=None,
+        etag=None,
+        failures=(),
+        redundant=(),
+        sha256=None,
+        withheld=None,
+    )
+
+
+def _waiting_again(generation: Generation) -> Generation:
+    return replace(generation, state=GenerationState.WAITING, lease=None, worker=None, model=None)
+
+
+def _settled(generation: Generation, event: GenerationDelivered | GenerationCensored, fact: Fact) -> Generation:
+    delivered = isinstance(event, GenerationDelivered)
+    return replace(
+        generation,
+        state=GenerationState.DONE if delivered else GenerationState.CENSORED,
+        lease=event.lease,
+        worker=event.worker,
+        model=event.model,
+        reward=0 if event.owner == event.requester else event.price,
+        etag=event.etag if isinstance(event, GenerationDelivered) else None,
+        settled=fact.position,
+    )
+
+
+PROJECTION = Projection("generations", 1, Generation, keys, evolve, indexes=("(realm, job)",))

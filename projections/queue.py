@@ -1,0 +1,152 @@
+"""What waits where: requirement classes, and whether a worker may serve a job. Pure.
+
+A job's constraints fold into a small class for each model it accepts: (model, mask, pixels). The queue keeps each
+class's best rank, so that a pop looks at the heads of the classes it can serve and never at the jobs behind them.
+The model "" stands for "any model". Two more summaries of the waiting jobs are kept the same way: *demand* (how much
+waits for which set of models) and a *histogram* of ranks. All three are derived from job rows, not folded, and
+audited. Look next: `projections.store.derived` for their tables, `app.ledger.priority` for the rank.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from projections.jobs import Job
+
+#: requirement bits: a worker must allow each bit that is set in a job's mask
+NSFW = 1
+POST_PROCESSING = 2
+
+#: width of a histogram bucket in units of rank: about one second of age (`app.ledger.priority`)
+BUCKET = 500_000
+
+ANY_MODEL = ""
+
+
+class ImageServer(Protocol):
+    """What matching needs to know of a worker."""
+
+    @property
+    def owner(self) -> object:
+        """The subject that the worker belongs to."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models it serves."""
+
+    @property
+    def max_pixels(self) -> int:
+        """The largest picture it draws."""
+
+    @property
+    def allowed(self) -> int:
+        """The requirement bits it allows."""
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A waiting job's place in one class."""
+
+    model: str
+    mask: int
+    pixels: int
+    rank: int
+    position: int
+    job: str
+
+
+class Demand(msgspec.Struct, frozen=True, gc=False):
+    """How much waits for one set of models with the same requirements."""
+
+    models: tuple[str, ...]
+    mask: int
+    pixels: int
+
+
+def requirement_mask(*, nsfw: bool, post_processing: bool) -> int:
+    """The requirement bits of a job, or the bits that a worker allows."""
+    return NSFW * nsfw + POST_PROCESSING * post_processing
+
+
+def waits(job: Job | None) -> bool:
+    """Whether something of a job may be handed out."""
+    return job is not None and job.waiting > 0 and not job.closed
+
+
+def entries(job: Job) -> tuple[Entry, ...]:
+    """A waiting job's places, one for each model it accepts."""
+    models = job.models or (ANY_MODEL,)
+    return tuple(Entry(model, job.mask, job.pixels, job.rank, job.position, str(job.id)) for model in models)
+
+
+def bucket(rank: int) -> int:
+    """The histogram bucket of a rank."""
+    return rank // BUCKET
+
+
+def unmet(server: ImageServer, models: Iterable[str], mask: int, pixels: int) -> str | None:
+    """The first requirement of a class that a worker does not meet, by the name clients see; None if it may serve."""
+    wanted = set(models)
+    if wanted and ANY_MODEL not in wanted and not wanted & set(server.models):
+        return "models"
+    if pixels > server.max_pixels:
+        return "max_pixels"
+    missing = mask & ~server.allowed
+    if missing & NSFW:
+        return "nsfw"
+    if missing & POST_PROCESSING:
+        return "post_processing"
+    return None
+
+
+def serves(server: ImageServer, job: Job) -> bool:
+    """Whether a worker's declared capabilities meet a job's requirements."""
+    return unmet(server, job.models, job.mask, job.pixels) is None
+
+
+#: how many candidates a search brings at most
+CANDIDATES = 16
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker asks of the queue: its capabilities, and where it stopped when it asked before."""
+
+    worker: str
+    owner: str
+    models: tuple[str, ...]
+    max_pixels: int
+    allowed: int
+    #: lower-case words whose presence in a prompt keeps a job from this worker; never stored
+    blacklist: tuple[str, ...] = ()
+    #: in maintenance a worker serves only its owner
+    own_only: bool = False
+    #: (rank, position) of the last candidate that was turned down: only lower ones are looked at
+    after: tuple[int, int] | None = None
+
+
+class Candidate(msgspec.Struct, frozen=True, array_like=True):
+    """A waiting job that a search found, best first."""
+
+    job: str
+    #: 1 for the worker owner's own jobs, which come first
+    own: int
+    rank: int
+    position: int
+    #: a word of the worker's blacklist is in its prompt
+    blacklisted: bool
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The candidates of one search; `full` when there may be more behind them."""
+
+    candidates: tuple[Candidate, ...]
+    full: bool
+
+
+def order(candidate: Candidate) -> tuple[int, int, int]:
+    """Sort key: own jobs first, then the higher rank, then the lower position."""
+    return (-candidate.own, -candidate.rank, candidate.position)

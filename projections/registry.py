@@ -1,0 +1,24 @@
+"""The list of all projections: inline ones live in the writer's transaction, tailing ones follow the log.
+
+Look next: `projections.store.build`, which makes their tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from projections import accounts, generations, jobs, leases, throughput, workers
+from projections.base import Projection
+
+INLINE: tuple[Projection[Any], ...] = (
+    accounts.PROJECTION,
+    jobs.PROJECTION,
+    generations.PROJECTION,
+    leases.PROJECTION,
+    workers.PROJECTION,
+)
+TAILING: tuple[Projection[Any], ...] = (throughput.PROJECTION,)
+ALL: tuple[Projection[Any], ...] = INLINE + TAILING
+
+#: what a process must find live in the database to serve
+VERSIONS: dict[str, int] = {projection.name: projection.version for projection in ALL}

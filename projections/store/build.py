@@ -1,0 +1,150 @@
+"""Making the tables of projections from the log, beside the live ones, and swapping the two under the lock.
+
+Runs with the owner's role, since it makes tables. The log is folded in chunks, so memory does not grow with it; the
+last events are folded while the writer waits. Look next: `projections.store.audit`, which proves the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from psycopg import Connection
+
+from events.base import Fact
+from events.codec import fact_of
+from events.store import log
+from projections.base import Projection
+from projections.registry import ALL, TAILING, VERSIONS
+from projections.store import derived
+from projections.store.tables import LIVE, NEXT, table_of
+
+#: facts folded before their rows are written
+CHUNK = 20_000
+#: when fewer than this many events are left the writer is made to wait for the rest
+CLOSE = 2_000
+
+Progress = Callable[[int, int], None]
+
+_BUILD = "SELECT coalesce(max(build), 0) + 1 FROM relay.projection WHERE realm = %s"
+_REGISTER = (
+    "INSERT INTO relay.projection (realm, name, version, build) VALUES (%s, %s, %s, %s) "
+    "ON CONFLICT (realm, name) DO UPDATE SET version = excluded.version, build = excluded.build"
+)
+_CHECKPOINT = (
+    "INSERT INTO relay.checkpoint (realm, follower, position) VALUES (%s, %s, %s) "
+    "ON CONFLICT (realm, follower) DO UPDATE SET position = excluded.position"
+)
+
+
+def live_versions(connection: Connection[Any], realm: int) -> dict[str, int]:
+    """The versions of the projections that are live in the database."""
+    return dict(connection.execute("SELECT name, version FROM relay.projection WHERE realm = %s", (realm,)).fetchall())
+
+
+def rebuild(connection: Connection[Any], realm: int, progress: Progress | None = None) -> int:
+    """Fold the whole log into new tables and swap them in. Returns the log position they stand at.
+
+    `connection` is the owner's and not in a transaction. `progress` is told (position, last position).
+    """
+    with connection.transaction():
+        _create(connection)
+    reached = _catch_up(connection, realm, 0, progress)
+    with connection.transaction():
+        connection.execute(log.LOCK, (realm,))
+        last = _last(connection, realm)
+        fold_into(connection, realm, NEXT, _facts(connection, realm, reached, last))
+        _derive(connection, realm)
+        _swap(connection, realm, last)
+    if progress is not None:
+        progress(last, last)
+    return last
+
+
+def ensure(connection: Connection[Any], realm: int, progress: Progress | None = None) -> bool:
+    """Build the tables if those that are live are not of this program's versions. True if it did."""
+    if live_versions(connection, realm) == VERSIONS:
+        return False
+    rebuild(connection, realm, progress)
+    return True
+
+
+def fold_into(connection: Connection[Any], realm: int, schema: str, facts: Iterable[Fact]) -> None:
+    """Fold facts, which follow on what the tables hold, into the tables of a schema."""
+    source = iter(facts)
+    while chunk := list(islice(source, CHUNK)):
+        for projection in ALL:
+            fold_chunk(connection, realm, schema, projection, chunk)
+
+
+def fold_chunk(
+    connection: Connection[Any], realm: int, schema: str, projection: Projection[Any], chunk: list[Fact]
+) -> None:
+    """Fold one chunk into one projection's table: read the rows it touches, fold, write those that changed."""
+    touched = [(projection.keys(fact), fact) for fact in chunk]
+    keys = {key for named, _ in touched for key in named}
+    if not keys:
+        return
+    table = table_of(projection)
+    where = f"{projection.key} = ANY(%(keys)s)"
+    fetched = connection.execute(table.select(schema, where), {"realm": realm, "keys": list(keys)}, binary=True)
+    rows: dict[Any, Any] = {getattr(row, projection.key): row for row in table.load_all(fetched)}
+    for named, fact in touched:
+        for key in named:
+            rows[key] = projection.evolve(key, rows.get(key), fact)
+    changed = [row for row in rows.values() if row is not None]
+    connection.execute(table.upsert(schema), table.parameters(realm, changed))
+
+
+def _create(connection: Connection[Any]) -> None:
+    connection.execute(f"DROP SCHEMA IF EXISTS {NEXT} CASCADE")
+    connection.execute(f"CREATE SCHEMA {NEXT}")
+    connection.execute(f"COMMENT ON SCHEMA {NEXT} IS 'store: projection. Droppable, rebuilt from the log alone'")
+    for projection in ALL:
+        for statement in table_of(projection).ddl(NEXT):
+            connection.execute(statement)
+    for statement in derived.ddl(NEXT):
+        connection.execute(statement)
+    connection.execute(f"GRANT USAGE ON SCHEMA {NEXT} TO hoard_app")
+    connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {NEXT} TO hoard_app")
+
+
+def _catch_up(connection: Connection[Any], realm: int, after: int, progress: Progress | None) -> int:
+    """Fold until few events are left, while the writer goes on."""
+    while (last := _last(connection, realm)) - after > CLOSE:
+        while after < last:
+            until = min(after + CHUNK, last)
+            with connection.transaction():
+                fold_into(connection, realm, NEXT, _facts(connection, realm, after, until))
+            after = until
+            if progress is not None:
+                progress(after, last)
+    return after
+
+
+def _facts(connection: Connection[Any], realm: int, after: int, upto: int) -> Iterator[Fact]:
+    return (fact_of(event) for event in log.read_all(connection, realm, after, upto))
+
+
+def _derive(connection: Connection[Any], realm: int) -> None:
+    for statement in derived.fill(NEXT):
+        connection.execute(statement, (realm,))
+
+
+def _swap(connection: Connection[Any], realm: int, position: int) -> None:
+    """Put the new tables in the place of the live ones; open statements are planned anew by the server."""
+    row = connection.execute(_BUILD, (realm,)).fetchone()
+    build = row[0] if row else 1
+    connection.execute(f"DROP SCHEMA IF EXISTS {LIVE} CASCADE")
+    connection.execute(f"ALTER SCHEMA {NEXT} RENAME TO {LIVE}")
+    connection.execute("DELETE FROM relay.projection WHERE realm = %s", (realm,))
+    for projection in ALL:
+        connection.execute(_REGISTER, (realm, projection.name, projection.version, build))
+    for projection in TAILING:
+        connection.execute(_CHECKPOINT, (realm, f"projection:{projection.name}", position))
+
+
+def _last(connection: Connection[Any], realm: int) -> int:
+    row = connection.execute(log.LAST_POSITION, (realm,)).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,188 @@
+"""Derived indexes of the queue: entries, class heads, demand and the histogram of ranks, kept by SQL from job rows.
+
+They are not folded: each is a function of the waiting rows of `jobs`, changed in the same transaction as those rows
+and recomputed whole by `fill`, which the audit compares with. May not decide what is served. Look next:
+`projections.queue` (what they mean), `app.jobs.matching` (who reads them).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from projections.jobs import Job
+from projections.queue import BUCKET, Demand, Entry, bucket, entries, waits
+
+NAMES = ("queue_entry", "queue_head", "queue_demand", "queue_histogram")
+
+#: the live autovacuum settings of the small hot tables
+_HOT = "WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0)"
+
+
+def ddl(schema: str) -> list[str]:
+    """Statements that make the derived tables."""
+    return [
+        f"CREATE TABLE {schema}.queue_entry (realm bigint NOT NULL, model text NOT NULL, mask bigint NOT NULL, "
+        "pixels bigint NOT NULL, rank bigint NOT NULL, position bigint NOT NULL, job uuid NOT NULL, "
+        "PRIMARY KEY (realm, job, model))",
+        f"CREATE INDEX ON {schema}.queue_entry (realm, model, mask, pixels, rank DESC, position) INCLUDE (job)",
+        f"CREATE TABLE {schema}.queue_head (realm bigint NOT NULL, model text NOT NULL, mask bigint NOT NULL, "
+        "pixels bigint NOT NULL, rank bigint NOT NULL, position bigint NOT NULL, "
+        f"PRIMARY KEY (realm, model, mask, pixels)) {_HOT}",
+        f"CREATE TABLE {schema}.queue_demand (realm bigint NOT NULL, models jsonb NOT NULL, mask bigint NOT NULL, "
+        "pixels bigint NOT NULL, jobs bigint NOT NULL, generations bigint NOT NULL, pixelsteps bigint NOT NULL, "
+        f"PRIMARY KEY (realm, models, mask, pixels)) {_HOT}",
+        f"CREATE TABLE {schema}.queue_histogram (realm bigint NOT NULL, bucket bigint NOT NULL, jobs bigint NOT NULL, "
+        f"generations bigint NOT NULL, pixelsteps bigint NOT NULL, PRIMARY KEY (realm, bucket)) {_HOT}",
+    ]
+
+
+_WAITS = "waiting > 0 AND state IN ('WAITING', 'PROCESSING')"
+
+
+def fill(schema: str) -> list[str]:
+    """Statements that compute the derived tables from job rows; binds: realm."""
+    return [
+        f"INSERT INTO {schema}.queue_entry SELECT realm, m.model, mask, pixels, rank, position, id "  # noqa: S608
+        f"FROM {schema}.jobs, jsonb_array_elements_text(CASE models WHEN '[]' THEN '[\"\"]' ELSE models END) "
+        f"AS m(model) WHERE realm = %s AND {_WAITS}",
+        f"INSERT INTO {schema}.queue_head SELECT DISTINCT ON (model, mask, pixels) realm, model, mask, pixels, rank, "  # noqa: S608
+        f"position FROM {schema}.queue_entry WHERE realm = %s ORDER BY model, mask, pixels, rank DESC, position",
+        f"INSERT INTO {schema}.queue_demand SELECT realm, models, mask, pixels, count(*), sum(waiting), "  # noqa: S608
+        f"sum(waiting * pixelsteps) FROM {schema}.jobs WHERE realm = %s AND {_WAITS} GROUP BY 1, 2, 3, 4",
+        f"INSERT INTO {schema}.queue_histogram SELECT realm, div(rank::numeric - mod(mod(rank, {BUCKET}) + {BUCKET}, "  # noqa: S608
+        f"{BUCKET}), {BUCKET})::bigint, count(*), sum(waiting), sum(waiting * pixelsteps) FROM {schema}.jobs "
+        f"WHERE realm = %s AND {_WAITS} GROUP BY 1, 2",
+    ]
+
+
+class Change(msgspec.Struct):
+    """What a batch changes in the derived tables, gathered from job rows before and after it."""
+
+    added: list[Entry]
+    removed: list[Entry]
+    demand: dict[Demand, Counter[str]]
+    histogram: dict[int, Counter[str]]
+
+
+def change_of(pairs: Iterable[tuple[Job | None, Job | None]]) -> Change:
+    """The change between job rows before and after a batch."""
+    change = Change([], [], {}, {})
+    for before, after in pairs:
+        was, is_ = waits(before), waits(after)
+        if was and before is not None:
+            _count(change, before, -1)
+        if is_ and after is not None:
+            _count(change, after, 1)
+        if was and not is_ and before is not None:
+            change.removed.extend(entries(before))
+        if is_ and not was and after is not None:
+            change.added.extend(entries(after))
+    return change
+
+
+def _count(change: Change, job: Job, sign: int) -> None:
+    amounts = {"jobs": sign, "generations": sign * job.waiting, "pixelsteps": sign * job.waiting * job.pixelsteps}
+    change.demand.setdefault(Demand(job.models, job.mask, job.pixels), Counter()).update(amounts)
+    change.histogram.setdefault(bucket(job.rank), Counter()).update(amounts)
+
+
+_REMOVE = (
+    "DELETE FROM projections.queue_entry WHERE realm = %b AND (job, model) IN "
+    "(SELECT * FROM unnest(%b::uuid[], %b::text[]))"
+)
+_ADD = (
+    "INSERT INTO projections.queue_entry (realm, model, mask, pixels, rank, position, job) SELECT %b::bigint, t.* "
+    "FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::uuid[]) AS t"
+)
+_HEADS = """
+WITH touched AS (SELECT DISTINCT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[]) AS t(model, mask, pixels)),
+best AS (
+  SELECT t.*, e.rank, e.position FROM touched t LEFT JOIN LATERAL (
+    SELECT rank, position FROM projections.queue_entry q
+    WHERE q.realm = %b AND q.model = t.model AND q.mask = t.mask AND q.pixels = t.pixels
+    ORDER BY rank DESC, position LIMIT 1) e ON true),
+gone AS (
+  DELETE FROM projections.queue_head h USING best b WHERE h.realm = %b AND b.rank IS NULL
+    AND h.model = b.model AND h.mask = b.mask AND h.pixels = b.pixels)
+INSERT INTO projections.queue_head (realm, model, mask, pixels, rank, position)
+SELECT %b::bigint, model, mask, pixels, rank, position FROM best WHERE rank IS NOT NULL
+ON CONFLICT (realm, model, mask, pixels) DO UPDATE SET rank = excluded.rank, position = excluded.position
+WHERE (queue_head.rank, queue_head.position) IS DISTINCT FROM (excluded.rank, excluded.position)
+"""
+_DEMAND = (
+    "INSERT INTO projections.queue_demand AS d (realm, models, mask, pixels, jobs, generations, pixelsteps) "
+    "SELECT %b::bigint, t.models::jsonb, t.mask, t.pixels, t.jobs, t.generations, t.pixelsteps FROM "
+    "unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[]) "
+    "AS t(models, mask, pixels, jobs, generations, pixelsteps) "
+    "ON CONFLICT (realm, models, mask, pixels) DO UPDATE SET jobs = d.jobs + excluded.jobs, "
+    "generations = d.generations + excluded.generations, pixelsteps = d.pixelsteps + excluded.pixelsteps"
+)
+_DEMAND_EMPTY = (
+    "DELETE FROM projections.queue_demand WHERE realm = %b AND jobs = 0 AND (models, mask, pixels) IN "
+    "(SELECT t.models::jsonb, t.mask, t.pixels FROM unnest(%b::text[], %b::bigint[], %b::bigint[]) "
+    "AS t(models, mask, pixels))"
+)
+_HISTOGRAM = (
+    "INSERT INTO projections.queue_histogram AS h (realm, bucket, jobs, generations, pixelsteps) "
+    "SELECT %b::bigint, t.* FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[]) AS t "
+    "ON CONFLICT (realm, bucket) DO UPDATE SET jobs = h.jobs + excluded.jobs, "
+    "generations = h.generations + excluded.generations, pixelsteps = h.pixelsteps + excluded.pixelsteps"
+)
+_HISTOGRAM_EMPTY = "DELETE FROM projections.queue_histogram WHERE realm = %b AND jobs = 0 AND bucket = ANY(%b::bigint[])"
+
+Statement = tuple[str, list[Any]]
+
+
+def statements(realm: int, change: Change) -> list[Statement]:
+    """What to run after the changed job rows are written, in this order."""
+    made: list[Statement] = []
+    if change.removed:
+        made.append((_REMOVE, [realm, [e.job for e in change.removed], [e.model for e in change.removed]]))
+    if change.added:
+        added = change.added
+        made.append(
+            (
+                _ADD,
+                [
+                    realm,
+                    [e.model for e in added],
+                    [e.mask for e in added],
+                    [e.pixels for e in added],
+                    [e.rank for e in added],
+                    [e.position for e in added],
+                    [e.job for e in added],
+                ],
+            )
+        )
+    if touched := {(e.model, e.mask, e.pixels) for e in (*change.added, *change.removed)}:
+        models, masks, pixels = (list(column) for column in zip(*touched, strict=True))
+        made.append((_HEADS, [models, masks, pixels, realm, realm, realm]))
+    made.extend(_sums(realm, change))
+    return made
+
+
+def _sums(realm: int, change: Change) -> list[Statement]:
+    made: list[Statement] = []
+    if moved := [(d, c) for d, c in change.demand.items() if any(c.values())]:
+        named = [
+            [msgspec.json.encode(d.models).decode() for d, _ in moved],
+            [d.mask for d, _ in moved],
+            [d.pixels for d, _ in moved],
+        ]
+        made.append((_DEMAND, [realm, *named, *_amounts([c for _, c in moved])]))
+        if any(c["jobs"] < 0 for _, c in moved):
+            made.append((_DEMAND_EMPTY, [realm, *named]))
+    if ranked := [(b, c) for b, c in change.histogram.items() if any(c.values())]:
+        buckets = [b for b, _ in ranked]
+        made.append((_HISTOGRAM, [realm, buckets, *_amounts([c for _, c in ranked])]))
+        if any(c["jobs"] < 0 for _, c in ranked):
+            made.append((_HISTOGRAM_EMPTY, [realm, buckets]))
+    return made
+
+
+def _amounts(counters: list[Counter[str]]) -> list[list[int]]:
+    return [[c[name] for c in counters] for name in ("jobs", "generations", "pixelsteps")]

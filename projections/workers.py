@@ -1,0 +1,98 @@
+"""Workers: what each can do, whether it is in maintenance, and what it has done.
+
+Presence (online or not) is no fact; it lives in Valkey. Look next: `projections.queue` for matching.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from events.base import Fact
+from events.jobs import (
+    GenerationCensored,
+    GenerationDelivered,
+    GenerationFailed,
+    JobKind,
+    RedundantDeliveryPaid,
+)
+from events.workers import ImageCapabilitiesDeclared, MaintenanceEnded, MaintenanceStarted, WorkerRegistered
+from projections.base import FoldError, Projection, known
+from projections.queue import requirement_mask
+
+
+class Worker(msgspec.Struct, frozen=True, gc=False):
+    """One worker."""
+
+    id: UUID
+    owner: UUID
+    kind: JobKind
+    models: tuple[str, ...]
+    #: largest picture in pixels
+    max_pixels: int
+    #: requirement bits it allows (see `projections.queue`)
+    allowed: int
+    threads: int
+    agent: str
+    maintenance: bool
+    registered_at: datetime
+    #: generations delivered or censored, leases on a generation failed
+    fulfilled: int
+    failed: int
+    #: hundredths of kudos its work was worth
+    earned: int
+
+
+def keys(fact: Fact) -> tuple[UUID, ...]:
+    """The worker that an event touches."""
+    event = fact.event
+    if isinstance(event, _TOUCHING):
+        return (event.worker,)
+    return ()
+
+
+def evolve(key: UUID, row: Worker | None, fact: Fact) -> Worker | None:
+    """The worker after a fact."""
+    event = fact.event
+    if isinstance(event, WorkerRegistered):
+        return Worker(key, event.owner, event.kind, (), 0, 0, 0, "", False, fact.occurred_at, 0, 0, 0)  # noqa: FBT003
+    worker = known(row, fact)
+    match event:
+        case ImageCapabilitiesDeclared():
+            return replace(
+                worker,
+                models=event.models,
+                max_pixels=event.max_pixels,
+                allowed=requirement_mask(nsfw=event.nsfw, post_processing=event.post_processing),
+                threads=event.threads,
+                agent=event.agent,
+            )
+        case MaintenanceStarted():
+            return replace(worker, maintenance=True)
+        case MaintenanceEnded():
+            return replace(worker, maintenance=False)
+        case GenerationDelivered() | GenerationCensored() | RedundantDeliveryPaid():
+            earned = 0 if event.owner == event.requester else event.price
+            return replace(worker, fulfilled=worker.fulfilled + 1, earned=worker.earned + earned)
+        case GenerationFailed():
+            return replace(worker, failed=worker.failed + 1)
+        case _:
+            message = f"{event.TYPE} is no fact about a worker"
+            raise FoldError(message)
+
+
+_TOUCHING = (
+    WorkerRegistered,
+    ImageCapabilitiesDeclared,
+    MaintenanceStarted,
+    MaintenanceEnded,
+    GenerationDelivered,
+    GenerationCensored,
+    RedundantDeliveryPaid,
+    GenerationFailed,
+)
+
+PROJECTION = Projection("workers", 1, Worker, keys, evolve, indexes=("(realm, owner)",))

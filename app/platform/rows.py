@@ -1,0 +1,146 @@
+"""The working set of a batch: the rows that its commands may see, folded forward event by event. Pure.
+
+A row that was not gathered is a fault, never a zero: reading one raises. Look next: `app.platform.writer.gather`,
+which fills it under the lock, and `projections.registry`, whose folds move it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from events.base import Event, Fact
+from projections.accounts import Account
+from projections.generations import Generation
+from projections.jobs import Job
+from projections.leases import Lease
+from projections.queue import Found, Search
+from projections.registry import INLINE
+from projections.workers import Worker
+
+
+class UngatheredRowError(Exception):
+    """A decider or fold reached for a row that its command did not name."""
+
+
+class Rows:
+    """Rows by projection and id, with changes that are kept only if their command is accepted."""
+
+    def __init__(self, now: datetime) -> None:
+        #: the batch's instant, read under the lock
+        self.now = now
+        self.tables: dict[str, dict[Any, Any]] = {projection.name: {} for projection in INLINE}
+        self._pending: dict[str, dict[Any, Any]] = {}
+        self._found: dict[Search, Found] = {}
+        #: prompts of jobs submitted in this batch, for blacklists
+        self.prompts: dict[UUID, str] = {}
+
+    def name(self, projection: str, ids: Iterable[Any]) -> None:
+        """Declare rows that may be read; until one is put they do not exist."""
+        table = self.tables[projection]
+        for key in ids:
+            table.setdefault(key, None)
+
+    def put(self, projection: str, rows: Iterable[Any]) -> None:
+        """Put gathered rows."""
+        table = self.tables[projection]
+        for row in rows:
+            table[row.id] = row
+
+    def put_found(self, search: Search, found: Found) -> None:
+        """Put what a search found."""
+        self._found[search] = found
+
+    def found(self, search: Search) -> Found:
+        """What a search found under the lock."""
+        return self._found[search]
+
+    def _get(self, projection: str, key: UUID) -> Any:
+        pending = self._pending.get(projection)
+        if pending is not None and key in pending:
+            return pending[key]
+        try:
+            return self.tables[projection][key]
+        except KeyError:
+            message = f"{projection} {key} was not gathered"
+            raise UngatheredRowError(message) from None
+
+    def account(self, key: UUID) -> Account | None:
+        """An account, or None where there is none. Raises `UngatheredRowError`."""
+        row: Account | None = self._get("accounts", key)
+        return row
+
+    def job(self, key: UUID) -> Job | None:
+        """A job, or None."""
+        row: Job | None = self._get("jobs", key)
+        return row
+
+    def generation(self, key: UUID) -> Generation | None:
+        """A generation, or None."""
+        row: Generation | None = self._get("generations", key)
+        return row
+
+    def lease(self, key: UUID) -> Lease | None:
+        """A lease, or None."""
+        row: Lease | None = self._get("leases", key)
+        return row
+
+    def worker(self, key: UUID) -> Worker | None:
+        """A worker, or None."""
+        row: Worker | None = self._get("workers", key)
+        return row
+
+    def jobs(self) -> list[Job]:
+        """All jobs of the working set as they stand."""
+        merged = {**self.tables["jobs"], **self._pending.get("jobs", {})}
+        return [job for job in merged.values() if job is not None]
+
+    def generations_of(self, job: UUID) -> list[Generation]:
+        """A job's generations in their order."""
+        merged = {**self.tables["generations"], **self._pending.get("generations", {})}
+        return sorted((g for g in merged.values() if g is not None and g.job == job), key=lambda g: g.ordinal)
+
+    def fold(self, fact: Fact) -> None:
+        """Move the rows on by one fact; not kept before `accept`."""
+        for projection in INLINE:
+            for key in projection.keys(fact):
+                row = projection.evolve(key, self._get(projection.name, key), fact)
+                self._pending.setdefault(projection.name, {})[key] = row
+
+    def draft(self) -> Draft:
+        """These rows as a decider may move them on while it composes events; they themselves stay as they are."""
+        return Draft(self)
+
+    def accept(self) -> None:
+        """Keep what was folded since the last accept or discard."""
+        for name, rows in self._pending.items():
+            self.tables[name].update(rows)
+        self._pending = {}
+
+    def discard(self) -> None:
+        """Forget what was folded since the last accept or discard."""
+        self._pending = {}
+
+    def snapshot(self) -> dict[str, dict[Any, msgspec.Struct | None]]:
+        """The rows as they are now, to compare with after the batch."""
+        return {name: dict(rows) for name, rows in self.tables.items()}
+
+
+class Draft(Rows):
+    """Rows that a decider moves on event by event, to decide the next event on top of those before it."""
+
+    def __init__(self, rows: Rows) -> None:
+        super().__init__(rows.now)
+        self.tables = rows.tables
+        self.prompts = rows.prompts
+        self._found = rows._found
+        self.events: list[Event] = []
+
+    def add(self, event: Event) -> None:
+        """Append an event to the draft and fold it. Its position is not known yet, and no inline fold shows one."""
+        self.events.append(event)
+        self.fold(Fact(0, self.now, event))

@@ -1,0 +1,131 @@
+"""The vault: everything that must be erasable, in rows written by the same transaction as the event they belong to.
+
+Prompts, usernames, names and messages of workers, key hashes, notes, and outcomes of commands. No projection reads
+it. Rows are plain data, so that deciders can return them. Look next: `alembic/versions`, which makes the tables.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from events.store.columns import Table
+
+SCHEMA = "vault"
+
+
+class Person(msgspec.Struct, frozen=True):
+    """A user's alias `username#number`: the only link from a subject to a name."""
+
+    subject: UUID
+    username: str
+    number: int
+
+
+class ApiKey(msgspec.Struct, frozen=True):
+    """An API key, as HMAC-SHA-256 with the pepper; the key itself is nowhere."""
+
+    hash: bytes
+    key: UUID
+    subject: UUID
+
+
+class JobWords(msgspec.Struct, frozen=True):
+    """What a client wrote: prompts, and the other parameters that go to workers as a JSON text."""
+
+    job: UUID
+    prompt: str
+    negative_prompt: str
+    payload: str
+
+
+class GenerationSeed(msgspec.Struct, frozen=True):
+    """The seed that a worker is to use for a generation."""
+
+    generation: UUID
+    job: UUID
+    seed: int
+
+
+class ResultWords(msgspec.Struct, frozen=True):
+    """What a worker wrote about a result: the seed it used, its metadata as a JSON text."""
+
+    generation: UUID
+    lease: UUID
+    seed: str | None
+    metadata: str | None
+
+
+class WorkerName(msgspec.Struct, frozen=True):
+    """A worker's unique name."""
+
+    worker: UUID
+    name: str
+
+
+class MaintenanceMessage(msgspec.Struct, frozen=True):
+    """What a worker's owner says while it is in maintenance."""
+
+    worker: UUID
+    message: str
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Words that an operator gave with a command, such as the reason of a grant."""
+
+    command: UUID
+    words: str
+
+
+TABLES: dict[type[msgspec.Struct], Table[Any]] = {
+    Person: Table("person", Person, key=("subject",)),
+    ApiKey: Table("api_key", ApiKey, key=("hash",)),
+    JobWords: Table("job", JobWords, key=("job",)),
+    GenerationSeed: Table("generation", GenerationSeed, key=("generation",)),
+    ResultWords: Table("result", ResultWords, key=("generation",)),
+    WorkerName: Table("worker", WorkerName, key=("worker",)),
+    MaintenanceMessage: Table("maintenance", MaintenanceMessage, key=("worker",)),
+    Note: Table("note", Note, key=("command",)),
+}
+
+UPSERTS: dict[type[msgspec.Struct], str] = {row: table.upsert(SCHEMA) for row, table in TABLES.items()}
+
+
+class CommandOutcome(msgspec.Struct, frozen=True):
+    """The kept outcome of a command with an idempotency key."""
+
+    scope: str
+    key: str
+    day: date
+    request_hash: bytes
+    outcome: str
+    position: int
+
+
+#: Binds: realm, scopes, keys.
+FIND_OUTCOMES = (
+    "SELECT c.scope, c.key, c.day, c.request_hash, c.outcome, c.position FROM unnest(%b::text[], %b::text[]) "
+    "AS asked(scope, key) JOIN vault.command c ON c.realm = %b AND c.scope = asked.scope AND c.key = asked.key "
+    "AND c.day >= current_date - 7"
+)
+#: Binds: realm, then one array a column.
+KEEP_OUTCOMES = (
+    "INSERT INTO vault.command (realm, scope, key, day, request_hash, outcome, position) SELECT %b::bigint, t.* "
+    "FROM unnest(%b::text[], %b::text[], %b::date[], %b::bytea[], %b::text[], %b::bigint[]) AS t"
+)
+
+
+def outcome_parameters(realm: int, kept: list[CommandOutcome]) -> list[Any]:
+    """What `KEEP_OUTCOMES` takes."""
+    return [
+        realm,
+        [c.scope for c in kept],
+        [c.key for c in kept],
+        [c.day for c in kept],
+        [c.request_hash for c in kept],
+        [c.outcome for c in kept],
+        [c.position for c in kept],
+    ]

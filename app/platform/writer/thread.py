@@ -1,0 +1,231 @@
+"""The writer's thread: a bounded queue, batches formed by what waits, retries, answers.
+
+It is the only user of its connection. When the outcome of a commit is unknown, the batch is looked for in the log by
+its first event's id; if it is not there its commands are retried singly. May not be called on an event loop's thread
+in a blocking way: use `execute`. Look next: `app.platform.writer.batch`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import psycopg
+
+from app.platform.commands import Outcome, Request, Rules
+from app.platform.writer.batch import BatchResult, commit_batch, decide_batch
+from app.platform.writer.gather import VersionMismatchError
+
+_log = logging.getLogger(__name__)
+
+#: how many commands may wait; beyond that callers are told to try again
+QUEUE_LIMIT = 4096
+#: how many commands one batch decides at most
+BATCH_LIMIT = 256
+#: how long a batch is tried while the database does not answer, in seconds
+PATIENCE_SECONDS = 20.0
+#: statements of the writer are all index look-ups: plans must not switch with statistics
+SETTINGS = (
+    "-c lock_timeout=5s -c idle_in_transaction_session_timeout=5s -c timezone=UTC -c plan_cache_mode=force_generic_plan "
+    "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c application_name=hoard-writer"
+)
+
+_IN_LOG = "SELECT 1 FROM log.event WHERE realm = %s AND position = %s AND event_id = %s"
+
+
+class WriterBusyError(Exception):
+    """The queue is full or the database is away: nothing was done, try again after `retry_after` seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class WriterStoppedError(WriterBusyError):
+    """This process is stopping and takes no more commands."""
+
+
+class InternalError(Exception):
+    """A command raised: a bug. Nothing was done."""
+
+
+Answer = Callable[[Outcome | BaseException], None]
+
+
+class Writer:
+    """Decides and commits commands in groups. `start` it, `execute` commands from any thread or loop, `stop` it."""
+
+    def __init__(self, url: str, realm: int, rules: Rules, *, on_fatal: Callable[[BaseException], None]) -> None:
+        self._url = url
+        self._realm = realm
+        self._rules = rules
+        self._on_fatal = on_fatal
+        self._queue: deque[tuple[Request, Answer]] = deque()
+        self._condition = threading.Condition()
+        self._stopping = False
+        self._connection: psycopg.Connection[Any] | None = None
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        #: seconds that the lock was held by recent batches, for metrics
+        self.held_seconds: deque[float] = deque(maxlen=1000)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Decide what waits, then end the thread and close the connection."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+        self._thread.join(timeout=PATIENCE_SECONDS)
+
+    def submit(self, request: Request, answer: Answer) -> None:
+        """Queue a command; `answer` is called on the writer's thread. Raises `WriterBusyError`."""
+        with self._condition:
+            if self._stopping:
+                raise WriterStoppedError(1.0)
+            if len(self._queue) >= QUEUE_LIMIT:
+                raise WriterBusyError(0.5)
+            self._queue.append((request, answer))
+            self._condition.notify()
+
+    async def execute(self, request: Request) -> Outcome:
+        """Decide and commit a command. Raises `WriterBusyError`, `InternalError`."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
+
+        def settle(outcome: Outcome | BaseException) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        self.submit(request, lambda outcome: loop.call_soon_threadsafe(settle, outcome))
+        return await future
+
+    def execute_sync(self, request: Request) -> Outcome:
+        """The same for callers without an event loop, such as actors and the command line."""
+        future: Future[Outcome] = Future()
+
+        def settle(outcome: Outcome | BaseException) -> None:
+            if isinstance(outcome, BaseException):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        self.submit(request, settle)
+        return future.result()
+
+    def _run(self) -> None:
+        while (taken := self._take()) is not None:
+            requests = [request for request, _ in taken]
+            try:
+                outcomes: Sequence[Any] = self._settle(requests)
+            except VersionMismatchError as error:
+                self._on_fatal(error)
+                outcomes = [WriterStoppedError(1.0)] * len(taken)
+            except Exception:  # the thread must outlive anything
+                _log.exception("batch_failed")
+                outcomes = [InternalError("the batch failed")] * len(taken)
+            for (_, answer), outcome in zip(taken, outcomes, strict=True):
+                with contextlib.suppress(RuntimeError):  # the caller's loop is gone
+                    answer(_answerable(outcome))
+        self._disconnect()
+
+    def _take(self) -> list[tuple[Request, Answer]] | None:
+        with self._condition:
+            while not self._queue:
+                if self._stopping:
+                    return None
+                self._condition.wait()
+            return [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_LIMIT))]
+
+    def _settle(self, requests: Sequence[Request]) -> Sequence[Any]:
+        """Commit a batch whatever happens to the connection, or tell its callers to try again."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        pause = 0.05
+        while True:
+            try:
+                return self._attempt(requests)
+            except psycopg.OperationalError as error:
+                self._disconnect()
+                if time.monotonic() > deadline:
+                    _log.warning("database_away", extra={"reason": type(error).__name__})
+                    return [WriterBusyError(2.0)] * len(requests)
+            except psycopg.Error as error:
+                self._rollback()
+                if len(requests) == 1:
+                    _log.warning("command_refused_by_database", extra={"reason": type(error).__name__})
+                    return [error]
+                return [outcome for request in requests for outcome in self._settle([request])]
+            time.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
+    def _attempt(self, requests: Sequence[Request]) -> Sequence[Any]:
+        connection = self._connect()
+        started = time.perf_counter()
+        batch, before, result = decide_batch(connection, self._realm, self._rules, requests)
+        try:
+            commit_batch(connection, batch, before)
+        except psycopg.OperationalError:
+            self._disconnect()
+            if not self._committed(result):
+                raise
+        self.held_seconds.append(time.perf_counter() - started)
+        return result.outcomes
+
+    def _committed(self, result: BatchResult) -> bool:
+        """Whether a batch whose commit was not answered is in the log. Raises `psycopg.OperationalError`."""
+        if result.first is None:
+            return False
+        asked = (self._realm, result.first.position, result.first.event_id)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                connection = self._connect()
+                # the transaction of unknown outcome may still hold the lock: wait until it is settled
+                connection.execute("SELECT 1 FROM log.lock WHERE realm = %s FOR UPDATE", (self._realm,))
+                found = connection.execute(_IN_LOG, asked).fetchone() is not None
+                connection.rollback()
+            except psycopg.OperationalError:
+                self._disconnect()
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return found
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(self._url, options=SETTINGS, prepare_threshold=0, connect_timeout=5)
+            self._connection.prepared_max = None
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _rollback(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.rollback()
+            except psycopg.Error:
+                self._disconnect()
+
+
+def _answerable(outcome: Any) -> Any:
+    """An exception out of a decider as the one callers know; database refusals pass as they are."""
+    if isinstance(outcome, Exception) and not isinstance(outcome, WriterBusyError | InternalError | psycopg.Error):
+        return InternalError(type(outcome).__name__)
+    return outcome

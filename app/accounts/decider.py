@@ -1,0 +1,168 @@
+"""What may happen to accounts and their kudos: opening, registering, roles, grants, transfers. Pure.
+
+Look next: `app.accounts.handlers`, which makes the ids; `app.ledger.postings`.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from app.ledger import postings
+from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
+from app.platform.rows import Rows
+from app.platform.vault import ApiKey, Note, Person
+from events.accounts import AnonymousOpened, Role, RoleGranted, UserRegistered
+from events.base import ANONYMOUS
+from events.kudos import KudosGranted, KudosTransferred
+
+#: largest grant or transfer, in hundredths: sums of many stay far below 2^63
+MAX_AMOUNT = 10**14
+
+
+class OpenRealm(Command, frozen=True, kw_only=True):
+    """Put the anonymous user at -50, once."""
+
+
+class RegisterUser(Command, frozen=True, kw_only=True):
+    """Open an account with its first key."""
+
+    user: UUID
+    key: UUID
+    key_hash: bytes
+    username: str
+    #: the random number behind the name, so that the alias is unique and says nothing about when or who
+    number: int
+
+
+class GrantRole(Command, frozen=True, kw_only=True):
+    """Give an account a role."""
+
+    user: UUID
+    role: Role
+
+
+class GrantKudos(Command, frozen=True, kw_only=True):
+    """Give an account kudos out of the treasury, in hundredths."""
+
+    user: UUID
+    amount: int
+    #: the id of this command, under which the vault keeps the reason
+    note: UUID
+    reason: str
+
+
+class TransferKudos(Command, frozen=True, kw_only=True):
+    """Give another user kudos, in hundredths."""
+
+    source: UUID
+    target: UUID
+    amount: int
+
+
+class Opened(Result, frozen=True, kw_only=True):
+    """The realm is open."""
+
+
+class Registered(Result, frozen=True, kw_only=True):
+    """The new account's subject id."""
+
+    user: UUID
+
+
+class Granted(Result, frozen=True, kw_only=True):
+    """The account that was given a role or kudos."""
+
+    user: UUID
+
+
+class Transferred(Result, frozen=True, kw_only=True):
+    """What moved, in hundredths."""
+
+    source: UUID
+    amount: int
+
+
+def open_realm(_: OpenRealm, rows: Rows) -> Decision:
+    """Opening an open realm does nothing."""
+    if rows.account(ANONYMOUS) is not None:
+        return Decision((), Opened())
+    opened = AnonymousOpened(user=ANONYMOUS, postings=postings.genesis_of_anonymous(ANONYMOUS))
+    return Decision((opened,), Opened())
+
+
+def register_user(command: RegisterUser, _: Rows) -> Decision:
+    """Anybody may register; the handler has checked the name."""
+    return Decision(
+        (UserRegistered(user=command.user, key=command.key),),
+        Registered(user=command.user),
+        (
+            Person(command.user, command.username, command.number),
+            ApiKey(command.key_hash, command.key, command.user),
+        ),
+    )
+
+
+def grant_role(command: GrantRole, rows: Rows) -> Decision | Rejection:
+    """Anonymous can have no role; a role held already changes nothing."""
+    account = rows.account(command.user)
+    if account is None or account.anonymous:
+        return Rejection(code="NOT_FOUND", message="no such registered user", path=("user",))
+    if command.role in account.roles:
+        return Decision((), Granted(user=command.user))
+    return Decision((RoleGranted(user=command.user, role=command.role),), Granted(user=command.user))
+
+
+def grant_kudos(command: GrantKudos, rows: Rows) -> Decision | Rejection:
+    """Any positive amount up to the bound, to a registered user."""
+    account = rows.account(command.user)
+    if account is None or account.anonymous:
+        return Rejection(code="NOT_FOUND", message="no such registered user", path=("user",))
+    if not 0 < command.amount <= MAX_AMOUNT:
+        return Rejection(code="INVALID_INPUT", message="a grant is between 0.01 and 10^12 kudos", path=("amount",))
+    event = KudosGranted(
+        user=command.user, amount=command.amount, postings=postings.grant(command.user, command.amount)
+    )
+    return Decision((event,), Granted(user=command.user), (Note(command.note, command.reason),))
+
+
+def transfer_kudos(command: TransferKudos, rows: Rows) -> Decision | Rejection:
+    """In this order: not from anonymous, to a user, not to anonymous, not to oneself, positive, available."""
+    source, target = rows.account(command.source), rows.account(command.target)
+    to, amount = ("input", "to"), ("input", "amount")
+    if command.source == ANONYMOUS or source is None:
+        return Rejection(code="FORBIDDEN", message="anonymous users cannot transfer kudos: register first")
+    if target is None:
+        return Rejection(code="NOT_FOUND", message="no such user", path=to)
+    if target.anonymous:
+        return Rejection(code="INVALID_INPUT", message="kudos cannot be given to the anonymous user", path=to)
+    if command.source == command.target:
+        return Rejection(code="INVALID_INPUT", message="kudos cannot be given to oneself", path=to)
+    if not 0 < command.amount <= MAX_AMOUNT:
+        return Rejection(code="INVALID_INPUT", message="a transfer is between 0.01 and 10^12 kudos", path=amount)
+    if command.amount > source.available:
+        return Rejection(
+            code="INSUFFICIENT_KUDOS",
+            message="more than what is available",
+            path=amount,
+            detail={
+                "required": command.amount,
+                "available": source.available,
+                "missing": command.amount - source.available,
+            },
+        )
+    event = KudosTransferred(
+        source=command.source,
+        target=command.target,
+        amount=command.amount,
+        postings=postings.transfer(command.source, command.target, command.amount),
+    )
+    return Decision((event,), Transferred(source=command.source, amount=command.amount))
+
+
+RULES = (
+    Rule(OpenRealm, Opened, lambda _: Needs(accounts=(ANONYMOUS,)), open_realm),
+    Rule(RegisterUser, Registered, lambda c: Needs(accounts=(c.user,)), register_user),
+    Rule(GrantRole, Granted, lambda c: Needs(accounts=(c.user,)), grant_role),
+    Rule(GrantKudos, Granted, lambda c: Needs(accounts=(c.user,)), grant_kudos),
+    Rule(TransferKudos, Transferred, lambda c: Needs(accounts=(c.source, c.target)), transfer_kudos),
+)

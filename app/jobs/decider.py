@@ -1,0 +1,190 @@
+"""What may happen to jobs from their client's side: submission, cancellation, expiry. Pure.
+
+Look next: `app.ledger.upfront` and `app.ledger.quote` for the money, `app.workers.lease_decider` for what workers do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+
+from app.jobs.image_params import ImageParams, accurate_steps, lease_seconds
+from app.ledger import holds, priority
+from app.ledger.closing import end_if_over, give_up_waiting
+from app.ledger.price_book import CURRENT
+from app.ledger.quote import ImageQuote, decimal_text, quote_image
+from app.ledger.upfront import Upfront, check_upfront
+
+from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
+from app.platform.rows import Rows
+from app.platform.vault import GenerationSeed, JobWords
+from events.base import ANONYMOUS, Event
+from events.jobs import HoldPlaced, ImageJobSubmitted, JobState
+from events.sharing import ShareConsentForced, ShareConsentGiven
+from projections.accounts import Account
+from projections.generations import GenerationState
+
+#: a job that nobody touched for so long expires
+EXPIRY = timedelta(minutes=20)
+#: version of the consent text in `docs/sharing.md`
+CONSENT_TEXT_VERSION = 1
+
+
+class SubmitImageJob(Command, frozen=True, kw_only=True):
+    """Ask for pictures. The parameters are checked; ids, seeds and the workers' payload are made."""
+
+    job: UUID
+    requester: UUID
+    generations: tuple[UUID, ...]
+    prompt: str
+    negative_prompt: str
+    models: tuple[str, ...]
+    params: ImageParams
+    nsfw: bool
+    shared: bool
+    max_kudos: int | None
+    seeds: tuple[int, ...]
+    #: what workers are given besides prompt and seed, as a JSON text
+    payload: str
+
+
+class CancelJob(Command, frozen=True, kw_only=True):
+    """Want no more of a job. That the caller may is checked by the handler."""
+
+    job: UUID
+
+
+class ExpireJob(Command, frozen=True, kw_only=True):
+    """Give a job up that nobody served; nothing happens if somebody has meanwhile."""
+
+    job: UUID
+
+
+class Submitted(Result, frozen=True, kw_only=True):
+    """The job that was accepted."""
+
+    job: UUID
+
+
+class Closed(Result, frozen=True, kw_only=True):
+    """The job that was cancelled or expired, or had ended before."""
+
+    job: UUID
+
+
+def submit_image_job(command: SubmitImageJob, rows: Rows) -> Decision | Rejection:
+    """Quote, refuse what is beyond the limits, reserve what is available, and queue."""
+    account = rows.account(command.requester)
+    if account is None:
+        return Rejection(code="NOT_FOUND", message="no such user")
+    quote = quote_image(command.params, n=command.params.n, shared=command.shared, book=CURRENT)
+    if (refusal := _refusal(command, account, quote)) is not None:
+        return refusal
+    words = JobWords(command.job, command.prompt, command.negative_prompt, command.payload)
+    seeds = (
+        GenerationSeed(generation, command.job, seed)
+        for generation, seed in zip(command.generations, command.seeds, strict=True)
+    )
+    return Decision(_submission(command, account, quote, rows), Submitted(job=command.job), (words, *seeds))
+
+
+def _refusal(command: SubmitImageJob, account: Account, quote: ImageQuote) -> Rejection | None:
+    if command.max_kudos is not None and quote.total > command.max_kudos:
+        message = f"the quote is {decimal_text(quote.total)} kudos, more than maxKudos {decimal_text(command.max_kudos)}"
+        return Rejection(code="INVALID_INPUT", message=message, path=("input", "maxKudos"))
+    beyond = check_upfront(
+        command.params, quote, registered=not account.anonymous, available=account.available, book=CURRENT
+    )
+    return None if beyond is None else _insufficient(beyond)
+
+
+def _insufficient(beyond: Upfront) -> Rejection:
+    message = (
+        f"beyond {beyond.limit_pixels} pixels or {beyond.limit_steps} accurate steps the whole quote of "
+        f"{decimal_text(beyond.required)} kudos must be available; {decimal_text(beyond.missing)} are missing"
+    )
+    return Rejection(
+        code="INSUFFICIENT_KUDOS", message=message, path=("input", "params"), detail=msgspec.structs.asdict(beyond)
+    )
+
+
+def _submission(command: SubmitImageJob, account: Account, quote: ImageQuote, rows: Rows) -> Sequence[Event]:
+    params = command.params
+    tier = priority.tier_of(anonymous=account.anonymous)
+    submitted = ImageJobSubmitted(
+        job=command.job,
+        requester=command.requester,
+        generations=command.generations,
+        models=command.models,
+        width=params.width,
+        height=params.height,
+        steps=params.steps,
+        accurate_steps=accurate_steps(params),
+        sampler=params.sampler.value,
+        cfg_scale=params.cfg_scale,
+        karras=params.karras,
+        tiling=params.tiling,
+        hires_fix=params.hires_fix,
+        clip_skip=params.clip_skip,
+        post_processing=tuple(p.value for p in params.post_processing),
+        nsfw=command.nsfw,
+        shared=command.shared,
+        price_book=quote.book_version,
+        price=quote.price,
+        tax=quote.tax,
+        quote=tuple((item.label, item.amount) for item in quote.items),
+        priority=account.available,
+        tier=tier,
+        rank=priority.rank(tier, account.available, rows.now),
+        lease_seconds=lease_seconds(params, 1),
+    )
+    events: list[Event] = [submitted]
+    if command.shared:
+        consent = ShareConsentForced if command.requester == ANONYMOUS else ShareConsentGiven
+        events.append(
+            consent(job=command.job, requester=command.requester, text_version=CONSENT_TEXT_VERSION)
+        )
+    if held := holds.place(account.available, quote.total):
+        events.append(HoldPlaced(job=command.job, requester=command.requester, amount=held))
+    return events
+
+
+def cancel_job(command: CancelJob, rows: Rows) -> Decision | Rejection:
+    """Waiting generations are cancelled, running ones may still deliver; an ended job stays as it is."""
+    return _close(command.job, rows, JobState.CANCELLED)
+
+
+def expire_job(command: ExpireJob, rows: Rows) -> Decision | Rejection:
+    """Only a job of which nothing runs and that nobody touched for `EXPIRY`."""
+    job = rows.job(command.job)
+    if job is not None and (job.processing or rows.now - job.active_at < EXPIRY):
+        return Decision((), Closed(job=command.job))
+    return _close(command.job, rows, JobState.EXPIRED)
+
+
+def _close(job_id: UUID, rows: Rows, state: JobState) -> Decision | Rejection:
+    job = rows.job(job_id)
+    if job is None:
+        return Rejection(code="NOT_FOUND", message="no such job", path=("input", "id"))
+    if job.closed or job.final:
+        return Decision((), Closed(job=job.id))
+    draft = rows.draft()
+    waiting = [g.id for g in rows.generations_of(job.id) if g.state is GenerationState.WAITING]
+    give_up_waiting(draft, job, waiting, state)
+    end_if_over(draft, job.id)
+    return Decision(draft.events, Closed(job=job.id))
+
+
+RULES = (
+    Rule(
+        SubmitImageJob,
+        Submitted,
+        lambda c: Needs(accounts=(c.requester,), jobs=(c.job,), generations=c.generations),
+        submit_image_job,
+    ),
+    Rule(CancelJob, Closed, lambda c: Needs(jobs=(c.job,)), cancel_job),
+    Rule(ExpireJob, Closed, lambda c: Needs(jobs=(c.job,)), expire_job),
+)

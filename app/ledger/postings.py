@@ -1,0 +1,213 @@
+"""How each movement of kudos is booked: double entry, so that every movement sums to zero.
+
+Pure. Accounts are named by text: `user:<id>`, `escrow:<id>` and the system accounts below, which may be
+negative: their balance is a sum and no row is kept for them. A requester's own posting is kept even when it
+is zero, because it is a line of their statement; zero postings of system accounts are left out. The anonymous
+user stands at -50.00 since its genesis and is never posted to again. Amounts are hundredths of kudos.
+Look next: `app.ledger.holds` for what is reserved, `app.ledger.statement` for the explanation of a movement.
+"""
+
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from app.ledger.holds import capture
+from events.base import Posting, Postings
+
+TREASURY: Final = "system:treasury"
+TAX_SINK: Final = "sink:tax"
+SURCHARGE_SINK: Final = "sink:surcharge"
+FLOOR_SUBSIDY: Final = "subsidy:floor"
+ANONYMOUS_SUBSIDY: Final = "subsidy:anonymous"
+LATE_SUBSIDY: Final = "subsidy:late"
+CENSORED_SUBSIDY: Final = "subsidy:censored"
+SYSTEM_ACCOUNTS: Final = frozenset(
+    {
+        TREASURY,
+        TAX_SINK,
+        SURCHARGE_SINK,
+        FLOOR_SUBSIDY,
+        ANONYMOUS_SUBSIDY,
+        LATE_SUBSIDY,
+        CENSORED_SUBSIDY,
+    }
+)
+
+#: What the anonymous user stands at, from its genesis on and for ever.
+ANONYMOUS_BALANCE: Final = -5000
+
+
+class DeliveryMoney(msgspec.Struct, frozen=True, kw_only=True):
+    """What one delivered or censored generation moves."""
+
+    postings: Postings
+    #: c: what it cost the requester, counted as consumed whether or not the balance could cover it
+    charged: int
+    #: s: what of the charge a subsidy covered
+    covered: int
+    #: what of the charge the job's hold paid
+    captured: int
+    #: what the worker's owner earned; nothing where that is the requester
+    reward: int
+
+
+def user_account(user: UUID) -> str:
+    """The account that a user spends from."""
+    return f"user:{user}"
+
+
+def escrow_account(user: UUID) -> str:
+    """The account that keeps what an untrusted user earned until they are trusted."""
+    return f"escrow:{user}"
+
+
+def assert_balanced(postings: Postings) -> Postings:
+    """The same postings, if they sum to zero and name each account once.
+
+    Raises:
+        AssertionError: otherwise, also under `python -O`: it is a bug, and must not reach the log.
+    """
+    if sum(amount for _, amount in postings) != 0:
+        raise AssertionError("postings do not sum to zero")
+    if len({account for account, _ in postings}) != len(postings):
+        raise AssertionError("postings name an account twice")
+    return postings
+
+
+def genesis_of_anonymous(anonymous: UUID) -> Postings:
+    """The one movement that ever touches the anonymous user."""
+    return _move(user_account(anonymous), TREASURY, -ANONYMOUS_BALANCE)
+
+
+def grant(user: UUID, amount: int) -> Postings:
+    """An operator's gift out of the treasury."""
+    return _move(TREASURY, user_account(user), amount)
+
+
+def transfer(source: UUID, target: UUID, amount: int) -> Postings:
+    """A user's gift to another user; that it is available is the decider's to check."""
+    if source == target:
+        raise ValueError("a transfer needs two users")
+    return _move(user_account(source), user_account(target), amount)
+
+
+def delivery(
+    *,
+    requester: UUID,
+    worker_owner: UUID,
+    price: int,
+    tax: int,
+    from_hold: int,
+    available_after_hold: int,
+    requester_anonymous: bool,
+) -> DeliveryMoney:
+    """A delivered generation: the worker's owner earns the price, the requester is charged price and tax.
+
+    The charge is paid from the job's hold, then from what is available, the rest from a subsidy. When the
+    owner is the requester only the tax moves. An anonymous requester is not posted to: the subsidy pays all.
+
+    Args:
+        requester: who submitted the job.
+        worker_owner: who owns the worker that delivered; never the anonymous user.
+        price: the generation's price, without tax.
+        tax: the flat tax on it.
+        from_hold: what is left of the job's hold; 0 for an anonymous requester.
+        available_after_hold: what the requester has that no job holds; not looked at for an anonymous one.
+        requester_anonymous: whether the requester is the anonymous user.
+    """
+    _require_amounts(price=price, tax=tax)
+    own = worker_owner == requester
+    reward = 0 if own else price
+    charge = tax if own else price + tax
+    earned = ((user_account(worker_owner), reward),) if reward else ()
+    return _charged(
+        requester,
+        charge,
+        (*earned, (TAX_SINK, tax)),
+        from_hold=from_hold,
+        available=available_after_hold,
+        anonymous=requester_anonymous,
+        reward=reward,
+    )
+
+
+def censored(
+    *,
+    requester: UUID,
+    worker_owner: UUID,
+    price: int,
+    tax: int,
+    from_hold: int,
+    available_after_hold: int,
+    requester_anonymous: bool,
+) -> DeliveryMoney:
+    """A generation whose picture was withheld: a subsidy pays the worker, the requester pays the tax.
+
+    No subsidy flows back to the requester: an own worker earns nothing. Arguments as in `delivery`.
+    """
+    _require_amounts(price=price, tax=tax)
+    reward = 0 if worker_owner == requester else price
+    earned = ((user_account(worker_owner), reward), (CENSORED_SUBSIDY, -reward)) if reward else ()
+    return _charged(
+        requester,
+        tax,
+        (*earned, (TAX_SINK, tax)),
+        from_hold=from_hold,
+        available=available_after_hold,
+        anonymous=requester_anonymous,
+        reward=reward,
+    )
+
+
+def late_redundant(*, requester: UUID, worker_owner: UUID, price: int) -> Postings:
+    """A delivery under a live lease that a late one made redundant: the late subsidy pays the worker's owner.
+
+    Empty when the owner is the requester. That it is within the owner's cap is the decider's to check.
+    """
+    _require_amounts(price=price)
+    if worker_owner == requester or not price:
+        return ()
+    return _move(LATE_SUBSIDY, user_account(worker_owner), price)
+
+
+def _charged(
+    requester: UUID,
+    charge: int,
+    others: tuple[Posting, ...],
+    *,
+    from_hold: int,
+    available: int,
+    anonymous: bool,
+    reward: int,
+) -> DeliveryMoney:
+    """The requester's side of a movement whose other sides add up to what the requester is charged."""
+    if anonymous:
+        own: tuple[Posting, ...] = ()
+        captured, covered, subsidy = 0, charge, ANONYMOUS_SUBSIDY
+    else:
+        _require_amounts(from_hold=from_hold, available_after_hold=available)
+        captured = capture(from_hold, charge)
+        covered = charge - captured - min(available, charge - captured)
+        own, subsidy = ((user_account(requester), covered - charge),), FLOOR_SUBSIDY
+    subsidised = ((subsidy, -covered),) if covered else ()
+    taxed = tuple(posting for posting in others if posting[1])
+    return DeliveryMoney(
+        postings=assert_balanced((*own, *taxed, *subsidised)),
+        charged=charge,
+        covered=covered,
+        captured=captured,
+        reward=reward,
+    )
+
+
+def _move(source: str, target: str, amount: int) -> Postings:
+    if amount <= 0:
+        raise ValueError("an amount that moves must be above zero")
+    return assert_balanced(((source, -amount), (target, amount)))
+
+
+def _require_amounts(**amounts: int) -> None:
+    for name, amount in amounts.items():
+        if amount < 0:
+            raise ValueError(f"{name} must not be negative")

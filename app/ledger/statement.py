@@ -1,0 +1,75 @@
+"""Why a balance moved: the breakdown of each line of a statement.
+
+Pure. Every breakdown sums to the line's amount, keeps its zero items, and ends with "covered by the floor"
+where the balance could not pay all. Amounts are hundredths, negative where the account pays. An anonymous
+requester has no statement line, because nothing is posted to it. Look next: `app.ledger.postings`.
+"""
+
+from typing import Final
+
+from app.ledger.quote import PriceItem
+
+COVERED: Final = "covered by the floor"
+TAX: Final = "Horde tax"
+
+Breakdown = tuple[PriceItem, ...]
+
+
+def total(breakdown: Breakdown) -> int:
+    """The amount of the line that a breakdown explains."""
+    return sum(item.amount for item in breakdown)
+
+
+def delivery_requested(price: int, tax: int, covered: int) -> Breakdown:
+    """A generation delivered by another's worker, as its requester sees it."""
+    return (PriceItem("generation", -price), *_taxed(tax, covered))
+
+
+def delivery_by_own_worker(tax: int, covered: int) -> Breakdown:
+    """A generation delivered by the requester's own worker: one line, in which only the tax moves."""
+    return (PriceItem("generation by your own worker", 0), *_taxed(tax, covered))
+
+
+def delivery_earned(price: int) -> Breakdown:
+    """A delivered generation, as the worker's owner sees it."""
+    return (PriceItem("generation delivered", price),)
+
+
+def censored_requested(tax: int, covered: int) -> Breakdown:
+    """A generation whose picture was withheld, as its requester sees it."""
+    return (PriceItem("censored generation, not charged", 0), *_taxed(tax, covered))
+
+
+def censored_earned(price: int) -> Breakdown:
+    """A generation whose picture was withheld, as the worker's owner sees it."""
+    return (PriceItem("censored generation, paid by the subsidy", price),)
+
+
+def late_redundant_earned(price: int) -> Breakdown:
+    """A delivery that a late one had made redundant, as the worker's owner sees it."""
+    return (PriceItem("redundant delivery, paid by the subsidy", price),)
+
+
+def granted(amount: int) -> Breakdown:
+    """A grant, as its receiver sees it."""
+    return (PriceItem("grant", amount),)
+
+
+def transfer_sent(amount: int) -> Breakdown:
+    """A transfer, as its sender sees it."""
+    return (PriceItem("transfer sent", -amount),)
+
+
+def transfer_received(amount: int) -> Breakdown:
+    """A transfer, as its receiver sees it."""
+    return (PriceItem("transfer received", amount),)
+
+
+def anonymous_genesis(amount: int) -> Breakdown:
+    """The opening of the anonymous user, below zero."""
+    return (PriceItem("opening of the anonymous user", amount),)
+
+
+def _taxed(tax: int, covered: int) -> Breakdown:
+    items = (PriceItem(TAX, -tax),)
+    return (*items, PriceItem(COVERED, covered)) if covered else items

@@ -1,0 +1,45 @@
+"""`hoard migrate`: bring log and vault to the newest schema, then build the projections this program knows.
+
+Runs with the owner's role (`HOARD_MIGRATE_URL`) and may be run at any time, by several at once. Look next:
+`alembic/versions`, `projections.store.build`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+
+from app.platform.settings import Settings
+from projections.store.build import Progress, ensure
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class MigrationError(Exception):
+    """There is no owner's role to migrate with."""
+
+
+def owner_url(settings: Settings) -> str:
+    """The owner's database URL. Raises `MigrationError`."""
+    if settings.migrate_url is None:
+        message = "HOARD_MIGRATE_URL is needed: the owner's role makes tables, the application's may not"
+        raise MigrationError(message)
+    return settings.migrate_url
+
+
+def migrate(settings: Settings, progress: Progress | None = None) -> bool:
+    """Upgrade the schema, make partitions ahead, build missing projections. True if projections were built."""
+    url = owner_url(settings)
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "alembic"))
+    os.environ["HOARD_MIGRATE_URL"] = url
+    command.upgrade(config, "head")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("INSERT INTO log.lock VALUES (%s) ON CONFLICT DO NOTHING", (settings.realm,))
+        connection.execute("INSERT INTO relay.leader VALUES (%s, 0) ON CONFLICT DO NOTHING", (settings.realm,))
+        connection.execute("SELECT log.ensure_partitions(), vault.ensure_partitions()")
+        return ensure(connection, settings.realm, progress)

@@ -1,0 +1,386 @@
+"""What may happen between a worker and a job: taking, extending, giving back, delivering, running out of time. Pure.
+
+A generation has at most one live lease; its requester is charged at most once; a delivery under a live lease is
+always paid. Look next: `app.workers.matching` (which job), `app.ledger.closing` (ends), `app.ledger.postings` (money).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+import msgspec
+
+from app.ledger import postings
+from app.ledger.closing import end_if_over, fail, give_back, standing
+from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
+from app.platform.rows import Draft, Rows
+from app.platform.vault import ResultWords
+from app.workers.matching import Match, best
+from events.jobs import (
+    CensorCause,
+    FailureCause,
+    GenerationCensored,
+    GenerationDelivered,
+    GenerationsLeased,
+    HoldCaptured,
+    LeaseExpired,
+    LeaseExtended,
+    LeaseReleased,
+    RedundantDeliveryPaid,
+)
+from projections.accounts import Account
+from projections.generations import Generation, GenerationState
+from projections.jobs import Job
+from projections.leases import Lease, LeaseState
+from projections.queue import Search
+
+#: a lease can be extended until so long after it was taken
+MAX_LEASE = timedelta(hours=1)
+#: the most that redundant deliveries earn an owner a day, in hundredths
+LATE_CAP_PER_DAY = 10_000
+
+
+class ResultState(StrEnum):
+    """What a worker says of a generation."""
+
+    OK = "OK"
+    CENSORED = "CENSORED"
+    CSAM = "CSAM"
+    FAULTED = "FAULTED"
+
+
+class PopJob(Command, frozen=True, kw_only=True):
+    """Take work: up to `amount` generations of the best job that the worker may serve."""
+
+    lease: UUID
+    worker: UUID
+    search: Search
+    amount: int
+    #: chance, made beforehand: which of several models serves
+    choice: int
+
+
+class GenerationResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker did with one generation; `etag` is of the uploaded object, checked before."""
+
+    generation: UUID
+    state: ResultState
+    etag: str | None
+    seed: str | None
+    metadata: str | None
+
+
+class SubmitResults(Command, frozen=True, kw_only=True):
+    """Deliver generations of a lease."""
+
+    lease: UUID
+    owner: UUID
+    results: tuple[GenerationResult, ...]
+
+
+class ExtendLease(Command, frozen=True, kw_only=True):
+    """Ask for more time."""
+
+    lease: UUID
+    owner: UUID
+
+
+class ReleaseLease(Command, frozen=True, kw_only=True):
+    """Give back what is not delivered."""
+
+    lease: UUID
+    owner: UUID
+
+
+class ExpireLease(Command, frozen=True, kw_only=True):
+    """End a lease whose time is over; nothing happens if it was extended or settled meanwhile."""
+
+    lease: UUID
+
+
+class Popped(Result, frozen=True, kw_only=True):
+    """The lease, or none; `after` says where to go on searching when all candidates were turned down."""
+
+    lease: UUID | None = None
+    after: tuple[int, int] | None = None
+    blacklisted: int = 0
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one generation of a submission; the reward is in hundredths."""
+
+    generation: UUID
+    state: GenerationState
+    reward: int
+
+
+class Delivered(Result, frozen=True, kw_only=True):
+    """What became of a submission."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+class Extended(Result, frozen=True, kw_only=True):
+    """Until when the lease lasts now."""
+
+    expires_at: datetime
+
+
+class Released(Result, frozen=True, kw_only=True):
+    """The lease has ended."""
+
+
+def pop_job(command: PopJob, rows: Rows) -> Decision | Rejection:
+    """Lease generations of the best match, for the job's lease length times the generations taken."""
+    worker = rows.worker(command.worker)
+    if worker is None:
+        return Rejection(code="NOT_FOUND", message="no such worker", path=("input", "workerName"))
+    match = best(worker, command.search, rows)
+    if not isinstance(match, Match):
+        return Decision((), Popped(after=match.after, blacklisted=match.blacklisted))
+    job = match.job
+    taken = match.generations[: command.amount]
+    models = sorted(set(worker.models) & set(job.models)) or sorted(worker.models)
+    leased = GenerationsLeased(
+        job=job.id,
+        requester=job.requester,
+        lease=command.lease,
+        worker=worker.id,
+        owner=worker.owner,
+        generations=taken,
+        model=models[command.choice % len(models)],
+        expires_at=rows.now + timedelta(seconds=job.lease_seconds * len(taken)),
+    )
+    return Decision((leased,), Popped(lease=command.lease, blacklisted=match.blacklisted))
+
+
+def submit_results(command: SubmitResults, rows: Rows) -> Decision | Rejection:
+    """Each generation by itself: settle it, repeat its first reward, or say why it cannot be taken."""
+    lease = rows.lease(command.lease)
+    if lease is None or lease.owner != command.owner:
+        return _no_lease()
+    for index, result in enumerate(command.results):
+        if result.generation not in lease.generations:
+            path = ("input", "results", str(index), "generationId")
+            return Rejection(code="INVALID_INPUT", message="this generation is not of this lease", path=path)
+    draft = rows.draft()
+    outcomes: list[Outcome] = []
+    refused: list[Rejection] = []
+    for index, result in enumerate(command.results):
+        settled = _settle(draft, lease, result, ("input", "results", str(index)))
+        if isinstance(settled, Rejection):
+            refused.append(settled)
+            settled = _as_it_stands(draft, result.generation)
+        outcomes.append(settled)
+    if len(refused) == len(command.results):
+        return refused[0]
+    end_if_over(draft, lease.job)
+    return Decision(draft.events, Delivered(outcomes=tuple(outcomes)), _words(command, lease, draft))
+
+
+def _words(command: SubmitResults, lease: Lease, draft: Draft) -> tuple[ResultWords, ...]:
+    delivered = {e.generation for e in draft.events if isinstance(e, GenerationDelivered | GenerationCensored)}
+    return tuple(
+        ResultWords(result.generation, lease.id, result.seed, result.metadata)
+        for result in command.results
+        if result.generation in delivered
+    )
+
+
+def _settle(draft: Draft, lease: Lease, result: GenerationResult, path: tuple[str, ...]) -> Outcome | Rejection:
+    """One generation on top of those before it."""
+    generation = draft.generation(result.generation)
+    assert generation is not None, "a lease names its generations"
+    if (repeated := _repeat(generation, lease)) is not None:
+        return repeated
+    job = standing(draft, lease.job)
+    mine = generation.state is GenerationState.PROCESSING and generation.lease == lease.id
+    if mine and result.state is ResultState.FAULTED:
+        fail(draft, lease, generation.id, FailureCause.REPORTED_BY_WORKER)
+        return _as_it_stands(draft, generation.id)
+    if mine:
+        return _pay(draft, lease, job, result, waited=False)
+    live = lease.state is LeaseState.LIVE and generation.id in lease.pending
+    if live and result.state is not ResultState.FAULTED:
+        return _pay_redundant(draft, lease, job, generation)
+    return _late(draft, lease, job, generation, result, path)
+
+
+def _repeat(generation: Generation, lease: Lease) -> Outcome | None:
+    settled = generation.state in (GenerationState.DONE, GenerationState.CENSORED)
+    if settled and generation.lease == lease.id:
+        return Outcome(generation=generation.id, state=generation.state, reward=generation.reward or 0)
+    for redundant, reward in generation.redundant:
+        if redundant == lease.id:
+            return Outcome(generation=generation.id, state=generation.state, reward=reward)
+    return None
+
+
+def _late(
+    draft: Draft, lease: Lease, job: Job, generation: Generation, result: GenerationResult, path: tuple[str, ...]
+) -> Outcome | Rejection:
+    """A delivery after the lease's time is paid if it is the first and the job still wants it."""
+    if job.closed:
+        return Rejection(code="LEASE_ENDED", message=f"the job is {job.state.lower()}: nothing is paid", path=path)
+    open_ = generation.state in (GenerationState.WAITING, GenerationState.PROCESSING)
+    if not open_ or lease.state is not LeaseState.EXPIRED or result.state is not ResultState.OK:
+        return Rejection(code="LEASE_ENDED", message=f"the lease has ended ({lease.state.lower()})", path=path)
+    return _pay(draft, lease, job, result, waited=generation.state is GenerationState.WAITING)
+
+
+def _pay(draft: Draft, lease: Lease, job: Job, result: GenerationResult, *, waited: bool) -> Outcome:
+    """Charge the requester and pay the worker's owner: one capture, one movement."""
+    account = _account(draft, job.requester)
+    move = postings.delivery if result.state is ResultState.OK else postings.censored
+    money = move(
+        requester=job.requester,
+        worker_owner=lease.owner,
+        price=job.price,
+        tax=job.tax,
+        from_hold=job.held,
+        available_after_hold=account.available,
+        requester_anonymous=account.anonymous,
+    )
+    common = {"job": job.id, "requester": job.requester, "generation": result.generation}
+    if money.captured:
+        draft.add(HoldCaptured(**common, amount=money.captured))
+    paid = {
+        **common,
+        "lease": lease.id,
+        "worker": lease.worker,
+        "owner": lease.owner,
+        "model": lease.model,
+        "price": job.price,
+        "tax": job.tax,
+        "charged": money.charged,
+        "covered": money.covered,
+        "postings": money.postings,
+    }
+    if result.state is ResultState.OK:
+        draft.add(GenerationDelivered(**paid, etag=result.etag or "", waited=waited, pixelsteps=job.pixelsteps))
+    else:
+        draft.add(GenerationCensored(**paid, cause=CensorCause(result.state.value)))
+    return _as_it_stands(draft, result.generation)
+
+
+def _pay_redundant(draft: Draft, lease: Lease, job: Job, generation: Generation) -> Outcome:
+    """A late delivery made this one redundant: the subsidy pays it, up to the owner's cap for the day."""
+    owner = _account(draft, lease.owner)
+    day = int(draft.now.timestamp()) // 86_400
+    left = LATE_CAP_PER_DAY - (owner.late_paid if owner.late_day == day else 0)
+    price = 0 if lease.owner == job.requester else max(0, min(job.price, left))
+    draft.add(
+        RedundantDeliveryPaid(
+            job=job.id,
+            requester=job.requester,
+            generation=generation.id,
+            lease=lease.id,
+            worker=lease.worker,
+            owner=lease.owner,
+            price=price,
+            postings=postings.late_redundant(
+                requester=job.requester, worker_owner=lease.owner, price=price
+            ),
+        )
+    )
+    return Outcome(generation=generation.id, state=generation.state, reward=price)
+
+
+def extend_lease(command: ExtendLease, rows: Rows) -> Decision | Rejection:
+    """Another full length from now, but never beyond `MAX_LEASE` after it was taken."""
+    lease = _live(rows, command.lease, command.owner)
+    if isinstance(lease, Rejection):
+        return lease
+    job = rows.job(lease.job)
+    assert job is not None, "a lease brings its job"
+    length = timedelta(seconds=job.lease_seconds * len(lease.generations))
+    expires_at = max(lease.expires_at, min(rows.now + length, lease.taken_at + max(MAX_LEASE, length)))
+    extended = Extended(expires_at=expires_at)
+    if expires_at == lease.expires_at:
+        return Decision((), extended)
+    event = LeaseExtended(job=lease.job, requester=lease.requester, lease=lease.id, expires_at=expires_at)
+    return Decision((event,), extended)
+
+
+def release_lease(command: ReleaseLease, rows: Rows) -> Decision | Rejection:
+    """Giving back is no failure. Giving back what is given back changes nothing."""
+    lease = rows.lease(command.lease)
+    if lease is None or lease.owner != command.owner:
+        return _no_lease()
+    if lease.state is not LeaseState.LIVE:
+        return Decision((), Released())
+    held = _held(rows, lease)
+    draft = rows.draft()
+    draft.add(
+        LeaseReleased(
+            job=lease.job, requester=lease.requester, lease=lease.id, worker=lease.worker, generations=held
+        )
+    )
+    give_back(draft, standing(draft, lease.job), held)
+    end_if_over(draft, lease.job)
+    return Decision(draft.events, Released())
+
+
+def expire_lease(command: ExpireLease, rows: Rows) -> Decision | Rejection:
+    """Every generation still under the lease failed."""
+    lease = rows.lease(command.lease)
+    if lease is None or lease.state is not LeaseState.LIVE or lease.expires_at > rows.now:
+        return Decision((), Released())
+    draft = rows.draft()
+    for generation in _held(rows, lease):
+        fail(draft, lease, generation, FailureCause.LEASE_EXPIRED)
+    draft.add(LeaseExpired(job=lease.job, requester=lease.requester, lease=lease.id, worker=lease.worker))
+    end_if_over(draft, lease.job)
+    return Decision(draft.events, Released())
+
+
+def _held(rows: Rows, lease: Lease) -> tuple[UUID, ...]:
+    """The generations that are in process under this lease."""
+    rows_of_job = {g.id: g for g in rows.generations_of(lease.job)}
+    return tuple(
+        key
+        for key in lease.pending
+        if rows_of_job[key].state is GenerationState.PROCESSING and rows_of_job[key].lease == lease.id
+    )
+
+
+def _live(rows: Rows, key: UUID, owner: UUID) -> Lease | Rejection:
+    lease = rows.lease(key)
+    if lease is None or lease.owner != owner:
+        return _no_lease()
+    if lease.state is not LeaseState.LIVE:
+        message = f"the lease has ended ({lease.state.lower()})"
+        return Rejection(code="LEASE_ENDED", message=message, path=("input", "leaseId"))
+    return lease
+
+
+def _no_lease() -> Rejection:
+    return Rejection(code="NOT_FOUND", message="you have no such lease", path=("input", "leaseId"))
+
+
+def _account(draft: Draft, key: UUID) -> Account:
+    account = draft.account(key)
+    assert account is not None, "accounts are never deleted from the log"
+    return account
+
+
+def _as_it_stands(draft: Draft, key: UUID) -> Outcome:
+    generation = draft.generation(key)
+    assert generation is not None, "a lease names its generations"
+    return Outcome(generation=key, state=generation.state, reward=generation.reward or 0)
+
+
+RULES = (
+    Rule(
+        PopJob,
+        Popped,
+        lambda c: Needs(workers=(c.worker,), leases=(c.lease,), search=c.search),
+        pop_job,
+    ),
+    Rule(SubmitResults, Delivered, lambda c: Needs(leases=(c.lease,)), submit_results),
+    Rule(ExtendLease, Extended, lambda c: Needs(leases=(c.lease,)), extend_lease),
+    Rule(ReleaseLease, Released, lambda c: Needs(leases=(c.lease,)), release_lease),
+    Rule(ExpireLease, Released, lambda c: Needs(leases=(c.lease,)), expire_lease),
+)

@@ -1,0 +1,89 @@
+"""Which job a worker gets: the best of what the search found and of what this very batch changed. Pure.
+
+The same rule as a naive scan of all waiting jobs at the batch's place in the log. Look next: `projections.queue`,
+`projections.store.search`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import msgspec
+
+from app.platform.rows import Rows
+from projections.generations import GenerationState
+from projections.jobs import Job
+from projections.queue import Candidate, Search, order, serves, waits
+from projections.workers import Worker
+
+
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """The best job, and those of its waiting generations that this worker has not failed before."""
+
+    job: Job
+    generations: tuple[UUID, ...]
+    blacklisted: int
+
+
+class Nothing(msgspec.Struct, frozen=True, kw_only=True):
+    """No candidate will do; `after` is set when more may wait behind the last of them."""
+
+    after: tuple[int, int] | None
+    blacklisted: int
+
+
+def best(worker: Worker, search: Search, rows: Rows) -> Match | Nothing:
+    """The first candidate that is confirmed."""
+    found = rows.found(search)
+    candidates = sorted((*found.candidates, *_changed(worker, search, rows)), key=order)
+    blacklisted = 0
+    for candidate in _once(candidates):
+        job = rows.job(UUID(candidate.job))
+        if job is None or not waits(job) or not serves(worker, job):
+            continue
+        if candidate.blacklisted:
+            blacklisted += 1
+            continue
+        if generations := _untried(worker, job, rows):
+            return Match(job=job, generations=generations, blacklisted=blacklisted)
+    last = found.candidates[-1] if found.full else None
+    return Nothing(after=(last.rank, last.position) if last else None, blacklisted=blacklisted)
+
+
+def _once(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Each job where it comes first: an owner's own job is found twice."""
+    first: dict[str, Candidate] = {}
+    for candidate in candidates:
+        first.setdefault(candidate.job, candidate)
+    return list(first.values())
+
+
+def _changed(worker: Worker, search: Search, rows: Rows) -> list[Candidate]:
+    """Jobs of the working set that the search could not see yet, because this batch queued them."""
+    found = rows.found(search)
+    seen = {candidate.job for candidate in found.candidates}
+    last = order(found.candidates[-1]) if found.full else None
+    made = []
+    for job in rows.jobs():
+        own = job.requester == worker.owner
+        if str(job.id) in seen or not waits(job) or (search.own_only and not own):
+            continue
+        prompt = rows.prompts.get(job.id)
+        if prompt is None and search.blacklist:
+            continue
+        barred = any(word in prompt.lower() for word in search.blacklist) if prompt else False
+        candidate = Candidate(str(job.id), int(own), job.rank, job.position, barred)
+        beyond = last is not None and order(candidate) > last
+        if not beyond and not (search.after and (job.rank, -job.position) >= (search.after[0], -search.after[1])):
+            made.append(candidate)
+    return made
+
+
+def _untried(worker: Worker, job: Job, rows: Rows) -> tuple[UUID, ...]:
+    return tuple(
+        generation.id
+        for generation in rows.generations_of(job.id)
+        if generation.state is GenerationState.WAITING
+        and worker.id not in {failed for failed, _ in generation.failures}
+    )

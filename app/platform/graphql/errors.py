@@ -1,0 +1,245 @@
+"""The catalogue of errors: what a mutation may answer, and what refuses a whole request.
+
+Two kinds, never mixed: `UserError` members of result unions (data, for expected failures), and
+`ApiError` (a top-level GraphQL error: authentication, limits, retry). Slices build these types and
+add none of their own codes elsewhere. How exceptions become errors is in `masking.py`.
+"""
+
+from enum import Enum, StrEnum
+from typing import Any
+
+import strawberry
+from graphql import GraphQLError
+
+from app.platform.graphql.scalars import Kudos
+
+
+class TopLevelCode(StrEnum):
+    """`extensions.code` of top-level errors: bugs, authentication and limits."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    SYNTAX_ERROR = "SYNTAX_ERROR"
+    INVALID_DOCUMENT = "INVALID_DOCUMENT"
+    INVALID_VARIABLES = "INVALID_VARIABLES"
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    NOT_ACCEPTABLE = "NOT_ACCEPTABLE"
+    UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
+    LIMIT_BODY = "LIMIT_BODY"
+    LIMIT_TOKENS = "LIMIT_TOKENS"
+    LIMIT_DEPTH = "LIMIT_DEPTH"
+    LIMIT_ALIASES = "LIMIT_ALIASES"
+    LIMIT_ROOT_FIELDS = "LIMIT_ROOT_FIELDS"
+    LIMIT_COST = "LIMIT_COST"
+    LIMIT_SUBSCRIPTIONS = "LIMIT_SUBSCRIPTIONS"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    RATE_LIMITED = "RATE_LIMITED"
+    TRY_AGAIN = "TRY_AGAIN"
+    INTERNAL = "INTERNAL"
+
+
+#: HTTP status of a request refused with a code; every other code is 400.
+HTTP_STATUS: dict[str, int] = {
+    TopLevelCode.UNAUTHENTICATED: 401,
+    TopLevelCode.FORBIDDEN: 403,
+    TopLevelCode.METHOD_NOT_ALLOWED: 405,
+    TopLevelCode.NOT_ACCEPTABLE: 406,
+    TopLevelCode.LIMIT_BODY: 413,
+    TopLevelCode.UNSUPPORTED_MEDIA_TYPE: 415,
+    TopLevelCode.RATE_LIMITED: 429,
+    TopLevelCode.TRY_AGAIN: 429,
+    TopLevelCode.INTERNAL: 500,
+}
+
+
+class ApiError(GraphQLError):
+    """A top-level error raised on purpose: its message and code reach the client unmasked.
+
+    `retry_after` is in seconds and becomes `extensions.retryAfter` and, when the whole request is
+    refused over HTTP, the `Retry-After` header.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: TopLevelCode | str = TopLevelCode.BAD_REQUEST,
+        *,
+        retry_after: float | None = None,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        extensions: dict[str, Any] = {"code": str(code), **(details or {})}
+        if retry_after is not None:
+            extensions["retryAfter"] = retry_after
+        super().__init__(message, extensions=extensions)
+
+    @property
+    def code(self) -> str:
+        """The code clients switch on."""
+        return str((self.extensions or {})["code"])
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait before the next attempt, or None."""
+        seconds = (self.extensions or {}).get("retryAfter")
+        return None if seconds is None else float(seconds)
+
+
+@strawberry.enum(description="Why a mutation was refused. Clients must expect new values.")
+class ErrorCode(Enum):
+    """Codes of `UserError`, the same names in GraphQL and in rejections."""
+
+    INVALID_INPUT = strawberry.enum_value(
+        "INVALID_INPUT", description="A value of the input is not acceptable; `path` names it."
+    )
+    NOT_FOUND = strawberry.enum_value(
+        "NOT_FOUND", description="What the input names does not exist, or not for this caller."
+    )
+    FORBIDDEN = strawberry.enum_value("FORBIDDEN", description="The caller may not do this.")
+    IDEMPOTENCY_CONFLICT = strawberry.enum_value(
+        "IDEMPOTENCY_CONFLICT", description="The idempotency key was used before with another input."
+    )
+    INSUFFICIENT_KUDOS = strawberry.enum_value(
+        "INSUFFICIENT_KUDOS", description="The available kudos do not cover what this needs."
+    )
+    TOO_MANY_JOBS = strawberry.enum_value(
+        "TOO_MANY_JOBS", description="The caller has as many waiting generations as it may have."
+    )
+    WORKER_IN_MAINTENANCE = strawberry.enum_value(
+        "WORKER_IN_MAINTENANCE", description="The worker is in maintenance and takes no jobs but its owner's."
+    )
+    LEASE_ENDED = strawberry.enum_value(
+        "LEASE_ENDED", description="The lease has expired or was released, and nothing is paid for it."
+    )
+    OBJECT_MISSING = strawberry.enum_value(
+        "OBJECT_MISSING", description="Nothing acceptable was uploaded to the given link."
+    )
+    STORAGE_UNAVAILABLE = strawberry.enum_value(
+        "STORAGE_UNAVAILABLE", description="The object storage does not answer; leases are extended."
+    )
+    TRY_AGAIN = strawberry.enum_value(
+        "TRY_AGAIN", description="The server is too busy for this just now; the same call may succeed later."
+    )
+
+
+@strawberry.interface(
+    description="An expected failure: every member of a result union that is one has this shape."
+)
+class UserError:
+    """Base of the failures that result unions hold."""
+
+    code: ErrorCode = strawberry.field(description="What clients switch on.")
+    message: str = strawberry.field(description="For people to read; it may change.")
+    path: list[str] = strawberry.field(
+        default_factory=list,
+        description="Names and indexes from the argument down to the value at fault; empty when none is.",
+    )
+
+
+@strawberry.type(description="A value of the input is not acceptable.")
+class InvalidInput(UserError):
+    """The input is at fault at `path`."""
+
+    code: ErrorCode = strawberry.field(
+        default=ErrorCode.INVALID_INPUT, description="INVALID_INPUT, or a narrower code."
+    )
+
+
+@strawberry.type(description="What the input names does not exist, or not for this caller.")
+class NotFound(UserError):
+    """Also answered for what exists but is another's: the two must look the same."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.NOT_FOUND, description="NOT_FOUND.")
+
+
+@strawberry.type(description="The caller may not do this.")
+class Forbidden(UserError):
+    """The caller is known and lacks the right."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.FORBIDDEN, description="FORBIDDEN.")
+
+
+@strawberry.type(description="The idempotency key was used before with another input.")
+class IdempotencyConflict(UserError):
+    """Nothing was done; the first outcome stands."""
+
+    code: ErrorCode = strawberry.field(
+        default=ErrorCode.IDEMPOTENCY_CONFLICT, description="IDEMPOTENCY_CONFLICT."
+    )
+
+
+@strawberry.type(description="The largest job that the available kudos would cover.")
+class LargestJob:
+    """A hint beside INSUFFICIENT_KUDOS."""
+
+    width: int = strawberry.field(description="Width in pixels.")
+    height: int = strawberry.field(description="Height in pixels.")
+    steps: int = strawberry.field(description="Sampling steps.")
+    n: int = strawberry.field(description="Number of pictures.")
+
+
+@strawberry.type(description="The available kudos do not cover what this needs.")
+class InsufficientKudos(UserError):
+    """Amounts in hundredths inside, decimal strings outside."""
+
+    code: ErrorCode = strawberry.field(
+        default=ErrorCode.INSUFFICIENT_KUDOS, description="INSUFFICIENT_KUDOS."
+    )
+    required: Kudos = strawberry.field(description="What it needs.")
+    available: Kudos = strawberry.field(description="What the caller has and holds for nothing else.")
+    missing: Kudos = strawberry.field(description="Required less available.")
+    largest: LargestJob | None = strawberry.field(
+        default=None, description="The largest job of this kind that would be covered, if any is."
+    )
+
+
+@strawberry.type(description="The caller has as many waiting generations as it may have.")
+class TooManyJobs(UserError):
+    """Both counts are of generations, not of jobs."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.TOO_MANY_JOBS, description="TOO_MANY_JOBS.")
+    waiting: int = strawberry.field(description="Generations of the caller that wait now.")
+    limit: int = strawberry.field(description="How many may wait.")
+
+
+@strawberry.type(description="The worker is in maintenance.")
+class WorkerInMaintenance(UserError):
+    """Set by the worker's owner or a moderator."""
+
+    code: ErrorCode = strawberry.field(
+        default=ErrorCode.WORKER_IN_MAINTENANCE, description="WORKER_IN_MAINTENANCE."
+    )
+    maintenance_message: str | None = strawberry.field(
+        default=None, description="What the one who set the maintenance wrote."
+    )
+
+
+@strawberry.type(description="The lease has ended and nothing is paid for it.")
+class LeaseEnded(UserError):
+    """The message says whether it expired, was released, or the job ended."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.LEASE_ENDED, description="LEASE_ENDED.")
+
+
+@strawberry.type(description="Nothing acceptable was uploaded to the given link.")
+class ObjectMissing(UserError):
+    """The worker may upload and submit again while its lease lives."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.OBJECT_MISSING, description="OBJECT_MISSING.")
+
+
+@strawberry.type(description="The object storage does not answer.")
+class StorageUnavailable(UserError):
+    """Nothing was decided: the same call may be repeated."""
+
+    code: ErrorCode = strawberry.field(
+        default=ErrorCode.STORAGE_UNAVAILABLE, description="STORAGE_UNAVAILABLE."
+    )
+
+
+@strawberry.type(description="The server is too busy for this just now.")
+class TryAgain(UserError):
+    """Nothing was decided: the same call may be repeated after a while."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.TRY_AGAIN, description="TRY_AGAIN.")
+    retry_after_seconds: float = strawberry.field(description="Seconds to wait before the next attempt.")

@@ -1,0 +1,52 @@
+"""From a decider's rejection to the error type of the API, by its code.
+
+Look next: `app.platform.graphql.errors` for the types, `app.platform.commands.Rejection`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.platform.commands import Rejection
+from app.platform.graphql import errors
+from app.platform.graphql.errors import ErrorCode, InsufficientKudos, LargestJob, UserError
+
+_TYPES: dict[str, type[UserError]] = {
+    "NOT_FOUND": errors.NotFound,
+    "FORBIDDEN": errors.Forbidden,
+    "IDEMPOTENCY_CONFLICT": errors.IdempotencyConflict,
+    "TOO_MANY_JOBS": errors.TooManyJobs,
+    "WORKER_IN_MAINTENANCE": errors.WorkerInMaintenance,
+    "LEASE_ENDED": errors.LeaseEnded,
+    "OBJECT_MISSING": errors.ObjectMissing,
+    "STORAGE_UNAVAILABLE": errors.StorageUnavailable,
+    "TRY_AGAIN": errors.TryAgain,
+}
+
+#: members that any result union may hold
+COMMON = (errors.InvalidInput, errors.NotFound, errors.Forbidden, errors.IdempotencyConflict, errors.TryAgain)
+
+
+def error_of(rejection: Rejection) -> Any:
+    """The API's error for a rejection."""
+    code = ErrorCode(rejection.code)
+    path = list(rejection.path)
+    if rejection.code == "INSUFFICIENT_KUDOS":
+        return _insufficient(rejection, path)
+    kind = _TYPES.get(rejection.code, errors.InvalidInput)
+    return kind(code=code, message=rejection.message, path=path, **rejection.detail)
+
+
+def _insufficient(rejection: Rejection, path: list[str]) -> InsufficientKudos:
+    detail = rejection.detail
+    largest = detail.get("largest")
+    return InsufficientKudos(
+        message=rejection.message,
+        path=path,
+        required=detail["required"],
+        available=detail["available"],
+        missing=detail["missing"],
+        largest=None
+        if largest is None
+        else LargestJob(width=largest.width, height=largest.height, steps=largest.steps, n=largest.n),
+    )

@@ -1,0 +1,81 @@
+"""Types of the API that more than one slice shows: nodes, price items, quotes, kinds and states.
+
+Look next: `app.jobs.graphql`, `app.accounts.graphql`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import strawberry
+
+from app.platform.graphql.enums import described_enum
+from app.platform.graphql.scalars import Kudos
+from projections import generations
+
+
+@strawberry.interface(description="A thing with an id, by which `node` finds it again.")
+class Node:
+    """Relay's Node. Ids are the same in the API, the log and the names of objects."""
+
+    id: strawberry.ID = strawberry.field(description="A UUID; the same id that the log uses.")
+
+
+@strawberry.type(description="One item of a price or of a statement line.")
+class PriceItem:
+    """A label and an amount."""
+
+    label: str = strawberry.field(description="What it is for.")
+    amount: Kudos = strawberry.field(description="How much.")
+
+
+@strawberry.type(description="What something costs at most, itemised.")
+class Quote:
+    """A promise that is kept."""
+
+    total: Kudos = strawberry.field(description="The most it can cost.")
+    items: list[PriceItem] = strawberry.field(description="What it is made of; sums to the total.")
+
+
+@strawberry.enum(description="What a job asks for.")
+class JobKind(Enum):
+    """Kinds of jobs and workers."""
+
+    IMAGE = strawberry.enum_value("IMAGE", description="Pictures from words.")
+    TEXT = strawberry.enum_value("TEXT", description="Text from text.")
+    INTERROGATION = strawberry.enum_value("INTERROGATION", description="What a picture shows.")
+
+
+@strawberry.enum(description="Where a job stands. The last four are final.")
+class JobState(Enum):
+    """States of jobs."""
+
+    WAITING = strawberry.enum_value("WAITING", description="No worker has taken any of it yet.")
+    PROCESSING = strawberry.enum_value("PROCESSING", description="Workers are at it.")
+    DONE = strawberry.enum_value("DONE", description="All that could be delivered was.")
+    FAULTED = strawberry.enum_value("FAULTED", description="Nothing could be delivered.")
+    CANCELLED = strawberry.enum_value("CANCELLED", description="Its client wanted no more of it.")
+    EXPIRED = strawberry.enum_value("EXPIRED", description="Nobody served it in time.")
+
+
+GenerationState = described_enum(
+    generations.GenerationState,
+    "GenerationState",
+    "Where a generation stands. The last four are final.",
+    lambda state: {
+        "WAITING": "No worker has it.",
+        "PROCESSING": "A worker has it under a lease.",
+        "DONE": "Delivered.",
+        "CENSORED": "A worker did it and withheld the picture.",
+        "FAULTED": "Given up after failures.",
+        "CANCELLED": "Given up with its job.",
+    }[state.value],
+)
+
+
+@strawberry.type(description="Something that a client should know, though its request was accepted.")
+class Warning:  # noqa: A001 - the API's name
+    """A warning."""
+
+    code: str = strawberry.field(description="What clients switch on.")
+    message: str = strawberry.field(description="For people to read.")

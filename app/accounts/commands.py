@@ -1,0 +1,107 @@
+"""The commands of `hoard` about accounts: `seed`, `grant`, `role`. They only read options and print.
+
+Look next: `app.accounts.console`, `app.accounts.seeding`; `app.operations.commands` has the other commands.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from decimal import Decimal
+from typing import Final
+
+import click
+
+from app.accounts.console import console
+from app.accounts.people import alias_of
+from app.accounts.seeding import SeedKeysError, parse_keys, seed
+from app.platform.terminal import (
+    CannotRunError,
+    json_option,
+    kudos,
+    one_line_errors,
+    print_json,
+    settings_from_environment,
+)
+from events.accounts import Role
+
+#: The variable with the API keys of the users to seed, as JSON; no setting, since only `seed` is told it.
+SEED_KEYS: Final = "HOARD_SEED_KEYS"
+
+_AMOUNT: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2})?")
+
+
+class KudosType(click.ParamType[int]):
+    """A positive amount of kudos with at most two decimal places; hundredths inside."""
+
+    name = "kudos"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The hundredths. Ends the command with a usage error."""
+        text = str(value)
+        if _AMOUNT.fullmatch(text) is None or (amount := int(Decimal(text) * 100)) == 0:
+            self.fail("must be a positive number with at most two decimal places", param, ctx)
+        return amount
+
+
+@click.command("seed")
+@json_option
+@one_line_errors
+def seed_command(*, as_json: bool) -> None:
+    """Open the realm and make its first users; what is there already stays.
+
+    HOARD_SEED_KEYS holds the API keys of the users operator, client and workerOwner as JSON. Without it only the
+    anonymous user is made.
+    """
+    settings = settings_from_environment()
+    # No option: a key on a command line can be read by anybody on the machine.
+    keys = os.environ.get(SEED_KEYS)
+    try:
+        parsed = parse_keys(keys) if keys else None
+    except SeedKeysError as error:
+        raise CannotRunError(f"{SEED_KEYS} {error}") from None
+    with console(settings) as opened:
+        seeded = seed(opened, settings.pepper, parsed)
+        aliases = {
+            name: alias_of(opened.connection, opened.realm, user) for name, user in seeded.users.items()
+        }
+    if as_json:
+        users = {name: {"id": user, "alias": aliases[name]} for name, user in seeded.users.items()}
+        print_json({"users": users, "created": seeded.created})
+        return
+    click.echo("the realm is open")
+    for name, user in seeded.users.items():
+        click.echo(f"{aliases[name]} ({user}): {'made' if name in seeded.created else 'there'}")
+
+
+@click.command("grant")
+@click.argument("user")
+@click.argument("amount", type=KudosType())
+@click.option("--reason", required=True, help="Why: kept where it can be forgotten, never in the log.")
+@json_option
+@one_line_errors
+def grant_command(user: str, amount: int, reason: str, *, as_json: bool) -> None:
+    """Give USER (name#number, or an id) AMOUNT kudos out of the treasury."""
+    with console(settings_from_environment()) as opened:
+        subject = opened.subject(user)
+        balance = opened.grant(subject, amount, reason)
+    if as_json:
+        print_json({"user": subject, "granted": kudos(amount), "balance": kudos(balance)})
+    else:
+        click.echo(f"{user} was granted {kudos(amount)} kudos; the balance is {kudos(balance)}")
+
+
+@click.command("role")
+@click.argument("user")
+@click.argument("role", type=click.Choice([role.value for role in Role]))
+@json_option
+@one_line_errors
+def role_command(user: str, role: str, *, as_json: bool) -> None:
+    """Give USER (name#number, or an id) a role."""
+    with console(settings_from_environment()) as opened:
+        subject = opened.subject(user)
+        opened.grant_role(subject, Role(role))
+    if as_json:
+        print_json({"user": subject, "role": role})
+    else:
+        click.echo(f"{user} has the role {role}")

@@ -1,0 +1,271 @@
+"""The API of accounts and kudos: users, statements, registration, transfers.
+
+Resolvers only parse, call and map. Another user is nobody's business: a `User` is always the viewer, so that no name
+can be looked up by the subject ids of the public log. Look next: `app.accounts.handlers`, `app.accounts.statement`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import strawberry
+
+from app.accounts import handlers
+from app.accounts.authentication import viewer_of
+from app.accounts.decider import Registered, Transferred
+from app.accounts.queries import ACCOUNT, PERSONS, STATEMENT, Movement
+from app.accounts.statement import explain
+from app.ledger.quote import PriceItem as LedgerItem
+from app.platform.commands import Rejection
+from app.platform.graphql import errors
+from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
+from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.rejections import error_of
+from app.platform.graphql.scalars import Kudos, Position
+from app.platform.graphql.shared import JobState, Node, PriceItem
+from app.platform.rates import REGISTRATIONS
+from app.platform.services import Info, services_of
+from projections.accounts import USER, Account
+
+if TYPE_CHECKING:
+    from app.jobs.graphql import Job, JobConnection
+
+#: before the first row of a statement, newest first
+_NEWEST = (2**62, 0)
+
+
+@strawberry.type(description="One movement of kudos on an account, explained.")
+class StatementLine:
+    """A line of a statement."""
+
+    position: Position = strawberry.field(description="The event's position in the log.")
+    at: datetime = strawberry.field(description="When it happened.")
+    amount: Kudos = strawberry.field(description="What it changed; zero where the floor covered all.")
+    balance: Kudos = strawberry.field(description="The balance after it.")
+    reason: str = strawberry.field(description="Why, in words.")
+    breakdown: list[PriceItem] = strawberry.field(description="What the amount is made of; sums to it.")
+    job_id: strawberry.Private[UUID | None]
+
+    @strawberry.field(description="The job it was for, if it was your job.")
+    async def job(self, info: Info) -> Annotated[Job, strawberry.lazy("app.jobs.graphql")] | None:
+        """The job behind the line."""
+        if self.job_id is None:
+            return None
+        found: Job | None = await services_of(info).links.job(info, self.job_id)
+        return found
+
+
+@strawberry.type(description="An edge of a statement.")
+class StatementEdge:
+    """A line and its cursor."""
+
+    cursor: str = strawberry.field(description="Where to go on.")
+    node: StatementLine = strawberry.field(description="The line.")
+
+
+@strawberry.type(description="A page of a statement, newest first.")
+class StatementConnection:
+    """Lines of a statement."""
+
+    edges: list[StatementEdge] = strawberry.field(description="The lines.")
+    page_info: PageInfo = strawberry.field(description="Where to go on.")
+
+
+@strawberry.type(description="A user: you, or the anonymous user all callers without a key share.")
+class User(Node):
+    """The viewer."""
+
+    username: str = strawberry.field(description='Unique alias "name#number"; anonymous is "Anonymous#0".')
+    kudos: Kudos | None = strawberry.field(description="The balance; null when it is another's and not public.")
+    held: Kudos | None = strawberry.field(description="What of it is reserved for jobs.")
+    consumed: Kudos | None = strawberry.field(
+        description="All that was ever charged for generations, whether or not the balance could cover it."
+    )
+    created_at: datetime = strawberry.field(description="When the account was opened.")
+    roles: list[str] = strawberry.field(description="What the account may do beyond its own affairs.")
+    subject: strawberry.Private[UUID]
+
+    @strawberry.field(description="Every movement on the account, newest first, explained.")
+    async def statement(self, info: Info, first: int = 20, after: str | None = None) -> StatementConnection:
+        """A page of the statement."""
+        services = services_of(info)
+        size = page_size(first)
+        position, ordinal = _NEWEST if after is None else decode_cursor(after, tuple[int, int])
+        movements = await STATEMENT.all(
+            services.pool,
+            realm=services.realm,
+            account=f"{USER}{self.subject}",
+            position=position,
+            ordinal=ordinal,
+            limit=size + 1,
+        )
+        edges, page = build_page(
+            movements,
+            size,
+            key=lambda m: (m.position, m.ordinal),
+            edge=lambda cursor, m: StatementEdge(cursor=cursor, node=_line(m, self.subject)),
+            after=after,
+        )
+        return StatementConnection(edges=edges, page_info=page)
+
+    @strawberry.field(description="Your jobs, newest first.")
+    async def jobs(
+        self, info: Info, first: int = 20, after: str | None = None, state: JobState | None = None
+    ) -> Annotated[JobConnection, strawberry.lazy("app.jobs.graphql")]:
+        """A page of the jobs; anonymous users share one account, so theirs are not listed."""
+        page: JobConnection = await services_of(info).links.jobs_of(info, self.subject, first, after, state)
+        return page
+
+
+def items(breakdown: tuple[LedgerItem, ...]) -> list[PriceItem]:
+    """Price items as the API shows them."""
+    return [PriceItem(label=item.label, amount=Kudos(item.amount)) for item in breakdown]
+
+
+def _line(movement: Movement, user: UUID) -> StatementLine:
+    line = explain(movement, user)
+    return StatementLine(
+        position=Position(movement.position),
+        at=movement.occurred_at,
+        amount=Kudos(movement.amount),
+        balance=Kudos(movement.balance),
+        reason=line.reason,
+        breakdown=items(line.breakdown),
+        job_id=line.job,
+    )
+
+
+async def load_user(info: Info, subject: UUID) -> User:
+    """The user of a subject id, which must be the viewer's."""
+    services = services_of(info)
+    account: Account | None = await ACCOUNT.one(services.pool, realm=services.realm, id=subject)
+    if account is None:
+        raise ApiError("this account is gone", code=TopLevelCode.UNAUTHENTICATED)
+    if account.anonymous:
+        alias = handlers.ANONYMOUS_ALIAS
+    else:
+        person = await PERSONS.one(services.pool, realm=services.realm, subjects=[subject])
+        alias = "erased" if person is None else f"{person.username}#{person.number}"
+    return User(
+        id=strawberry.ID(str(subject)),
+        username=alias,
+        kudos=Kudos(account.balance),
+        held=Kudos(account.held),
+        consumed=Kudos(account.consumed),
+        created_at=account.registered_at,
+        roles=[role.value for role in account.roles],
+        subject=subject,
+    )
+
+
+@strawberry.input(description="What a new account needs.")
+class RegisterUserInput:
+    """Input of registerUser."""
+
+    username: str = strawberry.field(description="1 to 30 characters, without '#'; need not be unique.")
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="A UUID: the same key gives the same account, but not its API key again."
+    )
+
+
+@strawberry.type(description="The account was opened.")
+class RegisterUserSuccess:
+    """Result of registerUser."""
+
+    user: User = strawberry.field(description="The new user.")
+    api_key: str | None = strawberry.field(
+        description="22 url-safe characters, shown this once: keep it. Null on a repeat."
+    )
+    position: Position = strawberry.field(description="The event's position in the log.")
+
+
+RegisterUserResult = Annotated[
+    RegisterUserSuccess
+    | errors.InvalidInput
+    | errors.NotFound
+    | errors.Forbidden
+    | errors.IdempotencyConflict
+    | errors.TryAgain,
+    strawberry.union("RegisterUserResult", description="What came of registerUser."),
+]
+
+
+@strawberry.input(description="Kudos for another user.")
+class TransferKudosInput:
+    """Input of transferKudos."""
+
+    to: str = strawberry.field(description='The alias of who is to have them, "name#number".')
+    amount: Kudos = strawberry.field(description="From 0.01, at most two decimals, at most what is available.")
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="The same key moves kudos once, however often it is sent within 7 days."
+    )
+
+
+@strawberry.type(description="The kudos were given.")
+class TransferKudosSuccess:
+    """Result of transferKudos."""
+
+    from_: User = strawberry.field(name="from", description="You, after the transfer.")
+    amount: Kudos = strawberry.field(description="What was given.")
+    position: Position = strawberry.field(description="The event's position in the log.")
+
+
+TransferKudosResult = Annotated[
+    TransferKudosSuccess
+    | errors.InvalidInput
+    | errors.InsufficientKudos
+    | errors.NotFound
+    | errors.Forbidden
+    | errors.IdempotencyConflict
+    | errors.TryAgain,
+    strawberry.union("TransferKudosResult", description="What came of transferKudos."),
+]
+
+
+@strawberry.type
+class AccountQueries:
+    """Queries of accounts."""
+
+    @strawberry.field(description="The owner of the key; without a key, the anonymous user.")
+    async def viewer(self, info: Info) -> User:
+        """Who asks."""
+        return await load_user(info, viewer_of(info).subject)
+
+
+@strawberry.type
+class AccountMutations:
+    """Mutations of accounts."""
+
+    @strawberry.mutation(description="Open an account, at 0 kudos.", graphql_type=RegisterUserResult)
+    async def register_user(self, info: Info, input: RegisterUserInput) -> Any:  # noqa: A002 - the API's name
+        """Registration is limited by address."""
+        services = services_of(info)
+        if (delay := await services.rates.delay(REGISTRATIONS, "register", info.context.address)) is not None:
+            message = "too many registrations from this address"
+            return errors.TryAgain(message=message, path=[], retry_after_seconds=delay)
+        outcome = await handlers.register_user(
+            services, viewer_of(info).subject, input.username, input.idempotency_key
+        )
+        if isinstance(outcome, Rejection):
+            return error_of(outcome)
+        done, api_key = outcome
+        result: Registered = done.result
+        user = await load_user(info, result.user)
+        return RegisterUserSuccess(user=user, api_key=api_key, position=Position(done.position))
+
+    @strawberry.mutation(description="Give another user kudos.", graphql_type=TransferKudosResult)
+    async def transfer_kudos(self, info: Info, input: TransferKudosInput) -> Any:  # noqa: A002 - the API's name
+        """Only what is available can be given."""
+        services = services_of(info)
+        outcome = await handlers.transfer_kudos(
+            services, viewer_of(info).subject, input.to, input.amount, input.idempotency_key
+        )
+        if isinstance(outcome, Rejection):
+            return error_of(outcome)
+        result: Transferred = outcome.result
+        source = await load_user(info, result.source)
+        return TransferKudosSuccess(
+            from_=source, amount=Kudos(result.amount), position=Position(outcome.position)
+        )

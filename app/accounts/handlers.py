@@ -1,0 +1,82 @@
+"""Registering and transferring: checks of words, ids and keys made, then the writer.
+
+Look next: `app.accounts.decider`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from uuid import UUID
+
+import psycopg
+
+from app.accounts.decider import RegisterUser, TransferKudos
+from app.accounts.queries import BY_NUMBER
+from app.platform.commands import Done, Rejection
+from app.platform.handling import idempotency, run
+from app.platform.ids import new_id
+from app.platform.keys import key_hash, new_api_key
+from app.platform.services import Services
+from events.base import ANONYMOUS
+
+MAX_USERNAME = 30
+#: the anonymous user's alias
+ANONYMOUS_ALIAS = "Anonymous#0"
+#: numbers behind names are random within these bounds, so that they tell nothing about when or who
+NUMBERS = (100_000, 999_999_999)
+
+
+def fault_of_username(username: str) -> str | None:
+    """What is wrong with a name that somebody wants, or None."""
+    if not 1 <= len(username) <= MAX_USERNAME:
+        return f"a username has 1 to {MAX_USERNAME} characters"
+    if username != username.strip() or not username.isprintable() or "#" in username:
+        return "a username has no '#', no control characters and no spaces at its ends"
+    return None
+
+
+async def register_user(
+    services: Services, actor: UUID, username: str, key: str | None
+) -> tuple[Done, str | None] | Rejection:
+    """A new account and its API key, which is shown this once: a repeat has none."""
+    if (fault := fault_of_username(username)) is not None:
+        return Rejection(code="INVALID_INPUT", message=fault, path=("input", "username"))
+    promise = idempotency(actor, "registerUser", key, {"username": username})
+    while True:
+        api_key = new_api_key()
+        command = RegisterUser(
+            user=new_id(),
+            key=new_id(),
+            key_hash=key_hash(services.settings.pepper, api_key),
+            username=username,
+            number=secrets.randbelow(NUMBERS[1] - NUMBERS[0] + 1) + NUMBERS[0],
+        )
+        try:
+            outcome = await run(services, command, actor=actor, promise=promise)
+        except psycopg.errors.UniqueViolation:
+            continue  # the number is somebody's: chance will give another
+        if isinstance(outcome, Rejection):
+            return outcome
+        return outcome, None if outcome.repeated else api_key
+
+
+async def transfer_kudos(
+    services: Services, actor: UUID, to: str, amount: int, key: str | None
+) -> Done | Rejection:
+    """Kudos (hundredths) to the user with an alias."""
+    target = await find_user(services, to)
+    if target is None:
+        return Rejection(code="NOT_FOUND", message="no such user: give the alias name#number", path=("input", "to"))
+    promise = idempotency(actor, "transferKudos", key, {"to": to, "amount": amount})
+    return await run(services, TransferKudos(source=actor, target=target, amount=amount), actor=actor, promise=promise)
+
+
+async def find_user(services: Services, alias: str) -> UUID | None:
+    """The subject behind an alias `name#number`."""
+    if alias == ANONYMOUS_ALIAS:
+        return ANONYMOUS
+    name, _, digits = alias.rpartition("#")
+    if not digits.isascii() or not digits.isdigit() or len(digits) > len(str(NUMBERS[1])):
+        return None
+    person = await BY_NUMBER.one(services.pool, realm=services.realm, number=int(digits))
+    return person.subject if person is not None and person.username == name else None

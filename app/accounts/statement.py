@@ -1,0 +1,66 @@
+"""From a movement to a line of the statement: its reason, its job and its breakdown. Pure.
+
+Every breakdown sums to its amount. Look next: `app.ledger.statement` for the labels.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+
+from app.accounts.queries import Movement
+from app.ledger import statement
+from app.ledger.quote import PriceItem
+from events.accounts import AnonymousOpened
+from events.codec import decode
+from events.jobs import GenerationCensored, GenerationDelivered, RedundantDeliveryPaid
+from events.kudos import KudosGranted, KudosTransferred
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A statement line without its event."""
+
+    reason: str
+    job: UUID | None
+    breakdown: tuple[PriceItem, ...]
+
+
+def explain(movement: Movement, user: UUID) -> Line:
+    """Why a user's balance moved, and what the amount is made of. Raises ValueError where it does not add up."""
+    event = decode(movement.type, movement.schema_version, movement.data.encode())
+    match event:
+        case GenerationDelivered() | GenerationCensored():
+            line = _settlement(event, user)
+        case RedundantDeliveryPaid():
+            line = Line("redundant delivery", event.job, statement.late_redundant_earned(event.price))
+        case KudosGranted():
+            reason = f"grant: {movement.note}" if movement.note else "grant"
+            line = Line(reason, None, statement.granted(event.amount))
+        case KudosTransferred():
+            sent = event.source == user
+            made = statement.transfer_sent(event.amount) if sent else statement.transfer_received(event.amount)
+            line = Line("transfer sent" if sent else "transfer received", None, made)
+        case AnonymousOpened():
+            line = Line("opening of the anonymous user", None, statement.anonymous_genesis(movement.amount))
+        case _:
+            message = f"{movement.type} moves no kudos"
+            raise ValueError(message)
+    if statement.total(line.breakdown) != movement.amount:
+        message = f"the breakdown at {movement.position} does not add up"
+        raise ValueError(message)
+    return line
+
+
+def _settlement(event: GenerationDelivered | GenerationCensored, user: UUID) -> Line:
+    delivered = isinstance(event, GenerationDelivered)
+    if event.requester != user:
+        made = statement.delivery_earned(event.price) if delivered else statement.censored_earned(event.price)
+        return Line("your worker delivered" if delivered else "your worker censored", event.job, made)
+    if delivered and event.owner == user:
+        made = statement.delivery_by_own_worker(event.tax, event.covered)
+        return Line("generation by your own worker", event.job, made)
+    if delivered:
+        made = statement.delivery_requested(event.price, event.tax, event.covered)
+        return Line("generation", event.job, made)
+    return Line("censored generation", event.job, statement.censored_requested(event.tax, event.covered))

@@ -1,0 +1,56 @@
+"""`hoard`, the one command. Each part lives with what it does; this only puts them together.
+
+Look next: `app.embedded.commands` (up), `app.operations.commands`, `app.actors_commands`, `clients.commands`.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+
+#: command name -> (module, object): loaded when called, so that `hoard worker` needs nothing of the server
+_COMMANDS = {
+    "up": ("app.embedded.commands", "up_command"),
+    "demo": ("app.demo.commands", "demo_command"),
+    "serve": ("app.process_commands", "serve_command"),
+    "relay": ("app.process_commands", "relay_command"),
+    "actors": ("app.actors_commands", "actors_group"),
+    "worker": ("clients.commands", "worker_command"),
+    "generate": ("clients.commands", "generate_command"),
+    "migrate": ("app.operations.commands", "migrate_command"),
+    "seed": ("app.operations.commands", "seed_command"),
+    "grant": ("app.operations.commands", "grant_command"),
+    "role": ("app.operations.commands", "role_command"),
+    "config": ("app.operations.commands", "config_command"),
+    "log": ("app.operations.commands", "log_group"),
+    "projections": ("app.operations.commands", "projections_group"),
+    "docs": ("app.operations.commands", "docs_group"),
+    "schema": ("app.schema_commands", "schema_command"),
+}
+
+
+class Hoard(click.Group):
+    """A group whose commands are imported when they are named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=Hoard, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Hoard: a crowdsourced AI cluster's server, its worker and its client."""
+
+
+if __name__ == "__main__":
+    main()

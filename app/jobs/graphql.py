@@ -1,0 +1,252 @@
+"""The API's operations on jobs: quoting, submitting, cancelling, looking, following.
+
+Resolvers only parse, call and map. Look next: `app.jobs.handlers`, `app.jobs.types`, `app.jobs.inputs`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+from uuid import UUID
+
+import strawberry
+
+from app.jobs import handlers
+from app.jobs.decider import Submitted
+from app.jobs.inputs import SubmitImageJobInput, raw_of
+from app.jobs.loaders import load_generations, load_job
+from app.jobs.queries import JOB_OF_GENERATION, JOBS, PAGE
+from app.jobs.standing import standing
+from app.jobs.types import ImageGeneration, ImageJob, Job, JobConnection, JobEdge, image_generation, image_job, quote_of
+from app.platform.commands import Rejection
+from app.platform.graphql import errors
+from app.platform.graphql.connections import build_page, decode_cursor, page_size
+from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.rejections import error_of
+from app.platform.graphql.scalars import Position
+from app.platform.graphql.shared import JobState, Quote, Warning
+from app.platform.services import Info, Services, services_of
+from events.base import ANONYMOUS
+from projections.jobs import Job as JobRow
+
+#: a change of position alone is pushed at most so often, in seconds
+POSITION_SECONDS = 2.0
+
+
+@strawberry.type(description="The job is queued.")
+class SubmitImageJobSuccess:
+    """Result of submitImageJob."""
+
+    job: ImageJob = strawberry.field(description="The job.")
+    access_key: str = strawberry.field(description="Opens the job to whoever has it, without an API key.")
+    warnings: list[Warning] = strawberry.field(description="What you should know.")
+    position: Position = strawberry.field(description="The log position at which it was accepted.")
+
+
+SubmitImageJobResult = Annotated[
+    SubmitImageJobSuccess
+    | errors.InvalidInput
+    | errors.InsufficientKudos
+    | errors.TooManyJobs
+    | errors.NotFound
+    | errors.Forbidden
+    | errors.IdempotencyConflict
+    | errors.TryAgain,
+    strawberry.union("SubmitImageJobResult", description="What came of submitImageJob."),
+]
+
+
+@strawberry.type(description="What the job would cost at most.")
+class QuoteSuccess:
+    """Result of quoteImageJob."""
+
+    quote: Quote = strawberry.field(description="The quote.")
+    warnings: list[Warning] = strawberry.field(description="What you should know.")
+
+
+QuoteResult = Annotated[
+    QuoteSuccess | errors.InvalidInput,
+    strawberry.union("QuoteResult", description="What came of quoteImageJob."),
+]
+
+
+@strawberry.input(description="Which job to cancel.")
+class CancelJobInput:
+    """Input of cancelJob."""
+
+    id: strawberry.ID = strawberry.field(description="The job.")
+    access_key: str | None = strawberry.field(default=None, description="Needed unless you are its owner.")
+
+
+@strawberry.type(description="Nothing more of the job will be handed out.")
+class CancelJobSuccess:
+    """Result of cancelJob."""
+
+    job: Job = strawberry.field(description="The job; what runs may still be delivered and charged.")
+    position: Position = strawberry.field(description="The log position at which it stands.")
+
+
+CancelJobResult = Annotated[
+    CancelJobSuccess | errors.InvalidInput | errors.NotFound | errors.TryAgain,
+    strawberry.union("CancelJobResult", description="What came of cancelJob."),
+]
+
+
+@strawberry.type
+class JobQueries:
+    """Queries of jobs."""
+
+    @strawberry.field(description="A job; null to all but its owner or a bearer of its accessKey.")
+    async def job(self, info: Info, id: strawberry.ID, access_key: str | None = None) -> Job | None:  # noqa: A002
+        """A job by id."""
+        row = await handlers.visible_job(services_of(info), info.context.viewer.subject, id, access_key)
+        return None if row is None else image_job(row)
+
+    @strawberry.field(
+        description="What an image job would cost at most. Nothing is queued.", graphql_type=QuoteResult
+    )
+    async def quote_image_job(self, info: Info, input: SubmitImageJobInput) -> Any:  # noqa: A002
+        """The same checks and prices as submitImageJob."""
+        asked = handlers.check(info.context.viewer.subject, raw_of(input), censor_nsfw=bool(input.censor_nsfw))
+        if isinstance(asked, Rejection):
+            return error_of(asked)
+        quote = handlers.quote(asked)
+        notes = await handlers.warnings(services_of(info), asked)
+        return QuoteSuccess(
+            quote=quote_of(tuple((item.label, item.amount) for item in quote.items)), warnings=_shown(notes)
+        )
+
+
+@strawberry.type
+class JobMutations:
+    """Mutations of jobs."""
+
+    @strawberry.mutation(description="Ask for pictures.", graphql_type=SubmitImageJobResult)
+    async def submit_image_job(self, info: Info, input: SubmitImageJobInput) -> Any:  # noqa: A002
+        """Quoted, reserved and queued in one step."""
+        services, actor = services_of(info), info.context.viewer.subject
+        raw = raw_of(input)
+        asked = handlers.check(actor, raw, censor_nsfw=bool(input.censor_nsfw))
+        if isinstance(asked, Rejection):
+            return error_of(asked)
+        parameters = [raw, asked.censor_nsfw]
+        outcome = await handlers.submit_image_job(services, actor, asked, input.idempotency_key, parameters)
+        if isinstance(outcome, Rejection):
+            return error_of(outcome)
+        result: Submitted = outcome.result
+        return SubmitImageJobSuccess(
+            job=image_job(await _row(services, result.job)),
+            access_key=handlers.secret_of(services, result.job),
+            warnings=_shown(await handlers.warnings(services, asked)),
+            position=Position(outcome.position),
+        )
+
+    @strawberry.mutation(
+        description="Want no more of a job: what waits is cancelled, what runs may still be delivered.",
+        graphql_type=CancelJobResult,
+    )
+    async def cancel_job(self, info: Info, input: CancelJobInput) -> Any:  # noqa: A002
+        """Cancelling an ended job changes nothing."""
+        services = services_of(info)
+        outcome = await handlers.cancel_job(services, info.context.viewer.subject, input.id, input.access_key)
+        if isinstance(outcome, Rejection):
+            return error_of(outcome)
+        job = image_job(await _row(services, outcome.result.job))
+        return CancelJobSuccess(job=job, position=Position(outcome.position))
+
+
+@strawberry.type
+class JobSubscriptions:
+    """Subscriptions of jobs."""
+
+    @strawberry.subscription(
+        description="A job: first its present state, then every change, ending when the job has ended."
+    )
+    async def job_updated(
+        self,
+        info: Info,
+        id: strawberry.ID,  # noqa: A002
+        access_key: str | None = None,
+    ) -> AsyncGenerator[Job, None]:
+        """Promises the latest state, coalesced, and always the last one."""
+        services = services_of(info)
+        row = await handlers.visible_job(services, info.context.viewer.subject, id, access_key)
+        if row is None:
+            message = "no such job, or neither its owner's key nor its access key was given"
+            raise ApiError(message, code=TopLevelCode.FORBIDDEN)
+        async for job in _updates(services, row.id):
+            yield image_job(job)
+
+
+async def _updates(services: Services, job_id: UUID) -> AsyncGenerator[JobRow, None]:
+    """The job whenever an event of its stream moved it, or its position did."""
+    with services.tail.watch(f"job-{job_id}") as flag:
+        shown: tuple[JobRow, int | None] | None = None
+        while True:
+            flag.clear()
+            row = await _row(services, job_id)
+            stands = await standing(services, row)
+            state = (row, stands.position if stands else None)
+            if state != shown:
+                shown = state
+                yield row
+            if row.final:
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(flag.wait(), POSITION_SECONDS)
+
+
+async def job_of_viewer(info: Info, job: UUID) -> ImageJob | None:
+    """A job by id, if it is the viewer's."""
+    row = await load_job(info, job)
+    actor = info.context.viewer.subject
+    return image_job(row) if row is not None and row.requester == actor != ANONYMOUS else None
+
+
+async def generation_of_viewer(info: Info, generation: UUID) -> ImageGeneration | None:
+    """A generation by id, if its job is the viewer's."""
+    services = services_of(info)
+    job = await JOB_OF_GENERATION.one(services.pool, realm=services.realm, id=generation)
+    if job is None or await job_of_viewer(info, job) is None:
+        return None
+    views = await load_generations(info, job)
+    return next((image_generation(view) for view in views if view.id == generation), None)
+
+
+async def jobs_of(info: Info, user: UUID, first: int, after: str | None, state: JobState | None) -> JobConnection:
+    """A page of a user's jobs, newest first; anonymous callers share one account and see none."""
+    services = services_of(info)
+    size = page_size(first)
+    before = 2**62 if after is None else decode_cursor(after, tuple[int])[0]
+    rows: list[JobRow] = []
+    if user != ANONYMOUS:
+        rows = await PAGE.all(
+            services.pool,
+            realm=services.realm,
+            requester=user,
+            before=before,
+            state=None if state is None else state.value,
+            limit=size + 1,
+        )
+    edges, page = build_page(
+        rows,
+        size,
+        key=lambda row: (row.position,),
+        edge=lambda cursor, row: JobEdge(cursor=cursor, node=image_job(row)),
+        after=after,
+    )
+    return JobConnection(edges=edges, page_info=page)
+
+
+async def _row(services: Services, job: UUID) -> JobRow:
+    row: JobRow | None = await JOBS.one(services.pool, realm=services.realm, ids=[job])
+    if row is None:
+        message = "the job is gone"
+        raise ApiError(message, code=TopLevelCode.TRY_AGAIN, retry_after=1.0)
+    return row
+
+
+def _shown(notes: list[handlers.Note]) -> list[Warning]:
+    return [Warning(code=note.code, message=note.message) for note in notes]

@@ -1,0 +1,89 @@
+"""Reads of jobs for display: a job, a user's jobs, generations with what workers and vault know of them.
+
+Look next: `app.platform.sql`, `app.jobs.standing` for queue positions.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from app.platform.sql import (
+    Query,
+    any_of,
+    bind,
+    generation_seeds,
+    generations,
+    jobs,
+    result_words,
+    rows_of,
+    worker_names,
+)
+from projections.generations import GenerationState
+
+JOBS = rows_of("jobs", any_of(jobs.c.id, "ids"))
+PAGE = rows_of(
+    "jobs",
+    sa.and_(
+        jobs.c.requester == bind("requester", sa.Uuid),
+        jobs.c.position < bind("before", sa.BigInteger),
+        sa.or_(bind("state", sa.Text).is_(None), jobs.c.state == bind("state", sa.Text)),
+    ),
+    jobs.c.position.desc(),
+    limit="limit",
+)
+
+
+class GenerationView(msgspec.Struct, frozen=True):
+    """A generation as its client sees it."""
+
+    id: UUID
+    job: UUID
+    ordinal: int
+    state: GenerationState
+    lease: UUID | None
+    model: str | None
+    worker_name: str | None
+    seed: int | None
+    result_seed: str | None
+    sha256: str | None
+    withheld: str | None
+
+
+GENERATIONS: Query[GenerationView] = Query(
+    sa.select(
+        generations.c.id,
+        generations.c.job,
+        generations.c.ordinal,
+        generations.c.state,
+        generations.c.lease,
+        generations.c.model,
+        worker_names.c.name,
+        generation_seeds.c.seed,
+        result_words.c.seed,
+        generations.c.sha256,
+        generations.c.withheld,
+    )
+    .outerjoin(
+        worker_names,
+        sa.and_(worker_names.c.realm == generations.c.realm, worker_names.c.worker == generations.c.worker),
+    )
+    .outerjoin(
+        generation_seeds,
+        sa.and_(generation_seeds.c.realm == generations.c.realm, generation_seeds.c.generation == generations.c.id),
+    )
+    .outerjoin(
+        result_words,
+        sa.and_(result_words.c.realm == generations.c.realm, result_words.c.generation == generations.c.id),
+    )
+    .where(generations.c.realm == bind("realm"), any_of(generations.c.job, "jobs"))
+    .order_by(generations.c.job, generations.c.ordinal),
+    lambda row: GenerationView(*row[:3], GenerationState(row[3]), *row[4:]),
+)
+
+JOB_OF_GENERATION: Query[UUID] = Query(
+    sa.select(generations.c.job).where(generations.c.realm == bind("realm"), generations.c.id == bind("id", sa.Uuid)),
+    lambda row: row[0],
+)

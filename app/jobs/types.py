@@ -1,0 +1,153 @@
+"""The API's output types of jobs: Job, ImageJob, its generations, pages of jobs.
+
+Resolvers only read and map. Look next: `app.jobs.graphql` for the operations, `app.jobs.loaders`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import strawberry
+
+from app.jobs.loaders import load_generations
+from app.jobs.queries import GenerationView
+from app.jobs.standing import Standing, standing
+from app.platform.graphql.connections import PageInfo
+from app.platform.graphql.scalars import Kudos
+from app.platform.graphql.shared import GenerationState, JobKind, JobState, Node, PriceItem, Quote
+from app.platform.objects import result_key
+from app.platform.services import Info, services_of
+from projections import generations
+from projections.jobs import Job as JobRow
+
+#: how long a link to a picture is good, in seconds
+LINK_SECONDS = 1_800
+
+@strawberry.interface(description="What a client asked for, of whatever kind.")
+class Job:
+    """A job of any kind."""
+
+    id: strawberry.ID = strawberry.field(description="A UUID.")
+    kind: JobKind = strawberry.field(description="What it asks for.")
+    state: JobState = strawberry.field(description="Where it stands.")
+    submitted_at: datetime = strawberry.field(description="When it entered the log.")
+    shared: bool = strawberry.field(description="Whether its pictures go to the shared bucket.")
+    quote: Quote = strawberry.field(description="What it will cost at most, itemised, honoured.")
+    charged: Kudos = strawberry.field(
+        description="What it has cost so far, whether or not the balance could cover it."
+    )
+    row: strawberry.Private[JobRow]
+
+    @strawberry.field(description="Its place among the waiting jobs, from 1; null once nothing of it waits.")
+    async def queue_position(self, info: Info) -> int | None:
+        """The place in the queue."""
+        found = await _standing(info, self.row)
+        return None if found is None else found.position
+
+    @strawberry.field(
+        description="Seconds until it should be done, by the work ahead and the threads online; null if none are."
+    )
+    async def estimated_wait_seconds(self, info: Info) -> int | None:
+        """The estimated wait."""
+        found = await _standing(info, self.row)
+        return None if found is None or found.wait_seconds is None else min(found.wait_seconds, 2**31 - 1)
+
+
+@strawberry.type(description="One picture of an image job.")
+class ImageGeneration(Node):
+    """A generation."""
+
+    state: GenerationState = strawberry.field(description="Where it stands.")
+    seed: str | None = strawberry.field(description="The seed it is or was drawn with.")
+    model: str | None = strawberry.field(description="The model that draws or drew it.")
+    worker_name: str | None = strawberry.field(description="The worker that has or had it.")
+    sha256: str | None = strawberry.field(
+        description="SHA-256 of the published file, once it is in the shared bucket."
+    )
+    withheld: str | None = strawberry.field(
+        description="Why a picture that was to be shared is not in the shared bucket."
+    )
+    view: strawberry.Private[GenerationView]
+
+    @strawberry.field(description="A link to the picture, good for 30 minutes; null before it is delivered.")
+    def image_url(self, info: Info) -> str | None:
+        """The link is made anew each time it is asked for."""
+        view = self.view
+        if view.state is not generations.GenerationState.DONE or view.lease is None:
+            return None
+        services = services_of(info)
+        key = result_key(view.lease, view.id)
+        return services.objects.presign_get(services.settings.bucket_results, key, LINK_SECONDS)
+
+
+@strawberry.type(description="A job that asks for pictures.")
+class ImageJob(Node, Job):
+    """An image job."""
+
+    @strawberry.field(description="Its pictures, in their order.")
+    async def generations(self, info: Info) -> list[ImageGeneration]:
+        """At most 20."""
+        return [image_generation(view) for view in await load_generations(info, self.row.id)]
+
+
+@strawberry.type(description="An edge of a page of jobs.")
+class JobEdge:
+    """A job and its cursor."""
+
+    cursor: str = strawberry.field(description="Where to go on.")
+    node: Job = strawberry.field(description="The job.")
+
+
+@strawberry.type(description="A page of jobs, newest first.")
+class JobConnection:
+    """Jobs of a user."""
+
+    edges: list[JobEdge] = strawberry.field(description="The jobs.")
+    page_info: PageInfo = strawberry.field(description="Where to go on.")
+
+
+def image_job(row: JobRow) -> ImageJob:
+    """A job row as the API shows it."""
+    return ImageJob(
+        id=strawberry.ID(str(row.id)),
+        kind=JobKind(row.kind.value),
+        state=JobState(row.state.value),
+        submitted_at=row.submitted_at,
+        shared=row.shared,
+        quote=quote_of(row.quote),
+        charged=Kudos(row.charged),
+        row=row,
+    )
+
+
+def image_generation(view: GenerationView) -> ImageGeneration:
+    """A generation as the API shows it."""
+    seed = view.result_seed or (None if view.seed is None else str(view.seed))
+    return ImageGeneration(
+        id=strawberry.ID(str(view.id)),
+        state=GenerationState(view.state.value),
+        seed=seed,
+        model=view.model,
+        worker_name=view.worker_name,
+        sha256=view.sha256,
+        withheld=view.withheld,
+        view=view,
+    )
+
+
+def quote_of(items: tuple[tuple[str, int], ...]) -> Quote:
+    """A quote as the API shows it."""
+    shown = [PriceItem(label=label, amount=Kudos(amount)) for label, amount in items]
+    return Quote(total=Kudos(sum(amount for _, amount in items)), items=shown)
+
+
+async def _standing(info: Info, row: JobRow) -> Standing | None:
+    """Computed once for an operation, however many fields show it."""
+    loaders: dict[Any, Any] = info.context.loaders
+    name: tuple[str, UUID] = ("standing", row.id)
+    if name not in loaders:
+        loaders[name] = await standing(services_of(info), row)
+    found: Standing | None = loaders[name]
+    return found

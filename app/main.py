@@ -1,0 +1,168 @@
+"""The ASGI application: composition root of an API process.
+
+Makes the services, mounts the GraphQL endpoint, answers health checks. May hold no rule. Look next: `app.schema`,
+`app.platform.services`, `app.platform.graphql.routes`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import signal
+from collections.abc import AsyncGenerator
+
+import aiohttp
+import msgspec
+import psycopg
+import uvicorn
+from limits import RateLimitItem
+from psycopg_pool import PoolTimeout
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.accounts import decider as accounts
+from app.accounts.authentication import authenticate
+from app.jobs import decider as jobs
+from app.jobs.graphql import job_of_viewer, jobs_of
+from app.platform.commands import Rules, rules
+from app.platform.database import make_pool
+from app.platform.graphql.context import RequestContext, TransportOptions
+from app.platform.graphql.documents import OperationInfo
+from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.routes import create_graphql_routes
+from app.platform.logging import configure_logging
+from app.platform.objects import ObjectStore
+from app.platform.presence import Presence
+from app.platform.rates import BY_ADDRESS, BY_KEY, NEW_DOCUMENTS, Rates
+from app.platform.services import Links, Services
+from app.platform.settings import Settings
+from app.platform.tail import Tail
+from app.platform.writer import Writer
+from app.schema import schema
+from app.workers import decider as workers
+from app.workers import lease_decider as leases
+from events.store.log import LAST_POSITION
+
+_log = logging.getLogger(__name__)
+
+#: every command that the API decides
+API_RULES: Rules = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES)
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The ASGI application of one API process."""
+    state = make_services(settings)
+    options = TransportOptions(trusted_proxy=settings.trusted_proxy)
+    routes = create_graphql_routes(
+        schema, state, before_operation, options, before_document=before_document
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
+        async with run_services(state):
+            yield
+
+    async def healthz(_: Request) -> Response:
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    async def readyz(_: Request) -> Response:
+        return await readiness(state)
+
+    return Starlette(routes=[*routes, Route("/healthz", healthz), Route("/readyz", readyz)], lifespan=lifespan)
+
+
+async def before_document(context: RequestContext) -> None:
+    """A document that is not known yet costs time to read: new ones are limited by address."""
+    services: Services = context.app
+    await _within(services, NEW_DOCUMENTS, "document", context.address)
+
+
+async def before_operation(context: RequestContext, _: OperationInfo) -> None:
+    """Find out who asks, and whether they ask too often. Raises `ApiError`."""
+    services: Services = context.app
+    context.viewer = await authenticate(services, context.api_key)
+    await _within(services, BY_ADDRESS, "address", context.address)
+    if not context.viewer.anonymous:
+        await _within(services, BY_KEY, "key", str(context.viewer.subject))
+
+
+async def _within(services: Services, item: RateLimitItem, *who: str) -> None:
+    delay = await services.rates.delay(item, *who)
+    if delay is not None:
+        message = f"too many requests: try again in {delay:.1f} seconds"
+        raise ApiError(message, code=TopLevelCode.RATE_LIMITED, retry_after=round(delay, 1))
+
+
+def make_services(settings: Settings) -> Services:
+    """The services of a process, none of them started."""
+    return Services(
+        settings=settings,
+        writer=Writer(settings.database_url, settings.realm, API_RULES, on_fatal=_stop_process),
+        pool=make_pool(settings.database_url),
+        objects=ObjectStore(settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region),
+        presence=Presence(Redis.from_url(settings.redis_url, socket_timeout=1.0), settings.realm),
+        rates=Rates(settings.redis_url, enabled=settings.rate_limits),
+        tail=Tail(settings.database_url, settings.realm),
+        links=Links(job=job_of_viewer, jobs_of=jobs_of),
+    )
+
+
+@contextlib.asynccontextmanager
+async def run_services(services: Services) -> AsyncGenerator[None, None]:
+    """Start the services; stop them in reverse order at the end."""
+    await services.pool.open(wait=True, timeout=30.0)
+    services.writer.start()
+    await services.tail.start()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as session:
+        services.http = session
+        try:
+            yield
+        finally:
+            await services.tail.stop()
+            services.writer.stop()
+            await services.pool.close()
+            await services.presence.close()
+
+
+async def readiness(services: Services) -> Response:
+    """Whether this process can serve: the database answers. Lag is told, and is no reason to take a node out."""
+    try:
+        async with services.pool.connection(timeout=2.0) as connection:
+            cursor = await connection.execute(LAST_POSITION, (services.realm,))
+            row = await cursor.fetchone()
+    except (psycopg.Error, PoolTimeout):
+        return Response(b'{"status":"database away"}', status_code=503, media_type="application/json")
+    last = row[0] if row else 0
+    body = {"status": "ok", "position": last, "lag": last - services.tail.position}
+    return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+def _stop_process(error: BaseException) -> None:
+    """A process that does not know the live projections must not serve: the supervisor starts a newer one."""
+    _log.critical("stopping", extra={"reason": str(error)})
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def serve(settings: Settings) -> None:
+    """Run one API process until a signal ends it."""
+    configure_logging(settings.log_level)
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)  # the default's full collections cost the hot path a tenth
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,  # it would log addresses
+        proxy_headers=False,  # addresses are read by `app.platform.graphql.context`
+        server_header=False,
+        ws_per_message_deflate=False,  # bounds of waiting messages are bounds of memory only without it
+        timeout_graceful_shutdown=5,
+    )

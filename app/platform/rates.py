@@ -1,0 +1,46 @@
+"""Rate limits by key and by address, counted in Valkey for all processes together (library `limits`).
+
+When Valkey is away nothing is limited: the API's other bounds (queue, floors, cost) still hold. Look next:
+`app.authentication`, which asks before every operation.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+from redis.exceptions import RedisError
+
+_log = logging.getLogger(__name__)
+
+#: operations a minute of one key, and of one address over all keys
+BY_KEY = RateLimitItemPerMinute(6_000)
+BY_ADDRESS = RateLimitItemPerMinute(12_000)
+#: accounts opened a minute from one address
+REGISTRATIONS = RateLimitItemPerMinute(120)
+#: documents a minute from one address that this process has not read before
+NEW_DOCUMENTS = RateLimitItemPerMinute(600)
+
+
+class Rates:
+    """Counts hits in fixed windows of a minute."""
+
+    def __init__(self, redis_url: str, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self._limiter = FixedWindowRateLimiter(RedisStorage(f"async+{redis_url}", implementation="redispy"))
+
+    async def delay(self, item: RateLimitItem, *who: str) -> float | None:
+        """Count a hit; None if it is within the limit, else the seconds until the window ends."""
+        if not self._enabled:
+            return None
+        try:
+            if await self._limiter.hit(item, *who):
+                return None
+            window = await self._limiter.get_window_stats(item, *who)
+        except RedisError as error:
+            _log.warning("rates_unknown", extra={"reason": type(error).__name__})
+            return None
+        return max(0.1, window.reset_time - time.time())

@@ -1,0 +1,50 @@
+"""The GraphQL schema, put together from the slices, and `node`, which finds anything by its id.
+
+May hold no rule. Look next: any slice's `graphql.py`; `schema.graphql`, which is printed from here.
+"""
+
+from __future__ import annotations
+
+import strawberry
+from strawberry.schema.config import StrawberryConfig
+from strawberry.tools import merge_types
+
+from app.accounts.graphql import AccountMutations, AccountQueries, load_user
+from app.jobs.graphql import JobMutations, JobQueries, JobSubscriptions, generation_of_viewer, job_of_viewer
+from app.jobs.types import ImageJob
+from app.operations.graphql import OperationQueries, OperationSubscriptions
+from app.platform.graphql.scalars import SCALAR_MAP
+from app.platform.graphql.shared import Node
+from app.platform.handling import parse_id
+from app.platform.services import Info
+from app.workers.graphql import WorkerMutations, WorkerQueries, load_worker
+
+
+@strawberry.type
+class NodeQueries:
+    """Finding things by id."""
+
+    @strawberry.field(
+        description="Your user, a worker, or your job or generation, by id; null for what is another's."
+    )
+    async def node(self, info: Info, id: strawberry.ID) -> Node | None:  # noqa: A002 - the API's name
+        """Ids are UUIDs, unique over all kinds."""
+        key = parse_id(id)
+        if key is None:
+            return None
+        if key == info.context.viewer.subject:
+            return await load_user(info, key)
+        return await job_of_viewer(info, key) or await generation_of_viewer(info, key) or await load_worker(info, key)
+
+
+Query = merge_types("Query", (AccountQueries, JobQueries, WorkerQueries, OperationQueries, NodeQueries))
+Mutation = merge_types("Mutation", (AccountMutations, JobMutations, WorkerMutations))
+Subscription = merge_types("Subscription", (JobSubscriptions, OperationSubscriptions))
+
+schema = strawberry.Schema(
+    query=Query,
+    mutation=Mutation,
+    subscription=Subscription,
+    types=[ImageJob],
+    config=StrawberryConfig(scalar_map=SCALAR_MAP),
+)

@@ -1,0 +1,374 @@
+"""The API's operations of workers: polling, delivering, extending, giving back, maintenance, looking.
+
+Resolvers only parse, call and map. Look next: `app.workers.polling`, `app.workers.handlers`, `app.workers.inputs`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import strawberry
+
+from app.platform.commands import Rejection
+from app.platform.graphql import errors
+from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
+from app.platform.graphql.rejections import error_of
+from app.platform.graphql.scalars import JSON, Kudos, Position
+from app.platform.graphql.shared import GenerationState, JobKind, Node
+from app.platform.services import Info, services_of
+from app.workers import handlers, lease_decider
+from app.workers.capabilities import check
+from app.workers.inputs import (
+    ExtendLeaseInput,
+    PopJobInput,
+    ReleaseLeaseInput,
+    SetWorkerMaintenanceInput,
+    SubmitResultInput,
+    polling_of,
+)
+from app.workers.polling import Nothing, pop_job
+from app.workers.queries import BY_ID, NAMED_PAGE, Named
+from projections.queue import NSFW
+
+
+@strawberry.type(description="A worker.")
+class Worker(Node):
+    """A worker as everybody may see it."""
+
+    name: str = strawberry.field(description="Its unique name.")
+    kind: JobKind = strawberry.field(description="What it serves.")
+    online: bool = strawberry.field(description="Whether it polled within the last 300 seconds.")
+    maintenance: bool = strawberry.field(description="Whether it serves only its owner at present.")
+    models: list[str] = strawberry.field(description="The models it has.")
+    max_pixels: int = strawberry.field(description="The largest picture it draws.")
+    nsfw: bool = strawberry.field(description="Whether it takes jobs that may be not safe for work.")
+    threads: int = strawberry.field(description="How many pictures it draws at a time.")
+    fulfilled: int = strawberry.field(description="Generations it delivered.")
+    failed: int = strawberry.field(description="Generations that came to nothing under its leases.")
+    earned: Kudos = strawberry.field(description="What its work was worth.")
+    registered_at: datetime = strawberry.field(description="When it first polled.")
+
+
+@strawberry.type(description="An edge of a page of workers.")
+class WorkerEdge:
+    """A worker and its cursor."""
+
+    cursor: str = strawberry.field(description="Where to go on.")
+    node: Worker = strawberry.field(description="The worker.")
+
+
+@strawberry.type(description="A page of workers, by name.")
+class WorkerConnection:
+    """Workers of the horde."""
+
+    edges: list[WorkerEdge] = strawberry.field(description="The workers.")
+    page_info: PageInfo = strawberry.field(description="Where to go on.")
+
+
+@strawberry.type(description="A picture to draw.")
+class ImageTask:
+    """One generation of an assignment."""
+
+    id: strawberry.ID = strawberry.field(description="The generation.")
+    seed: str = strawberry.field(description="The seed to draw it with.")
+    upload_url: str = strawberry.field(
+        description="PUT the picture (WebP, PNG or JPEG, at most 20 MB) there, without a Content-Type header."
+    )
+
+
+@strawberry.type(description="Work for an image worker.")
+class ImageAssignment:
+    """A lease on generations of one job."""
+
+    lease_id: strawberry.ID = strawberry.field(description="The lease.")
+    job_id: strawberry.ID = strawberry.field(description="The job.")
+    expires_at: datetime = strawberry.field(description="Deliver, extend or give back before this.")
+    model: str = strawberry.field(description="The model to draw with.")
+    payload: JSON = strawberry.field(
+        description="prompt, negative_prompt, width, height, steps, cfg_scale, sampler_name, karras, tiling, "
+        "hires_fix, clip_skip, post_processing, use_nsfw_censor and what else the client asked for."
+    )
+    generations: list[ImageTask] = strawberry.field(description="The pictures to draw.")
+
+
+@strawberry.type(description="Why waiting jobs were passed over.")
+class Skipped:
+    """A reason and its count."""
+
+    reason: str = strawberry.field(
+        description="models, max_pixels, nsfw, post_processing (the worker lacks it) or blacklist."
+    )
+    count: int = strawberry.field(description="How many waiting jobs.")
+
+
+@strawberry.type(description="Nothing that this worker may serve waits.")
+class NoJob:
+    """An empty poll."""
+
+    skipped: list[Skipped] = strawberry.field(description="What waits that it may not serve.")
+
+
+PopJobResult = Annotated[
+    ImageAssignment
+    | NoJob
+    | errors.InvalidInput
+    | errors.WorkerInMaintenance
+    | errors.NotFound
+    | errors.Forbidden
+    | errors.IdempotencyConflict
+    | errors.TryAgain,
+    strawberry.union("PopJobResult", description="What came of popJob."),
+]
+
+
+@strawberry.type(description="What became of one generation.")
+class GenerationOutcome:
+    """An outcome."""
+
+    generation_id: strawberry.ID = strawberry.field(description="The generation.")
+    state: GenerationState = strawberry.field(description="Where it stands now.")
+    reward: Kudos = strawberry.field(description="What its delivery under this lease earned.")
+
+
+@strawberry.type(description="The results were taken.")
+class SubmitResultSuccess:
+    """Result of submitResult."""
+
+    reward: Kudos = strawberry.field(description="What the results earned together; repeats show their first reward.")
+    results: list[GenerationOutcome] = strawberry.field(description="What became of each.")
+    position: Position = strawberry.field(description="The log position at which they were taken.")
+
+
+SubmitResultResult = Annotated[
+    SubmitResultSuccess
+    | errors.InvalidInput
+    | errors.LeaseEnded
+    | errors.ObjectMissing
+    | errors.StorageUnavailable
+    | errors.NotFound
+    | errors.IdempotencyConflict
+    | errors.TryAgain,
+    strawberry.union("SubmitResultResult", description="What came of submitResult."),
+]
+
+
+@strawberry.type(description="The lease lasts longer.")
+class ExtendLeaseSuccess:
+    """Result of extendLease."""
+
+    expires_at: datetime = strawberry.field(description="Until when it lasts now.")
+    upload_urls: list[ImageTask] = strawberry.field(description="Fresh links for its generations.")
+    position: Position = strawberry.field(description="The log position at which it stands.")
+
+
+ExtendLeaseResult = Annotated[
+    ExtendLeaseSuccess | errors.InvalidInput | errors.LeaseEnded | errors.NotFound | errors.TryAgain,
+    strawberry.union("ExtendLeaseResult", description="What came of extendLease."),
+]
+
+
+@strawberry.type(description="The lease has ended; what was not delivered waits again.")
+class ReleaseLeaseSuccess:
+    """Result of releaseLease."""
+
+    position: Position = strawberry.field(description="The log position at which it stands.")
+
+
+ReleaseLeaseResult = Annotated[
+    ReleaseLeaseSuccess | errors.InvalidInput | errors.NotFound | errors.TryAgain,
+    strawberry.union("ReleaseLeaseResult", description="What came of releaseLease."),
+]
+
+
+@strawberry.type(description="The worker's maintenance is as you wish.")
+class SetWorkerMaintenanceSuccess:
+    """Result of setWorkerMaintenance."""
+
+    worker: Worker = strawberry.field(description="The worker.")
+    position: Position = strawberry.field(description="The log position at which it stands.")
+
+
+SetWorkerMaintenanceResult = Annotated[
+    SetWorkerMaintenanceSuccess | errors.InvalidInput | errors.NotFound | errors.TryAgain,
+    strawberry.union("SetWorkerMaintenanceResult", description="What came of setWorkerMaintenance."),
+]
+
+
+@strawberry.type
+class WorkerQueries:
+    """Queries of workers."""
+
+    @strawberry.field(description="A worker by id or name.")
+    async def worker(self, info: Info, worker: str) -> Worker | None:
+        """Null where there is none."""
+        found = await handlers.find_worker(services_of(info), worker)
+        return None if found is None else (await _shown(info, [found]))[0]
+
+    @strawberry.field(description="All workers, by name.")
+    async def workers(self, info: Info, first: int = 20, after: str | None = None) -> WorkerConnection:
+        """A page of workers."""
+        services = services_of(info)
+        size = page_size(first)
+        name = "" if after is None else decode_cursor(after, tuple[str])[0]
+        rows = await NAMED_PAGE.all(services.pool, realm=services.realm, after=name, limit=size + 1)
+        shown = {row.worker.id: worker for row, worker in zip(rows, await _shown(info, rows), strict=True)}
+        edges, page = build_page(
+            rows,
+            size,
+            key=lambda row: (row.name,),
+            edge=lambda cursor, row: WorkerEdge(cursor=cursor, node=shown[row.worker.id]),
+            after=after,
+        )
+        return WorkerConnection(edges=edges, page_info=page)
+
+
+@strawberry.type
+class WorkerMutations:
+    """Mutations of workers."""
+
+    @strawberry.mutation(
+        description="Ask for work. The first poll registers the worker.", graphql_type=PopJobResult
+    )
+    async def pop_job(self, info: Info, input: PopJobInput) -> Any:  # noqa: A002 - the API's name
+        """Empty polls append nothing to the log."""
+        given = [kind for kind in (input.image, input.text, input.interrogation) if kind is not None]
+        if len(given) != 1:
+            message = "give exactly one of image, text and interrogation"
+            return errors.InvalidInput(message=message, path=["input"])
+        if input.image is None:
+            return NoJob(skipped=[])
+        poll = check(polling_of(input, input.image))
+        if isinstance(poll, Rejection):
+            return error_of(poll)
+        services = services_of(info)
+        answer = await pop_job(services, info.context.viewer.subject, poll, input.idempotency_key, poll)
+        if isinstance(answer, Rejection):
+            return error_of(answer)
+        if isinstance(answer, Nothing):
+            return NoJob(skipped=[Skipped(reason=skip.reason, count=skip.count) for skip in answer.skipped])
+        work = await handlers.assignment(services, answer.lease)
+        return NoJob(skipped=[]) if work is None else _assignment(work)
+
+    @strawberry.mutation(description="Deliver generations of a lease.", graphql_type=SubmitResultResult)
+    async def submit_result(self, info: Info, input: SubmitResultInput) -> Any:  # noqa: A002 - the API's name
+        """What was uploaded is looked at before it is taken."""
+        reported = [
+            handlers.Reported(
+                generation=result.generation_id,
+                state=lease_decider.ResultState(result.state.value),
+                seed=result.seed,
+                metadata=result.metadata,
+            )
+            for result in input.results
+        ]
+        outcome = await handlers.submit_results(
+            services_of(info),
+            info.context.viewer.subject,
+            input.lease_id,
+            reported,
+            input.idempotency_key,
+            [input.lease_id, reported],
+        )
+        if isinstance(outcome, Rejection):
+            return error_of(outcome)
+        delivered: lease_decider.Delivered = outcome.result
+        return SubmitResultSuccess(
+            reward=Kudos(sum(each.reward for each in delivered.outcomes)),
+            results=[
+                GenerationOutcome(
+                    generation_id=strawberry.ID(str(each.generation)),
+                    state=GenerationState(each.state.value),
+                    reward=Kudos(each.reward),
+                )
+                for each in delivered.outcomes
+            ],
+            position=Position(outcome.position),
+        )
+
+    @strawberry.mutation(description="Ask for more time.", graphql_type=ExtendLeaseResult)
+    async def extend_lease(self, info: Info, input: ExtendLeaseInput) -> Any:  # noqa: A002 - the API's name
+        """Never beyond an hour after the lease was taken, or its first length if that is longer."""
+        services = services_of(info)
+        outcome = await handlers.extend_lease(services, info.context.viewer.subject, input.lease_id)
+        if isinstance(outcome, Rejection):
+            return error_of(outcome)
+        done, lease = outcome
+        return ExtendLeaseSuccess(
+            expires_at=lease.expires_at,
+            upload_urls=_tasks(await handlers.uploads(services, lease, lease.generations)),
+            position=Position(done.position),
+        )
+
+    @strawberry.mutation(
+        description="Give back what is not delivered. This is no failure.", graphql_type=ReleaseLeaseResult
+    )
+    async def release_lease(self, info: Info, input: ReleaseLeaseInput) -> Any:  # noqa: A002 - the API's name
+        """Giving back twice changes nothing."""
+        outcome = await handlers.release_lease(services_of(info), info.context.viewer.subject, input.lease_id)
+        return error_of(outcome) if isinstance(outcome, Rejection) else ReleaseLeaseSuccess(position=Position(outcome.position))
+
+    @strawberry.mutation(
+        description="Start or end maintenance of your worker.", graphql_type=SetWorkerMaintenanceResult
+    )
+    async def set_worker_maintenance(self, info: Info, input: SetWorkerMaintenanceInput) -> Any:  # noqa: A002
+        """In maintenance a worker still serves its owner."""
+        outcome = await handlers.set_maintenance(
+            services_of(info),
+            info.context.viewer.subject,
+            input.worker,
+            input.message,
+            maintenance=input.maintenance,
+        )
+        if isinstance(outcome, Rejection):
+            return error_of(outcome)
+        done, worker = outcome
+        (shown,) = await _shown(info, [worker])
+        return SetWorkerMaintenanceSuccess(worker=shown, position=Position(done.position))
+
+
+async def load_worker(info: Info, worker: Any) -> Worker | None:
+    """A worker by id, for `node`."""
+    services = services_of(info)
+    found = await BY_ID.one(services.pool, realm=services.realm, id=worker)
+    return None if found is None else (await _shown(info, [found]))[0]
+
+
+async def _shown(info: Info, found: list[Named]) -> list[Worker]:
+    online = await services_of(info).presence.online([named.worker.id for named in found])
+    return [
+        Worker(
+            id=strawberry.ID(str(named.worker.id)),
+            name=named.name,
+            kind=JobKind(named.worker.kind.value),
+            online=named.worker.id in online,
+            maintenance=named.worker.maintenance,
+            models=list(named.worker.models),
+            max_pixels=named.worker.max_pixels,
+            nsfw=bool(named.worker.allowed & NSFW),
+            threads=named.worker.threads,
+            fulfilled=named.worker.fulfilled,
+            failed=named.worker.failed,
+            earned=Kudos(named.worker.earned),
+            registered_at=named.worker.registered_at,
+        )
+        for named in found
+    ]
+
+
+def _assignment(work: handlers.Assignment) -> ImageAssignment:
+    return ImageAssignment(
+        lease_id=strawberry.ID(str(work.lease.id)),
+        job_id=strawberry.ID(str(work.lease.job)),
+        expires_at=work.lease.expires_at,
+        model=work.lease.model,
+        payload=JSON(work.payload),
+        generations=_tasks(work.uploads),
+    )
+
+
+def _tasks(uploads: tuple[handlers.Upload, ...]) -> list[ImageTask]:
+    return [
+        ImageTask(id=strawberry.ID(str(upload.generation)), seed=str(upload.seed), upload_url=upload.url)
+        for upload in uploads
+    ]

@@ -1,0 +1,220 @@
+"""Delivering, extending, giving back, maintenance: objects checked before the command, links made after it.
+
+The object is looked at before the writer is asked, never under the lock. Look next: `app.workers.lease_decider`,
+`app.workers.polling`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from app.platform.commands import Done, Rejection
+from app.platform.handling import idempotency, parse_id, run
+from app.platform.objects import MAX_OBJECT_BYTES, Missing, StorageUnavailableError, result_key, sniff_image
+from app.platform.services import Services
+from app.workers.decider import SetMaintenance
+from app.workers.lease_decider import (
+    ExtendLease,
+    GenerationResult,
+    ReleaseLease,
+    ResultState,
+    SubmitResults,
+)
+from app.workers.queries import BY_ID, BY_NAME, GENERATIONS, LEASE, TASKS, WORDS, Named
+from projections.generations import Generation, GenerationState
+from projections.leases import Lease
+
+#: upload links outlive their lease by so much, in seconds
+GRACE_SECONDS = 120
+MAX_RESULTS = 20
+MAX_SEED = 100
+MAX_METADATA = 20_000
+MAX_MESSAGE = 300
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker reports of one generation, unchecked."""
+
+    generation: str
+    state: ResultState
+    seed: str | None
+    metadata: Any
+
+
+class Upload(msgspec.Struct, frozen=True):
+    """A generation that a lease still has to deliver, its seed and where to put the picture."""
+
+    generation: UUID
+    seed: int
+    url: str
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a worker needs to do the work of a lease."""
+
+    lease: Lease
+    payload: dict[str, Any]
+    uploads: tuple[Upload, ...]
+
+
+async def assignment(services: Services, lease_id: UUID) -> Assignment | None:
+    """The work of a lease, with fresh links; None if its words were erased meanwhile."""
+    lease: Lease | None = await LEASE.one(services.pool, realm=services.realm, id=lease_id)
+    if lease is None:
+        return None
+    words = await WORDS.one(services.pool, realm=services.realm, job=lease.job)
+    if words is None:
+        return None
+    payload = {
+        "prompt": words.prompt,
+        "negative_prompt": words.negative_prompt,
+        **msgspec.json.decode(words.payload),
+    }
+    return Assignment(lease=lease, payload=payload, uploads=await uploads(services, lease, lease.generations))
+
+
+async def uploads(services: Services, lease: Lease, wanted: tuple[UUID, ...]) -> tuple[Upload, ...]:
+    """Where to put the pictures of a lease: links as long as the lease and a grace."""
+    seconds = max(1, int((lease.expires_at - datetime.now(UTC)).total_seconds())) + GRACE_SECONDS
+    tasks = {task.generation: task for task in await TASKS.all(services.pool, realm=services.realm, ids=list(wanted))}
+    bucket = services.settings.bucket_results
+    return tuple(
+        Upload(key, tasks[key].seed, services.objects.presign_put(bucket, result_key(lease.id, key), seconds))
+        for key in wanted
+        if key in tasks
+    )
+
+
+async def submit_results(
+    services: Services, actor: UUID, lease_text: str, reported: list[Reported], key: str | None, parameters: object
+) -> Done | Rejection:
+    """Check what was uploaded, then settle."""
+    lease = await _lease(services, actor, lease_text)
+    if isinstance(lease, Rejection):
+        return lease
+    if not 1 <= len(reported) <= MAX_RESULTS:
+        message = f"1 to {MAX_RESULTS} results at once"
+        return Rejection(code="INVALID_INPUT", message=message, path=("input", "results"))
+    settled = await _settled(services, lease)
+    results = []
+    for index, report in enumerate(reported):
+        result = await _checked(services, lease, report, settled, ("input", "results", str(index)))
+        if isinstance(result, Rejection):
+            return result
+        results.append(result)
+    if len({result.generation for result in results}) < len(results):
+        return Rejection(code="INVALID_INPUT", message="a generation is named twice", path=("input", "results"))
+    promise = idempotency(actor, "submitResult", key, parameters)
+    command = SubmitResults(lease=lease.id, owner=actor, results=tuple(results))
+    return await run(services, command, actor=actor, promise=promise)
+
+
+async def _settled(services: Services, lease: Lease) -> set[UUID]:
+    """Generations of a lease that are settled: whatever comes now repeats or is too late, and is not looked at."""
+    rows: list[Generation] = await GENERATIONS.all(services.pool, realm=services.realm, ids=list(lease.generations))
+    open_ = (GenerationState.WAITING, GenerationState.PROCESSING)
+    return {row.id for row in rows if row.state not in open_ and (row.lease == lease.id or row.id not in lease.pending)}
+
+
+async def _checked(
+    services: Services, lease: Lease, report: Reported, settled: set[UUID], path: tuple[str, ...]
+) -> GenerationResult | Rejection:
+    """One report with its words bounded and its object there."""
+    generation = parse_id(report.generation)
+    if generation is None or generation not in lease.generations:
+        message = "this generation is not of this lease"
+        return Rejection(code="INVALID_INPUT", message=message, path=(*path, "generationId"))
+    if report.seed is not None and not (report.seed.isascii() and report.seed.isdigit() and len(report.seed) <= MAX_SEED):
+        return Rejection(code="INVALID_INPUT", message="a seed is a number in digits", path=(*path, "seed"))
+    metadata = None if report.metadata is None else msgspec.json.encode(report.metadata).decode()
+    if metadata is not None and (len(metadata) > MAX_METADATA or "\\u0000" in metadata):
+        message = f"metadata has at most {MAX_METADATA} characters of JSON and no NUL"
+        return Rejection(code="INVALID_INPUT", message=message, path=(*path, "metadata"))
+    etag = None
+    if report.state is ResultState.OK and generation not in settled:
+        found = await _etag(services, lease, generation, path)
+        if isinstance(found, Rejection):
+            return found
+        etag = found
+    return GenerationResult(
+        generation=generation, state=report.state, etag=etag, seed=report.seed, metadata=metadata
+    )
+
+
+async def _etag(services: Services, lease: Lease, generation: UUID, path: tuple[str, ...]) -> str | Rejection:
+    """The entity tag of an uploaded picture: there, not too large, and one by its first bytes."""
+    key = result_key(lease.id, generation)
+    try:
+        head = await services.objects.head_of_object(services.http, services.settings.bucket_results, key)
+    except StorageUnavailableError:
+        message = "the object storage does not answer: nothing was decided, try again"
+        return Rejection(code="STORAGE_UNAVAILABLE", message=message, path=path)
+    if isinstance(head, Missing):
+        return Rejection(code="OBJECT_MISSING", message="nothing was uploaded for this generation", path=path)
+    if head.size > MAX_OBJECT_BYTES:
+        message = f"the picture has {head.size} bytes, at most {MAX_OBJECT_BYTES} are taken"
+        return Rejection(code="INVALID_INPUT", message=message, path=path)
+    if sniff_image(head.magic) is None:
+        return Rejection(
+            code="INVALID_INPUT", message="what was uploaded is no WebP, PNG or JPEG picture", path=path
+        )
+    return head.etag
+
+
+async def extend_lease(services: Services, actor: UUID, lease_text: str) -> tuple[Done, Lease] | Rejection:
+    """More time for a lease; answers with the lease as it stands then."""
+    lease = await _lease(services, actor, lease_text)
+    if isinstance(lease, Rejection):
+        return lease
+    outcome = await run(services, ExtendLease(lease=lease.id, owner=actor), actor=actor)
+    if isinstance(outcome, Rejection):
+        return outcome
+    return outcome, msgspec.structs.replace(lease, expires_at=outcome.result.expires_at)
+
+
+async def release_lease(services: Services, actor: UUID, lease_text: str) -> Done | Rejection:
+    """Give back what a lease has not delivered."""
+    lease = await _lease(services, actor, lease_text)
+    if isinstance(lease, Rejection):
+        return lease
+    return await run(services, ReleaseLease(lease=lease.id, owner=actor), actor=actor)
+
+
+async def set_maintenance(
+    services: Services, actor: UUID, worker_text: str, message: str | None, *, maintenance: bool
+) -> tuple[Done, Named] | Rejection:
+    """Start or end maintenance of one's worker, named by id or name."""
+    words = message or ""
+    if len(words) > MAX_MESSAGE or "\0" in words:
+        fault = f"a message has at most {MAX_MESSAGE} characters"
+        return Rejection(code="INVALID_INPUT", message=fault, path=("input", "message"))
+    worker = await find_worker(services, worker_text)
+    if worker is None or worker.worker.owner != actor:
+        return Rejection(code="NOT_FOUND", message="you have no such worker", path=("input", "worker"))
+    command = SetMaintenance(worker=worker.worker.id, owner=actor, maintenance=maintenance, message=words)
+    outcome = await run(services, command, actor=actor)
+    if isinstance(outcome, Rejection):
+        return outcome
+    changed = msgspec.structs.replace(worker.worker, maintenance=maintenance)
+    return outcome, Named(worker.name, words or None, changed)
+
+
+async def find_worker(services: Services, text: str) -> Named | None:
+    """The worker of an id or name."""
+    worker = parse_id(text)
+    if worker is not None and (found := await BY_ID.one(services.pool, realm=services.realm, id=worker)):
+        return found
+    return await BY_NAME.one(services.pool, realm=services.realm, name=text)
+
+
+async def _lease(services: Services, actor: UUID, text: str) -> Lease | Rejection:
+    """A lease of the caller's; anybody else's does not exist."""
+    key = parse_id(text)
+    lease: Lease | None = None if key is None else await LEASE.one(services.pool, realm=services.realm, id=key)
+    if lease is None or lease.owner != actor:
+        return Rejection(code="NOT_FOUND", message="you have no such lease", path=("input", "leaseId"))
+    return lease

@@ -1,0 +1,153 @@
+"""The API's inputs of workers, and from a poll's input the values that `app.workers.capabilities` checks.
+
+Look next: `app.workers.graphql`.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import strawberry
+
+from app.platform.graphql.inputs import with_defaults
+from app.platform.graphql.scalars import JSON
+from app.workers.capabilities import Polling
+
+
+@strawberry.enum(description="What an interrogation worker can tell of a picture.")
+class InterrogationForm(Enum):
+    """Forms of interrogation."""
+
+    CAPTION = strawberry.enum_value("caption", description="A sentence that describes it.")
+    NSFW = strawberry.enum_value("nsfw", description="Whether it is not safe for work.")
+    INTERROGATION = strawberry.enum_value("interrogation", description="Keywords with confidence.")
+    VECTORIZE = strawberry.enum_value("vectorize", description="A vector drawing of it.")
+    PALETTE = strawberry.enum_value("palette", description="Its main colours.")
+    DESCRIBE = strawberry.enum_value("describe", description="A longer description.")
+    AESTHETIC = strawberry.enum_value("aesthetic", description="A score of how it pleases.")
+
+
+@strawberry.input(description="What an image worker serves.")
+class ImageCapabilitiesInput:
+    """Capabilities of an image worker; a null is the default."""
+
+    models: list[str] = strawberry.field(description="The models it has, 1 to 300.")
+    max_pixels: int | None = strawberry.field(default=262_144, description="The largest picture, width x height.")
+    nsfw: bool | None = strawberry.field(default=True, description="Takes jobs that may be not safe for work.")
+    allow_post_processing: bool | None = strawberry.field(default=True, description="Takes jobs with post-processing.")
+    blacklist: list[str] | None = strawberry.field(
+        default_factory=list,
+        description="Jobs with one of these words in their prompt are not offered; at most 200, never stored.",
+    )
+    threads: int | None = strawberry.field(default=1, description="How many pictures it draws at a time, 1 to 50.")
+
+
+@strawberry.input(description="What a text worker serves. Text jobs are not built yet.")
+class TextCapabilitiesInput:
+    """Capabilities of a text worker."""
+
+    models: list[str] = strawberry.field(description="The models it has.")
+    max_length: int | None = strawberry.field(default=512, description="Tokens it writes at most.")
+    max_context_length: int | None = strawberry.field(default=2048, description="Tokens it reads at most.")
+
+
+@strawberry.input(description="What an interrogation worker serves. Interrogation jobs are not built yet.")
+class InterrogationCapabilitiesInput:
+    """Capabilities of an interrogation worker."""
+
+    forms: list[InterrogationForm] = strawberry.field(description="What it can tell.")
+
+
+@strawberry.input(description="A worker asks for work. Exactly one of image, text and interrogation is given.")
+class PopJobInput:
+    """Input of popJob."""
+
+    worker_name: str = strawberry.field(description="Unique; the first poll registers it for the key's owner.")
+    bridge_agent: str | None = strawberry.field(
+        default="unknown:0:unknown", description="name:version:contact of its program; the contact is not kept."
+    )
+    amount: int | None = strawberry.field(default=1, description="How many generations of one job at most, 1 to 20.")
+    wait_seconds: int | None = strawberry.field(
+        default=0, description="Wait so long for a job to come, 0 to 60, before answering NoJob."
+    )
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="The same key gives the same assignment, with fresh links."
+    )
+    image: ImageCapabilitiesInput | None = strawberry.field(default=None, description="For image workers.")
+    text: TextCapabilitiesInput | None = strawberry.field(default=None, description="For text workers.")
+    interrogation: InterrogationCapabilitiesInput | None = strawberry.field(
+        default=None, description="For interrogation workers."
+    )
+
+
+@strawberry.enum(description="What a worker says of a generation.")
+class ResultState(Enum):
+    """States of results."""
+
+    OK = strawberry.enum_value("OK", description="The picture was uploaded.")
+    CENSORED = strawberry.enum_value("CENSORED", description="Drawn, and withheld as not safe for work.")
+    CSAM = strawberry.enum_value("CSAM", description="Drawn, and withheld as child abuse material.")
+    FAULTED = strawberry.enum_value("FAULTED", description="It could not be drawn; somebody else may try.")
+
+
+@strawberry.input(description="What became of one generation.")
+class GenerationResultInput:
+    """One result."""
+
+    generation_id: strawberry.ID = strawberry.field(description="The generation.")
+    state: ResultState = strawberry.field(description="What became of it.")
+    seed: str | None = strawberry.field(default=None, description="The seed it was drawn with, in digits.")
+    metadata: JSON | None = strawberry.field(default=None, description="Anything else, at most 20,000 characters.")
+    text: str | None = strawberry.field(default=None, description="For text generations, which are not built yet.")
+    form: JSON | None = strawberry.field(default=None, description="For interrogations, which are not built yet.")
+
+
+@strawberry.input(description="Results of a lease, any subset of its generations.")
+class SubmitResultInput:
+    """Input of submitResult."""
+
+    lease_id: strawberry.ID = strawberry.field(description="The lease.")
+    results: list[GenerationResultInput] = strawberry.field(description="1 to 20 results.")
+    idempotency_key: str | None = strawberry.field(
+        default=None, description="Optional: a repeated result gives its first reward without one."
+    )
+
+
+@strawberry.input(description="Which lease to extend.")
+class ExtendLeaseInput:
+    """Input of extendLease."""
+
+    lease_id: strawberry.ID = strawberry.field(description="The lease.")
+
+
+@strawberry.input(description="Which lease to give back.")
+class ReleaseLeaseInput:
+    """Input of releaseLease."""
+
+    lease_id: strawberry.ID = strawberry.field(description="The lease.")
+
+
+@strawberry.input(description="Start or end a worker's maintenance.")
+class SetWorkerMaintenanceInput:
+    """Input of setWorkerMaintenance."""
+
+    worker: str = strawberry.field(description="The worker's id or name; it must be yours.")
+    maintenance: bool = strawberry.field(description="True: from now on it serves only its owner.")
+    message: str | None = strawberry.field(default=None, description="What it is told, at most 300 characters.")
+
+
+def polling_of(given: PopJobInput, image: ImageCapabilitiesInput) -> Polling:
+    """The values to check."""
+    given, image = with_defaults(given), with_defaults(image)
+    return Polling(
+        name=given.worker_name,
+        agent=given.bridge_agent or "",
+        amount=given.amount or 0,
+        wait_seconds=given.wait_seconds or 0,
+        models=image.models,
+        max_pixels=image.max_pixels or 0,
+        nsfw=bool(image.nsfw),
+        post_processing=bool(image.allow_post_processing),
+        blacklist=image.blacklist or [],
+        threads=image.threads or 0,
+    )

@@ -1,0 +1,135 @@
+"""Polling for work: check-in, a lock-free probe, the writer, and waiting for something to be queued.
+
+Empty polls are the common case: the probe answers them and nothing is appended. Look next:
+`app.workers.lease_decider`, `projections.store.search`, `app.workers.skips` for what a poll passed over.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from app.platform.commands import Done, Idempotency, Rejection
+from app.platform.handling import idempotency, run
+from app.platform.ids import new_id
+from app.platform.services import Services
+from app.workers.capabilities import Polled
+from app.workers.decider import CheckIn
+from app.workers.lease_decider import PopJob, Popped
+from app.workers.queries import BY_NAME, PROBE, Named
+from app.workers.skips import Skip, skips
+from events.base import ANONYMOUS
+from events.jobs import JobKind
+from projections.queue import Search, requirement_mask
+from projections.store import search
+
+#: how often a poll goes on where its candidates were exhausted
+PAGES = 50
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """No job: how many were passed over, and why."""
+
+    skipped: tuple[Skip, ...]
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """A lease was taken, now or by the first poll with the same key."""
+
+    lease: UUID
+
+
+async def pop_job(
+    services: Services, actor: UUID, poll: Polled, key: str | None, parameters: object
+) -> Leased | Nothing | Rejection:
+    """Lease the best job for a worker, waiting for one as long as the poll says."""
+    promise = idempotency(actor, "popJob", key, parameters)
+    if isinstance(promise, Rejection):
+        return promise
+    worker = await _check_in(services, actor, poll)
+    if isinstance(worker, Rejection):
+        return worker
+    await services.presence.saw(worker.worker.id)
+    deadline = time.monotonic() + poll.wait_seconds
+    while True:
+        answer = await _attempt(services, actor, poll, worker, promise)
+        left = deadline - time.monotonic()
+        if not isinstance(answer, Nothing) or left <= 0:
+            break
+        await services.tail.queued(left)
+    if isinstance(answer, Nothing) and worker.worker.maintenance:
+        detail = {"maintenance_message": worker.message or ""}
+        return Rejection(
+            code="WORKER_IN_MAINTENANCE", message="the worker is in maintenance and serves only its owner", detail=detail
+        )
+    return answer
+
+
+async def _check_in(services: Services, actor: UUID, poll: Polled) -> Named | Rejection:
+    """The worker of a poll, registered or updated where the log does not know it so."""
+    if actor == ANONYMOUS:
+        return Rejection(code="FORBIDDEN", message="anonymous users cannot run workers: register first")
+    known = await BY_NAME.one(services.pool, realm=services.realm, name=poll.name)
+    if known is not None and (known.worker.owner != actor or known.worker.kind is not JobKind.IMAGE):
+        message = "this name belongs to a worker of another owner or kind"
+        return Rejection(code="FORBIDDEN", message=message, path=("input", "workerName"))
+    if known is not None and poll.capabilities.declared_by(known.worker):
+        return known
+    worker = known.worker.id if known else new_id()
+    command = CheckIn(worker=worker, owner=actor, name=poll.name, capabilities=poll.capabilities)
+    try:
+        outcome = await run(services, command, actor=actor)
+    except psycopg.errors.UniqueViolation:
+        return await _check_in(services, actor, poll)  # somebody was first with this name
+    if isinstance(outcome, Rejection):
+        return outcome
+    return await _check_in(services, actor, poll)
+
+
+async def _attempt(
+    services: Services, actor: UUID, poll: Polled, worker: Named, promise: Idempotency | None
+) -> Leased | Nothing | Rejection:
+    """One look at the queue: probe, and if anything may be there, ask the writer."""
+    wanted = _search(poll, worker)
+    blacklisted = 0
+    for _ in range(PAGES):
+        if promise is None:
+            seen = await PROBE.one(services.pool, **search.parameters(services.realm, [wanted]))
+            if seen is None or not seen.candidates:
+                break
+        command = PopJob(
+            lease=new_id(), worker=worker.worker.id, search=wanted, amount=poll.amount, choice=secrets.randbits(32)
+        )
+        outcome = await run(services, command, actor=actor, promise=promise)
+        if isinstance(outcome, Rejection):
+            return outcome
+        popped = _popped(outcome)
+        blacklisted += popped.blacklisted
+        if popped.lease is not None:
+            return Leased(popped.lease)
+        if popped.after is None:
+            break
+        wanted = msgspec.structs.replace(wanted, after=popped.after)
+    return Nothing(await skips(services, worker.worker, blacklisted))
+
+
+def _search(poll: Polled, worker: Named) -> Search:
+    capabilities = poll.capabilities
+    return Search(
+        worker=str(worker.worker.id),
+        owner=str(worker.worker.owner),
+        models=capabilities.models,
+        max_pixels=capabilities.max_pixels,
+        allowed=requirement_mask(nsfw=capabilities.nsfw, post_processing=capabilities.post_processing),
+        blacklist=poll.blacklist,
+        own_only=worker.worker.maintenance,
+    )
+
+
+def _popped(outcome: Done) -> Popped:
+    popped: Popped = outcome.result
+    return popped

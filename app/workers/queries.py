@@ -1,0 +1,104 @@
+"""Reads for workers: finding one by name, leases and their generations, what a lease's tasks are drawn from.
+
+Look next: `app.platform.sql`, `projections.store.search` for the queue.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from app.platform.sql import (
+    Query,
+    any_of,
+    bind,
+    generation_seeds,
+    generations,
+    job_words,
+    leases,
+    maintenance_messages,
+    rows_of,
+    worker_names,
+    workers,
+)
+from events.store.columns import Table
+from projections.queue import Found
+from projections.store import search
+from projections.store.tables import TABLES
+from projections.workers import Worker
+
+_WORKER: Table[Worker] = TABLES["workers"]
+_COLUMNS = [workers.c[column.name] for column in _WORKER.columns]
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A worker with what the vault knows of it."""
+
+    name: str
+    message: str | None
+    worker: Worker
+
+
+def _named(row: sa.Row[tuple[object, ...]]) -> Named:
+    return Named(str(row[0]), None if row[1] is None else str(row[1]), _WORKER.load(row[2:]))
+
+
+def _join() -> sa.Select[tuple[object, ...]]:
+    return (
+        sa.select(worker_names.c.name, maintenance_messages.c.message, *_COLUMNS)
+        .join(workers, sa.and_(workers.c.realm == worker_names.c.realm, workers.c.id == worker_names.c.worker))
+        .outerjoin(
+            maintenance_messages,
+            sa.and_(
+                maintenance_messages.c.realm == worker_names.c.realm,
+                maintenance_messages.c.worker == worker_names.c.worker,
+            ),
+        )
+        .where(worker_names.c.realm == bind("realm"))
+    )
+
+
+BY_NAME: Query[Named] = Query(_join().where(sa.func.lower(worker_names.c.name) == sa.func.lower(bind("name", sa.Text))), _named)
+BY_ID: Query[Named] = Query(_join().where(worker_names.c.worker == bind("id", sa.Uuid)), _named)
+#: a page of workers by name
+NAMED_PAGE: Query[Named] = Query(
+    _join()
+    .where(sa.func.lower(worker_names.c.name) > sa.func.lower(bind("after", sa.Text)))
+    .order_by(sa.func.lower(worker_names.c.name))
+    .limit(bind("limit", sa.BigInteger)),
+    _named,
+)
+PROBE: Query[Found] = Query(search.PROBE, lambda row: search.found(row[0])[0])
+LEASE = rows_of("leases", leases.c.id == bind("id", sa.Uuid))
+GENERATIONS = rows_of("generations", any_of(generations.c.id, "ids"), generations.c.ordinal.asc())
+
+
+class Task(msgspec.Struct, frozen=True):
+    """A generation of a lease and the seed it is to be drawn with."""
+
+    generation: UUID
+    seed: int
+
+
+class Words(msgspec.Struct, frozen=True):
+    """What the client of a job wrote."""
+
+    prompt: str
+    negative_prompt: str
+    payload: str
+
+
+TASKS: Query[Task] = Query(
+    sa.select(generation_seeds.c.generation, generation_seeds.c.seed)
+    .where(generation_seeds.c.realm == bind("realm"), any_of(generation_seeds.c.generation, "ids"))
+    .order_by(generation_seeds.c.generation),
+    lambda row: Task(*row),
+)
+WORDS: Query[Words] = Query(
+    sa.select(job_words.c.prompt, job_words.c.negative_prompt, job_words.c.payload).where(
+        job_words.c.realm == bind("realm"), job_words.c.job == bind("job", sa.Uuid)
+    ),
+    lambda row: Words(*row),
+)

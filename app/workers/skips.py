@@ -1,0 +1,68 @@
+"""Why a poll found nothing: how many waiting jobs a worker does not serve, by reason, from the demand counters.
+
+Computed once a second for each set of capabilities, so that idle polls stay cheap. Look next: `projections.queue`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import msgspec
+
+from app.platform.services import Services
+from app.platform.sql import Query
+from projections.queue import unmet
+from projections.workers import Worker
+
+#: how old the counters may be, in seconds
+AGE_SECONDS = 1.0
+
+
+class Skip(msgspec.Struct, frozen=True):
+    """A reason and how many waiting jobs it keeps from the worker."""
+
+    reason: str
+    count: int
+
+
+class DemandRow(msgspec.Struct, frozen=True):
+    """How many jobs wait with the same requirements."""
+
+    models: tuple[str, ...]
+    mask: int
+    pixels: int
+    jobs: int
+    generations: int
+    pixelsteps: int
+
+
+DEMAND: Query[DemandRow] = Query(
+    "SELECT models, mask, pixels, jobs, generations, pixelsteps FROM projections.queue_demand WHERE realm = %(realm)s",
+    lambda row: DemandRow(tuple(row[0]), *row[1:]),
+)
+
+
+async def skips(services: Services, worker: Worker, blacklisted: int) -> tuple[Skip, ...]:
+    """The reasons, most jobs first."""
+    made_at, demand, answers = services.caches.get("demand", (-AGE_SECONDS, [], {}))
+    now = time.monotonic()
+    if now - made_at >= AGE_SECONDS:
+        demand, answers = await DEMAND.all(services.pool, realm=services.realm), {}
+        services.caches["demand"] = (now, demand, answers)
+    capabilities = (worker.models, worker.max_pixels, worker.allowed)
+    if capabilities not in answers:
+        answers[capabilities] = _count(worker, demand)
+    counts = Counter(answers[capabilities])
+    if blacklisted:
+        counts["blacklist"] = blacklisted
+    return tuple(Skip(reason, count) for reason, count in counts.most_common())
+
+
+def _count(worker: Worker, demand: list[DemandRow]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for row in demand:
+        reason = unmet(worker, row.models, row.mask, row.pixels)
+        if reason is not None:
+            counts[reason] += row.jobs
+    return dict(counts)

@@ -1,0 +1,57 @@
+"""Fetching finished pictures from their links into a folder."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import aiohttp
+
+from clients.api import Backoff
+from clients.shapes import Generation
+
+FETCH_SECONDS = 60
+ATTEMPTS = 5
+PAUSES = Backoff(first=0.3, ceiling=5.0)
+
+
+class FetchError(Exception):
+    """The picture could not be fetched whole."""
+
+
+async def save(session: aiohttp.ClientSession, generation: Generation, folder: Path) -> Path:
+    """Write the picture as `<folder>/<generation id>.webp`; the path.
+
+    Raises FetchError when it cannot be had, or is not what the server says the worker delivered.
+    """
+    if generation.image_url is None:
+        raise FetchError("the server gives no link to the picture")
+    body = await _fetched(session, generation.image_url)
+    if generation.sha256 and hashlib.sha256(body).hexdigest() != generation.sha256.lower():
+        raise FetchError("the picture differs from the one that was delivered")
+    path = folder / f"{generation.id}.webp"
+    await asyncio.to_thread(_write, path, body)
+    return path
+
+
+async def _fetched(session: aiohttp.ClientSession, url: str) -> bytes:
+    trouble = "no attempt was made"
+    for attempt in range(ATTEMPTS):
+        try:
+            async with session.get(url, timeout=aiohttp.ClientTimeout(total=FETCH_SECONDS)) as answer:
+                if answer.status == 200:
+                    return await answer.read()
+                trouble = f"the storage answered {answer.status}"
+                if answer.status < 500 and answer.status not in (404, 429):
+                    break
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            trouble = f"no connection to the storage ({type(error).__name__})"
+        await asyncio.sleep(PAUSES.delay(attempt))
+    raise FetchError(trouble)
+
+
+def _write(path: Path, body: bytes) -> None:
+    """Write it beside and move it in place, so that a picture is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_bytes(body)
+    partial.replace(path)

@@ -1,0 +1,128 @@
+"""The answers of the API as frozen records: only the fields the programs use, unknown ones ignored.
+
+The operations that ask for them are in `documents.py`. Amounts of kudos stay decimal text: they are shown, never computed.
+"""
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from clients.api import UnexpectedAnswerError
+
+#: A job in one of these states changes no more.
+ENDED = frozenset({"DONE", "FAULTED", "CANCELLED", "EXPIRED"})
+
+
+class PriceItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a price."""
+
+    label: str
+    amount: str
+
+
+class Quote(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job costs at most."""
+
+    total: str
+    items: tuple[PriceItem, ...] = ()
+
+
+class Caution(msgspec.Struct, frozen=True, kw_only=True):
+    """A warning that came with an accepted request."""
+
+    code: str
+    message: str
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One picture of a job, there or not yet."""
+
+    id: str
+    state: str
+    seed: str | None = None
+    model: str | None = None
+    worker_name: str | None = None
+    image_url: str | None = None
+    sha256: str | None = None
+
+
+class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A job as its owner sees it."""
+
+    id: str
+    state: str
+    charged: str
+    quote: Quote
+    queue_position: int | None = None
+    estimated_wait_seconds: int | None = None
+    generations: tuple[Generation, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it changes no more."""
+        return self.state in ENDED
+
+
+class Quoted(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `quoteImageJob`."""
+
+    quote: Quote
+    warnings: tuple[Caution, ...] = ()
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The answer to `submitImageJob`; `access_key` opens the job to whoever holds it."""
+
+    job: JobView
+    access_key: str
+    warnings: tuple[Caution, ...] = ()
+
+
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `cancelJob`."""
+
+    job: JobView
+
+
+class ImageTask(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One picture to make and the link to PUT it to."""
+
+    id: str
+    seed: str
+    upload_url: str
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A lease on pictures of one job. `payload` is the requester's wish, see `worker.backends.Wish`."""
+
+    lease_id: str
+    job_id: str
+    expires_at: datetime
+    model: str
+    payload: dict[str, Any]
+    generations: tuple[ImageTask, ...]
+
+
+class Extended(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The answer to `extendLease`."""
+
+    expires_at: datetime
+    upload_urls: tuple[ImageTask, ...] = ()
+
+
+class Delivered(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `submitResult`."""
+
+    reward: str
+
+
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+
+def shaped(value: object, shape: type[Shape]) -> Shape:
+    """The value as a record. Raises UnexpectedAnswerError if it is another thing."""
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        raise UnexpectedAnswerError(f"{shape.__name__}: {error}") from error

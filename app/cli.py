@@ -6,9 +6,12 @@ Look next: `app.embedded.commands` (up), `app.operations.commands`, `app.actors_
 from __future__ import annotations
 
 import importlib
+import os
 
 import click
 
+from app.embedded.running import adopt
+from app.embedded.up import default_data
 
 #: command name -> (module, object): loaded when called, so that `hoard worker` needs nothing of the server
 _COMMANDS = {
@@ -34,11 +37,11 @@ _COMMANDS = {
 class Hoard(click.Group):
     """A group whose commands are imported when they are named."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _: click.Context) -> list[str]:
         """The names, in the order of the table."""
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _: click.Context, cmd_name: str) -> click.Command | None:
         """The command of a name."""
         if cmd_name not in _COMMANDS:
             return None
@@ -48,8 +51,14 @@ class Hoard(click.Group):
 
 
 @click.group(cls=Hoard, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
-    """Hoard: a crowdsourced AI cluster's server, its worker and its client."""
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Hoard: a crowdsourced AI cluster's server, its worker and its client.
+
+    Without HOARD_... settings the commands find the stack that `hoard up` runs in HOARD_DATA (default .hoard).
+    """
+    if context.invoked_subcommand not in ("up", "demo"):
+        adopt(os.environ, default_data())
 
 
 if __name__ == "__main__":

@@ -58,9 +58,7 @@ def create_app(settings: Settings) -> Starlette:
     """The ASGI application of one API process."""
     state = make_services(settings)
     options = TransportOptions(trusted_proxy=settings.trusted_proxy)
-    routes = create_graphql_routes(
-        schema, state, before_operation, options, before_document=before_document
-    )
+    routes = create_graphql_routes(schema, state, before_operation, options, before_document=before_document)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
@@ -73,7 +71,9 @@ def create_app(settings: Settings) -> Starlette:
     async def readyz(_: Request) -> Response:
         return await readiness(state)
 
-    return Starlette(routes=[*routes, Route("/healthz", healthz), Route("/readyz", readyz)], lifespan=lifespan)
+    return Starlette(
+        routes=[*routes, Route("/healthz", healthz), Route("/readyz", readyz)], lifespan=lifespan
+    )
 
 
 async def before_document(context: RequestContext) -> None:
@@ -104,7 +104,9 @@ def make_services(settings: Settings) -> Services:
         settings=settings,
         writer=Writer(settings.database_url, settings.realm, API_RULES, on_fatal=_stop_process),
         pool=make_pool(settings.database_url),
-        objects=ObjectStore(settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region),
+        objects=ObjectStore(
+            settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
+        ),
         presence=Presence(Redis.from_url(settings.redis_url, socket_timeout=1.0), settings.realm),
         rates=Rates(settings.redis_url, enabled=settings.rate_limits),
         tail=Tail(settings.database_url, settings.realm),

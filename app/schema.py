@@ -34,7 +34,11 @@ class NodeQueries:
             return None
         if key == info.context.viewer.subject:
             return await load_user(info, key)
-        return await job_of_viewer(info, key) or await generation_of_viewer(info, key) or await load_worker(info, key)
+        return (
+            await job_of_viewer(info, key)
+            or await generation_of_viewer(info, key)
+            or await load_worker(info, key)
+        )
 
 
 Query = merge_types("Query", (AccountQueries, JobQueries, WorkerQueries, OperationQueries, NodeQueries))

@@ -19,7 +19,11 @@ FILE = Path(__file__).resolve().parents[1] / "schema.graphql"
 
 @click.command("schema")
 @click.option("--write", is_flag=True, help="Write schema.graphql.")
-@click.option("--check", is_flag=True, help="Fail if schema.graphql differs, breaks the last release, or is undescribed.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Fail if schema.graphql differs, breaks the last release, or is undescribed.",
+)
 def schema_command(*, write: bool, check: bool) -> None:
     """Print, write or check the GraphQL schema."""
     if write:
@@ -52,7 +56,7 @@ def _released() -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
-    done = subprocess.run(  # noqa: S603 - fixed arguments
+    done = subprocess.run(
         ["git", "-C", str(FILE.parent), *arguments],  # noqa: S607 - git of the developer's PATH
         capture_output=True,
         text=True,

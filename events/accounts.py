@@ -20,50 +20,43 @@ class Role(StrEnum):
     TRUSTED = "trusted"
 
 
-class AnonymousOpened(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UserEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fact on the stream of one user, about that user."""
+
+    user: UUID
+
+    def stream(self) -> str:
+        """The user's stream."""
+        return f"user-{self.user}"
+
+    def subject(self) -> UUID | None:
+        """The user."""
+        return self.user
+
+
+class AnonymousOpened(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The realm opened: its single anonymous user stands at -50 kudos, once and for ever."""
 
     TYPE: ClassVar[str] = "accounts.AnonymousOpened"
 
-    user: UUID
     postings: Postings
 
-    def stream(self) -> str:
-        return f"user-{self.user}"
 
-    def subject(self) -> UUID | None:
-        return self.user
-
-
-class UserRegistered(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UserRegistered(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person opened an account, at 0 kudos, and was given its first API key."""
 
     TYPE: ClassVar[str] = "accounts.UserRegistered"
 
-    user: UUID
     #: the id of the API key, not the key
     key: UUID
 
-    def stream(self) -> str:
-        return f"user-{self.user}"
 
-    def subject(self) -> UUID | None:
-        return self.user
-
-
-class RoleGranted(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RoleGranted(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An operator gave an account a role."""
 
     TYPE: ClassVar[str] = "accounts.RoleGranted"
 
-    user: UUID
     role: Role
-
-    def stream(self) -> str:
-        return f"user-{self.user}"
-
-    def subject(self) -> UUID | None:
-        return self.user
 
 
 EVENTS: tuple[type[Event], ...] = (AnonymousOpened, UserRegistered, RoleGranted)

@@ -28,7 +28,7 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def link(  # noqa: PLR0913 - the envelope has that many columns
+def link(
     previous: bytes,
     position: int,
     event_id: UUID,

@@ -45,7 +45,9 @@ def encode(event: Event) -> bytes:
     return data
 
 
-def decode(name: str, version: int, data: bytes, upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS) -> Event:
+def decode(
+    name: str, version: int, data: bytes, upcasters: Mapping[tuple[str, int], Upcaster] = UPCASTERS
+) -> Event:
     """The fact of today's shape in a stored JSON text. Raises `UnknownEventError`, `msgspec.ValidationError`."""
     cls = EVENT_TYPES.get(name)
     if cls is None:
@@ -53,7 +55,9 @@ def decode(name: str, version: int, data: bytes, upcasters: Mapping[tuple[str, i
         raise UnknownEventError(message)
     if version == cls.SCHEMA_VERSION:
         return _decoders[name].decode(data)
-    return msgspec.convert(_upcast(name, version, cls.SCHEMA_VERSION, msgspec.json.decode(data), upcasters), cls)
+    return msgspec.convert(
+        _upcast(name, version, cls.SCHEMA_VERSION, msgspec.json.decode(data), upcasters), cls
+    )
 
 
 def _upcast(
@@ -83,4 +87,6 @@ def decode_metadata(data: bytes) -> Metadata:
 
 def fact_of(recorded: Recorded) -> Fact:
     """What a fold sees of a recorded event."""
-    return Fact(recorded.position, recorded.occurred_at, decode(recorded.type, recorded.schema_version, recorded.data))
+    return Fact(
+        recorded.position, recorded.occurred_at, decode(recorded.type, recorded.schema_version, recorded.data)
+    )

@@ -54,9 +54,11 @@ class _JobEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
     requester: UUID
 
     def stream(self) -> str:
+        """The stream it is appended to."""
         return f"job-{self.job}"
 
     def subject(self) -> UUID | None:
+        """Whom it is about."""
         return self.requester
 
 

@@ -9,23 +9,17 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
+from events.accounts import UserEvent
 from events.base import Event, Postings
 
 
-class KudosGranted(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class KudosGranted(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An operator gave an account kudos out of the treasury."""
 
     TYPE: ClassVar[str] = "kudos.KudosGranted"
 
-    user: UUID
     amount: int
     postings: Postings
-
-    def stream(self) -> str:
-        return f"user-{self.user}"
-
-    def subject(self) -> UUID | None:
-        return self.user
 
 
 class KudosTransferred(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,9 +33,11 @@ class KudosTransferred(Event, frozen=True, kw_only=True, forbid_unknown_fields=T
     postings: Postings
 
     def stream(self) -> str:
+        """The sender's stream."""
         return f"user-{self.source}"
 
     def subject(self) -> UUID | None:
+        """The sender."""
         return self.source
 
 

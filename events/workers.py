@@ -20,9 +20,11 @@ class _WorkerEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True)
     owner: UUID
 
     def stream(self) -> str:
+        """The stream it is appended to."""
         return f"worker-{self.worker}"
 
     def subject(self) -> UUID | None:
+        """Whom it is about."""
         return self.owner
 
 

@@ -83,7 +83,7 @@ def keys(fact: Fact) -> tuple[UUID, ...]:
             return ()
 
 
-def evolve(key: UUID, row: Generation | None, fact: Fact) -> Generation | None:
+def evolve(key: UUID, row: Generation | None, fact: Fact) -> Generation | None:  # noqa: C901 - one case a fact
     """The generation after a fact."""
     event = fact.event
     if isinstance(event, ImageJobSubmitted):
@@ -143,7 +143,9 @@ def _waiting_again(generation: Generation) -> Generation:
     return replace(generation, state=GenerationState.WAITING, lease=None, worker=None, model=None)
 
 
-def _settled(generation: Generation, event: GenerationDelivered | GenerationCensored, fact: Fact) -> Generation:
+def _settled(
+    generation: Generation, event: GenerationDelivered | GenerationCensored, fact: Fact
+) -> Generation:
     delivered = isinstance(event, GenerationDelivered)
     return replace(
         generation,

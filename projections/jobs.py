@@ -184,10 +184,14 @@ def _moved(job: Job, fact: Fact) -> Job:
             job = replace(job, censored=job.censored + 1, charged=job.charged + event.charged)
         case JobCancelled():
             gone = len(event.generations)
-            job = replace(job, waiting=job.waiting - gone, cancelled=job.cancelled + gone, state=JobState.CANCELLED)
+            job = replace(
+                job, waiting=job.waiting - gone, cancelled=job.cancelled + gone, state=JobState.CANCELLED
+            )
         case JobExpired():
             gone = len(event.generations)
-            job = replace(job, waiting=job.waiting - gone, cancelled=job.cancelled + gone, state=JobState.EXPIRED)
+            job = replace(
+                job, waiting=job.waiting - gone, cancelled=job.cancelled + gone, state=JobState.EXPIRED
+            )
         case _:
             message = f"{event.TYPE} is no fact about a job"
             raise FoldError(message)

@@ -112,5 +112,9 @@ PROJECTION = Projection(
     Lease,
     keys,
     evolve,
-    indexes=("(realm, job)", "(realm, expires_at) WHERE state = 'LIVE'", "(realm, worker) WHERE state = 'LIVE'"),
+    indexes=(
+        "(realm, job)",
+        "(realm, expires_at) WHERE state = 'LIVE'",
+        "(realm, worker) WHERE state = 'LIVE'",
+    ),
 )

@@ -108,8 +108,10 @@ def serves(server: ImageServer, job: Job) -> bool:
     return unmet(server, job.models, job.mask, job.pixels) is None
 
 
-#: how many candidates a search brings at most
+#: how many places in the queue a search looks at; a job that names several models has several
 CANDIDATES = 16
+#: how many of the owner's own jobs a search brings besides
+OWN_CANDIDATES = 64
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,11 +142,11 @@ class Candidate(msgspec.Struct, frozen=True, array_like=True):
     blacklisted: bool
 
 
-class Found(msgspec.Struct, frozen=True):
-    """The candidates of one search; `full` when there may be more behind them."""
+class Found(msgspec.Struct, frozen=True, array_like=True):
+    """The candidates of one search, and the place of the last one if more may wait behind it."""
 
     candidates: tuple[Candidate, ...]
-    full: bool
+    after: tuple[int, int] | None
 
 
 def order(candidate: Candidate) -> tuple[int, int, int]:

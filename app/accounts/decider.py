@@ -118,7 +118,9 @@ def grant_kudos(command: GrantKudos, rows: Rows) -> Decision | Rejection:
     if account is None or account.anonymous:
         return Rejection(code="NOT_FOUND", message="no such registered user", path=("user",))
     if not 0 < command.amount <= MAX_AMOUNT:
-        return Rejection(code="INVALID_INPUT", message="a grant is between 0.01 and 10^12 kudos", path=("amount",))
+        return Rejection(
+            code="INVALID_INPUT", message="a grant is between 0.01 and 10^12 kudos", path=("amount",)
+        )
     event = KudosGranted(
         user=command.user, amount=command.amount, postings=postings.grant(command.user, command.amount)
     )
@@ -138,7 +140,9 @@ def transfer_kudos(command: TransferKudos, rows: Rows) -> Decision | Rejection:
     if command.source == command.target:
         return Rejection(code="INVALID_INPUT", message="kudos cannot be given to oneself", path=to)
     if not 0 < command.amount <= MAX_AMOUNT:
-        return Rejection(code="INVALID_INPUT", message="a transfer is between 0.01 and 10^12 kudos", path=amount)
+        return Rejection(
+            code="INVALID_INPUT", message="a transfer is between 0.01 and 10^12 kudos", path=amount
+        )
     if command.amount > source.available:
         return Rejection(
             code="INSUFFICIENT_KUDOS",

@@ -30,7 +30,7 @@ from app.platform.services import Info, services_of
 from projections.accounts import USER, Account
 
 if TYPE_CHECKING:
-    from app.jobs.graphql import Job, JobConnection
+    from app.jobs.types import Job, JobConnection
 
 #: before the first row of a statement, newest first
 _NEWEST = (2**62, 0)
@@ -49,7 +49,7 @@ class StatementLine:
     job_id: strawberry.Private[UUID | None]
 
     @strawberry.field(description="The job it was for, if it was your job.")
-    async def job(self, info: Info) -> Annotated[Job, strawberry.lazy("app.jobs.graphql")] | None:
+    async def job(self, info: Info) -> Annotated[Job, strawberry.lazy("app.jobs.types")] | None:
         """The job behind the line."""
         if self.job_id is None:
             return None
@@ -78,7 +78,9 @@ class User(Node):
     """The viewer."""
 
     username: str = strawberry.field(description='Unique alias "name#number"; anonymous is "Anonymous#0".')
-    kudos: Kudos | None = strawberry.field(description="The balance; null when it is another's and not public.")
+    kudos: Kudos | None = strawberry.field(
+        description="The balance; null when it is another's and not public."
+    )
     held: Kudos | None = strawberry.field(description="What of it is reserved for jobs.")
     consumed: Kudos | None = strawberry.field(
         description="All that was ever charged for generations, whether or not the balance could cover it."
@@ -113,7 +115,7 @@ class User(Node):
     @strawberry.field(description="Your jobs, newest first.")
     async def jobs(
         self, info: Info, first: int = 20, after: str | None = None, state: JobState | None = None
-    ) -> Annotated[JobConnection, strawberry.lazy("app.jobs.graphql")]:
+    ) -> Annotated[JobConnection, strawberry.lazy("app.jobs.types")]:
         """A page of the jobs; anonymous users share one account, so theirs are not listed."""
         page: JobConnection = await services_of(info).links.jobs_of(info, self.subject, first, after, state)
         return page
@@ -197,7 +199,9 @@ class TransferKudosInput:
     """Input of transferKudos."""
 
     to: str = strawberry.field(description='The alias of who is to have them, "name#number".')
-    amount: Kudos = strawberry.field(description="From 0.01, at most two decimals, at most what is available.")
+    amount: Kudos = strawberry.field(
+        description="From 0.01, at most two decimals, at most what is available."
+    )
     idempotency_key: str | None = strawberry.field(
         default=None, description="The same key moves kudos once, however often it is sent within 7 days."
     )

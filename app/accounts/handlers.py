@@ -66,9 +66,13 @@ async def transfer_kudos(
     """Kudos (hundredths) to the user with an alias."""
     target = await find_user(services, to)
     if target is None:
-        return Rejection(code="NOT_FOUND", message="no such user: give the alias name#number", path=("input", "to"))
+        return Rejection(
+            code="NOT_FOUND", message="no such user: give the alias name#number", path=("input", "to")
+        )
     promise = idempotency(actor, "transferKudos", key, {"to": to, "amount": amount})
-    return await run(services, TransferKudos(source=actor, target=target, amount=amount), actor=actor, promise=promise)
+    return await run(
+        services, TransferKudos(source=actor, target=target, amount=amount), actor=actor, promise=promise
+    )
 
 
 async def find_user(services: Services, alias: str) -> UUID | None:

@@ -83,7 +83,10 @@ STATEMENT: Query[Movement] = Query(
             event.c.type == constant(KudosGranted.TYPE),
             notes.c.realm == event.c.realm,
             notes.c.command
-            == sa.cast(sa.func.jsonb_extract_path_text(sa.cast(event.c.metadata, JSONB), constant("command")), sa.Uuid),
+            == sa.cast(
+                sa.func.jsonb_extract_path_text(sa.cast(event.c.metadata, JSONB), constant("command")),
+                sa.Uuid,
+            ),
         ),
     )
     .where(

@@ -39,7 +39,9 @@ def explain(movement: Movement, user: UUID) -> Line:
             line = Line(reason, None, statement.granted(event.amount))
         case KudosTransferred():
             sent = event.source == user
-            made = statement.transfer_sent(event.amount) if sent else statement.transfer_received(event.amount)
+            made = (
+                statement.transfer_sent(event.amount) if sent else statement.transfer_received(event.amount)
+            )
             line = Line("transfer sent" if sent else "transfer received", None, made)
         case AnonymousOpened():
             line = Line("opening of the anonymous user", None, statement.anonymous_genesis(movement.amount))

@@ -155,7 +155,8 @@ def _to_stderr(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - the terminal is this module's output
 
 
-def _write_env(path: Path, environment: dict[str, str]) -> None:
+def write_env(path: Path, environment: dict[str, str]) -> None:
+    """Write variables as a private file that a shell can source and `running.adopt` reads."""
     lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(environment.items())]
     write_private(path, "".join(lines).encode())
 
@@ -173,7 +174,7 @@ def main(data: Path, *, print_env: bool) -> None:
         env_file.unlink(missing_ok=True)  # left by a killed run: nobody may take it for a sign of readiness
         environment = stack.start()
         environment["HOARD_SEED_KEYS"] = seed_keys_json(stack.seed_keys)
-        _write_env(env_file, environment)
+        write_env(env_file, environment)
         if print_env:
             click.echo(env_file.read_text(encoding="utf-8"), nl=False)
         _to_stderr(f"ready; source {env_file}")

@@ -21,7 +21,8 @@ from app.embedded.folder import DataFolder, SeedKeys, port_is_free, write_privat
 from app.embedded.process import ProcessSpec, own_environment
 from app.embedded.service import Service
 from app.embedded.signals import StopRequest
-from app.embedded.stack import seed_keys_json, services, settings, start_services
+from app.embedded.running import ENV_FILE
+from app.embedded.stack import seed_keys_json, services, settings, start_services, write_env
 from app.embedded.supervisor import Supervisor
 
 HOST: Final = "127.0.0.1"
@@ -121,6 +122,7 @@ def up(
                 )
             finally:
                 _remove(ready_file)
+                _remove(folder.path / ENV_FILE)
     except CancelledError:
         return 0
     except EmbeddedError as error:
@@ -162,6 +164,7 @@ def _run(run: _Run, programs: Programs) -> None:
             run.report(f"starting {', '.join(service.name for service in members)} in {run.folder.path}")
         start_services(supervisor, members)
         environment = _environment(run, members)
+        write_env(run.folder.path / ENV_FILE, environment)
         for step in programs.steps:
             run.report(f"running {step.name}")
             supervisor.run(run.spec(step, environment), _STEP_TIMEOUT)

@@ -17,7 +17,6 @@ from app.ledger.closing import end_if_over, give_up_waiting
 from app.ledger.price_book import CURRENT
 from app.ledger.quote import ImageQuote, decimal_text, quote_image
 from app.ledger.upfront import Upfront, check_upfront
-
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
 from app.platform.vault import GenerationSeed, JobWords
@@ -107,7 +106,10 @@ def _insufficient(beyond: Upfront) -> Rejection:
         f"{decimal_text(beyond.required)} kudos must be available; {decimal_text(beyond.missing)} are missing"
     )
     return Rejection(
-        code="INSUFFICIENT_KUDOS", message=message, path=("input", "params"), detail=msgspec.structs.asdict(beyond)
+        code="INSUFFICIENT_KUDOS",
+        message=message,
+        path=("input", "params"),
+        detail=msgspec.structs.asdict(beyond),
     )
 
 

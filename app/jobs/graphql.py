@@ -19,14 +19,23 @@ from app.jobs.inputs import SubmitImageJobInput, raw_of
 from app.jobs.loaders import load_generations, load_job
 from app.jobs.queries import JOB_OF_GENERATION, JOBS, PAGE
 from app.jobs.standing import standing
-from app.jobs.types import ImageGeneration, ImageJob, Job, JobConnection, JobEdge, image_generation, image_job, quote_of
+from app.jobs.types import (
+    ImageGeneration,
+    ImageJob,
+    Job,
+    JobConnection,
+    JobEdge,
+    image_generation,
+    image_job,
+    quote_of,
+)
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.connections import build_page, decode_cursor, page_size
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import Position
-from app.platform.graphql.shared import JobState, Quote, Warning
+from app.platform.graphql.shared import JobState, Notice, Quote
 from app.platform.services import Info, Services, services_of
 from events.base import ANONYMOUS
 from projections.jobs import Job as JobRow
@@ -41,7 +50,7 @@ class SubmitImageJobSuccess:
 
     job: ImageJob = strawberry.field(description="The job.")
     access_key: str = strawberry.field(description="Opens the job to whoever has it, without an API key.")
-    warnings: list[Warning] = strawberry.field(description="What you should know.")
+    warnings: list[Notice] = strawberry.field(description="What you should know.")
     position: Position = strawberry.field(description="The log position at which it was accepted.")
 
 
@@ -63,7 +72,7 @@ class QuoteSuccess:
     """Result of quoteImageJob."""
 
     quote: Quote = strawberry.field(description="The quote.")
-    warnings: list[Warning] = strawberry.field(description="What you should know.")
+    warnings: list[Notice] = strawberry.field(description="What you should know.")
 
 
 QuoteResult = Annotated[
@@ -109,7 +118,9 @@ class JobQueries:
     )
     async def quote_image_job(self, info: Info, input: SubmitImageJobInput) -> Any:  # noqa: A002
         """The same checks and prices as submitImageJob."""
-        asked = handlers.check(info.context.viewer.subject, raw_of(input), censor_nsfw=bool(input.censor_nsfw))
+        asked = handlers.check(
+            info.context.viewer.subject, raw_of(input), censor_nsfw=bool(input.censor_nsfw)
+        )
         if isinstance(asked, Rejection):
             return error_of(asked)
         quote = handlers.quote(asked)
@@ -215,7 +226,9 @@ async def generation_of_viewer(info: Info, generation: UUID) -> ImageGeneration 
     return next((image_generation(view) for view in views if view.id == generation), None)
 
 
-async def jobs_of(info: Info, user: UUID, first: int, after: str | None, state: JobState | None) -> JobConnection:
+async def jobs_of(
+    info: Info, user: UUID, first: int, after: str | None, state: JobState | None
+) -> JobConnection:
     """A page of a user's jobs, newest first; anonymous callers share one account and see none."""
     services = services_of(info)
     size = page_size(first)
@@ -248,5 +261,5 @@ async def _row(services: Services, job: UUID) -> JobRow:
     return row
 
 
-def _shown(notes: list[handlers.Note]) -> list[Warning]:
-    return [Warning(code=note.code, message=note.message) for note in notes]
+def _shown(notes: list[handlers.Note]) -> list[Notice]:
+    return [Notice(code=note.code, message=note.message) for note in notes]

@@ -55,7 +55,9 @@ class ImageParamsInput:
     hires_fix_denoising_strength: float | None = strawberry.field(
         default=None, description="How much the second pass may change, 0.01 to 1."
     )
-    clip_skip: int | None = strawberry.field(default=1, description="Layers of the text encoder to skip, 1 to 12.")
+    clip_skip: int | None = strawberry.field(
+        default=1, description="Layers of the text encoder to skip, 1 to 12."
+    )
     post_processing: list[PostProcessor] | None = strawberry.field(  # type: ignore[valid-type]
         default_factory=list, description="What to do to the finished pictures, in this order."
     )
@@ -71,7 +73,8 @@ class SubmitImageJobInput:
     prompt: str = strawberry.field(description="What to draw. It never enters the public log.")
     negative_prompt: str | None = strawberry.field(default=None, description="What not to draw.")
     models: list[str] | None = strawberry.field(
-        default_factory=list, description="Any of these models will do, at most 20; none means any model at all."
+        default_factory=list,
+        description="Any of these models will do, at most 20; none means any model at all.",
     )
     params: ImageParamsInput | None = strawberry.field(
         default_factory=ImageParamsInput, description="How to draw it."
@@ -85,7 +88,9 @@ class SubmitImageJobInput:
     censor_nsfw: bool | None = strawberry.field(
         default=True, description="Workers censor what turns out not safe for work although `nsfw` is false."
     )
-    max_kudos: Kudos | None = strawberry.field(default=None, description="Refuse if the quote is higher than this.")
+    max_kudos: Kudos | None = strawberry.field(
+        default=None, description="Refuse if the quote is higher than this."
+    )
     idempotency_key: str | None = strawberry.field(
         default=None,
         description="The same key gives the same job, however often it is sent within 7 days. "
@@ -96,7 +101,11 @@ class SubmitImageJobInput:
 def raw_of(given: SubmitImageJobInput) -> dict[str, Any]:
     """The values to check, by the names of `ImageRequest`'s fields."""
     given = with_defaults(given)
-    raw = {name: _plain(value) for name, value in vars(given).items() if name not in ("idempotency_key", "censor_nsfw")}
+    raw = {
+        name: _plain(value)
+        for name, value in vars(given).items()
+        if name not in ("idempotency_key", "censor_nsfw")
+    }
     raw["params"] = {name: _plain(value) for name, value in vars(given.params).items()}
     return raw
 

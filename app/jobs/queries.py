@@ -36,7 +36,7 @@ PAGE = rows_of(
 )
 
 
-class GenerationView(msgspec.Struct, frozen=True):
+class GenerationView(msgspec.Struct, frozen=True, array_like=True):
     """A generation as its client sees it."""
 
     id: UUID
@@ -72,7 +72,9 @@ GENERATIONS: Query[GenerationView] = Query(
     )
     .outerjoin(
         generation_seeds,
-        sa.and_(generation_seeds.c.realm == generations.c.realm, generation_seeds.c.generation == generations.c.id),
+        sa.and_(
+            generation_seeds.c.realm == generations.c.realm, generation_seeds.c.generation == generations.c.id
+        ),
     )
     .outerjoin(
         result_words,
@@ -80,10 +82,12 @@ GENERATIONS: Query[GenerationView] = Query(
     )
     .where(generations.c.realm == bind("realm"), any_of(generations.c.job, "jobs"))
     .order_by(generations.c.job, generations.c.ordinal),
-    lambda row: GenerationView(*row[:3], GenerationState(row[3]), *row[4:]),
+    lambda row: msgspec.convert(row, GenerationView),
 )
 
 JOB_OF_GENERATION: Query[UUID] = Query(
-    sa.select(generations.c.job).where(generations.c.realm == bind("realm"), generations.c.id == bind("id", sa.Uuid)),
+    sa.select(generations.c.job).where(
+        generations.c.realm == bind("realm"), generations.c.id == bind("id", sa.Uuid)
+    ),
     lambda row: row[0],
 )

@@ -25,6 +25,7 @@ from projections.jobs import Job as JobRow
 #: how long a link to a picture is good, in seconds
 LINK_SECONDS = 1_800
 
+
 @strawberry.interface(description="What a client asked for, of whatever kind.")
 class Job:
     """A job of any kind."""

@@ -25,14 +25,18 @@ def fingerprint(parameters: Any) -> bytes:
     return hashlib.sha256(msgspec.json.encode(parameters, order="deterministic")).digest()
 
 
-def idempotency(subject: UUID, mutation: str, key: str | None, parameters: Any) -> Idempotency | Rejection | None:
+def idempotency(
+    subject: UUID, mutation: str, key: str | None, parameters: Any
+) -> Idempotency | Rejection | None:
     """The promise that a key makes; None without a key. Callers without an account must send a UUID."""
     if key is None:
         return None
     path = ("input", "idempotencyKey")
     if not 1 <= len(key) <= MAX_KEY or not key.isascii() or not key.isprintable():
         return Rejection(
-            code="INVALID_INPUT", message=f"an idempotency key has 1 to {MAX_KEY} printable ASCII characters", path=path
+            code="INVALID_INPUT",
+            message=f"an idempotency key has 1 to {MAX_KEY} printable ASCII characters",
+            path=path,
         )
     if subject == ANONYMOUS and parse_id(key) is None:
         message = "without an account an idempotency key must be a UUID: anybody could guess another"

@@ -13,7 +13,17 @@ from typing import Any
 import msgspec
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_QUIET = ("uvicorn.access", "aiohttp", "urllib3", "psycopg.pool", "psycopg", "dramatiq", "limits", "websockets", "alembic")
+_QUIET = (
+    "uvicorn.access",
+    "aiohttp",
+    "urllib3",
+    "psycopg.pool",
+    "psycopg",
+    "dramatiq",
+    "limits",
+    "websockets",
+    "alembic",
+)
 
 
 class JsonFormatter(logging.Formatter):

@@ -137,7 +137,6 @@ class Draft(Rows):
         super().__init__(rows.now)
         self.tables = rows.tables
         self.prompts = rows.prompts
-        self._found = rows._found
         self.events: list[Event] = []
 
     def add(self, event: Event) -> None:

@@ -64,10 +64,17 @@ class Services:
         return self.settings.realm
 
     async def execute(
-        self, command: Command, *, actor: UUID, id_: UUID | None = None, idempotency: Idempotency | None = None
+        self,
+        command: Command,
+        *,
+        actor: UUID,
+        id_: UUID | None = None,
+        idempotency: Idempotency | None = None,
     ) -> Outcome:
         """Decide and commit a command on behalf of a user. Raises `WriterBusyError`, `InternalError`."""
-        return await self.writer.execute(Request(command, id_ or new_id(), actor=actor, idempotency=idempotency))
+        return await self.writer.execute(
+            Request(command, id_ or new_id(), actor=actor, idempotency=idempotency)
+        )
 
 
 def services_of(info: Info) -> Services:

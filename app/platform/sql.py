@@ -31,7 +31,7 @@ _TYPES: dict[str, Any] = {
     "bytea": sa.LargeBinary,
     "jsonb": postgresql.JSONB,
 }
-_dialect = PGDialect_psycopg()
+_dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _metadata = sa.MetaData()
 
 
@@ -41,7 +41,8 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
 
 
 accounts, jobs, generations, leases, workers, throughput = (
-    _core(LIVE, TABLES[name]) for name in ("accounts", "jobs", "generations", "leases", "workers", "throughput")
+    _core(LIVE, TABLES[name])
+    for name in ("accounts", "jobs", "generations", "leases", "workers", "throughput")
 )
 persons, api_keys, job_words, generation_seeds, result_words, worker_names, maintenance_messages, notes = (
     _core(vault.SCHEMA, vault.TABLES[row])
@@ -86,9 +87,9 @@ def bind(name: str, kind: Any = None) -> sa.BindParameter[Any]:
     return sa.bindparam(name, type_=kind)
 
 
-def constant(text: str) -> sa.BindParameter[str]:
-    """A text that is part of the statement, not a parameter of it."""
-    return sa.literal(text, sa.Text, literal_execute=True)
+def constant(text: str) -> sa.ColumnClause[str]:
+    """A text of this program's own that is part of the statement, not a parameter of it."""
+    return sa.literal_column(f"'{text}'", sa.Text)
 
 
 def any_of(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
@@ -103,7 +104,7 @@ class Query(Generic[R]):
         if isinstance(statement, str):
             self.text = statement
         else:
-            self.text = str(statement.compile(dialect=_dialect, compile_kwargs={"render_postcompile": True}))
+            self.text = str(statement.compile(dialect=_dialect))
         self._load = load
 
     async def all(self, pool: Pool, **parameters: Any) -> list[R]:
@@ -118,7 +119,9 @@ class Query(Generic[R]):
         return rows[0] if rows else None
 
 
-def rows_of(name: str, condition: sa.ColumnElement[bool], *order: sa.ColumnElement[Any], limit: str | None = None) -> Query[Any]:
+def rows_of(
+    name: str, condition: sa.ColumnElement[bool], *order: sa.ColumnElement[Any], limit: str | None = None
+) -> Query[Any]:
     """A query for whole rows of a projection, as its structs; binds: realm and those of the condition."""
     table = _metadata.tables[f"{LIVE}.{name}"]
     columns = [table.c[column.name] for column in TABLES[name].columns]

@@ -68,7 +68,9 @@ class Tail:
             return ()
         if not self._kept or self._kept[0].position > position + 1:
             return None
-        return list(islice(self._kept, len(self._kept) - (self.position - position), None))  # positions are dense
+        return list(
+            islice(self._kept, len(self._kept) - (self.position - position), None)
+        )  # positions are dense
 
     async def moved(self) -> None:
         """Wait for the next events."""
@@ -94,7 +96,10 @@ class Tail:
 
     async def _connect(self) -> AsyncConnection[Any]:
         return await AsyncConnection.connect(
-            self._url, autocommit=True, options="-c timezone=UTC -c application_name=hoard-tail", connect_timeout=5
+            self._url,
+            autocommit=True,
+            options="-c timezone=UTC -c application_name=hoard-tail",
+            connect_timeout=5,
         )
 
     async def _run(self) -> None:

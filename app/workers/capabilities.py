@@ -82,12 +82,14 @@ def agent_of(text: str) -> str:
 def _of_itself(poll: Polling) -> Rejection | None:
     name = poll.name
     if not 1 <= len(name) <= MAX_NAME or name != name.strip() or not name.isprintable():
-        return _fault(f"a worker's name has 1 to {MAX_NAME} printable characters, none blank at its ends", "workerName")
+        return _fault(
+            f"a worker's name has 1 to {MAX_NAME} printable characters, none blank at its ends", "workerName"
+        )
     if len(poll.agent) > MAX_AGENT or "\0" in poll.agent:
         return _fault(f"an agent string has at most {MAX_AGENT} characters", "bridgeAgent")
     if not 1 <= poll.amount <= MAX_AMOUNT:
         return _fault(f"amount is from 1 to {MAX_AMOUNT}", "amount")
-    if not 0 <= poll.wait_seconds <= 60:  # noqa: PLR2004 - said in the message
+    if not 0 <= poll.wait_seconds <= 60:
         return _fault("waitSeconds is from 0 to 60", "waitSeconds")
     return None
 

@@ -135,7 +135,9 @@ class GenerationOutcome:
 class SubmitResultSuccess:
     """Result of submitResult."""
 
-    reward: Kudos = strawberry.field(description="What the results earned together; repeats show their first reward.")
+    reward: Kudos = strawberry.field(
+        description="What the results earned together; repeats show their first reward."
+    )
     results: list[GenerationOutcome] = strawberry.field(description="What became of each.")
     position: Position = strawberry.field(description="The log position at which they were taken.")
 
@@ -256,7 +258,7 @@ class WorkerMutations:
         reported = [
             handlers.Reported(
                 generation=result.generation_id,
-                state=lease_decider.ResultState(result.state.value),
+                state=lease_decider.ResultState(str(result.state.value)),
                 seed=result.seed,
                 metadata=result.metadata,
             )
@@ -306,7 +308,11 @@ class WorkerMutations:
     async def release_lease(self, info: Info, input: ReleaseLeaseInput) -> Any:  # noqa: A002 - the API's name
         """Giving back twice changes nothing."""
         outcome = await handlers.release_lease(services_of(info), info.context.viewer.subject, input.lease_id)
-        return error_of(outcome) if isinstance(outcome, Rejection) else ReleaseLeaseSuccess(position=Position(outcome.position))
+        return (
+            error_of(outcome)
+            if isinstance(outcome, Rejection)
+            else ReleaseLeaseSuccess(position=Position(outcome.position))
+        )
 
     @strawberry.mutation(
         description="Start or end maintenance of your worker.", graphql_type=SetWorkerMaintenanceResult

@@ -80,7 +80,10 @@ async def assignment(services: Services, lease_id: UUID) -> Assignment | None:
 async def uploads(services: Services, lease: Lease, wanted: tuple[UUID, ...]) -> tuple[Upload, ...]:
     """Where to put the pictures of a lease: links as long as the lease and a grace."""
     seconds = max(1, int((lease.expires_at - datetime.now(UTC)).total_seconds())) + GRACE_SECONDS
-    tasks = {task.generation: task for task in await TASKS.all(services.pool, realm=services.realm, ids=list(wanted))}
+    tasks = {
+        task.generation: task
+        for task in await TASKS.all(services.pool, realm=services.realm, ids=list(wanted))
+    }
     bucket = services.settings.bucket_results
     return tuple(
         Upload(key, tasks[key].seed, services.objects.presign_put(bucket, result_key(lease.id, key), seconds))
@@ -90,7 +93,12 @@ async def uploads(services: Services, lease: Lease, wanted: tuple[UUID, ...]) ->
 
 
 async def submit_results(
-    services: Services, actor: UUID, lease_text: str, reported: list[Reported], key: str | None, parameters: object
+    services: Services,
+    actor: UUID,
+    lease_text: str,
+    reported: list[Reported],
+    key: str | None,
+    parameters: object,
 ) -> Done | Rejection:
     """Check what was uploaded, then settle."""
     lease = await _lease(services, actor, lease_text)
@@ -107,7 +115,9 @@ async def submit_results(
             return result
         results.append(result)
     if len({result.generation for result in results}) < len(results):
-        return Rejection(code="INVALID_INPUT", message="a generation is named twice", path=("input", "results"))
+        return Rejection(
+            code="INVALID_INPUT", message="a generation is named twice", path=("input", "results")
+        )
     promise = idempotency(actor, "submitResult", key, parameters)
     command = SubmitResults(lease=lease.id, owner=actor, results=tuple(results))
     return await run(services, command, actor=actor, promise=promise)
@@ -115,9 +125,15 @@ async def submit_results(
 
 async def _settled(services: Services, lease: Lease) -> set[UUID]:
     """Generations of a lease that are settled: whatever comes now repeats or is too late, and is not looked at."""
-    rows: list[Generation] = await GENERATIONS.all(services.pool, realm=services.realm, ids=list(lease.generations))
+    rows: list[Generation] = await GENERATIONS.all(
+        services.pool, realm=services.realm, ids=list(lease.generations)
+    )
     open_ = (GenerationState.WAITING, GenerationState.PROCESSING)
-    return {row.id for row in rows if row.state not in open_ and (row.lease == lease.id or row.id not in lease.pending)}
+    return {
+        row.id
+        for row in rows
+        if row.state not in open_ and (row.lease == lease.id or row.id not in lease.pending)
+    }
 
 
 async def _checked(
@@ -128,7 +144,9 @@ async def _checked(
     if generation is None or generation not in lease.generations:
         message = "this generation is not of this lease"
         return Rejection(code="INVALID_INPUT", message=message, path=(*path, "generationId"))
-    if report.seed is not None and not (report.seed.isascii() and report.seed.isdigit() and len(report.seed) <= MAX_SEED):
+    if report.seed is not None and not (
+        report.seed.isascii() and report.seed.isdigit() and len(report.seed) <= MAX_SEED
+    ):
         return Rejection(code="INVALID_INPUT", message="a seed is a number in digits", path=(*path, "seed"))
     metadata = None if report.metadata is None else msgspec.json.encode(report.metadata).decode()
     if metadata is not None and (len(metadata) > MAX_METADATA or "\\u0000" in metadata):
@@ -214,7 +232,9 @@ async def find_worker(services: Services, text: str) -> Named | None:
 async def _lease(services: Services, actor: UUID, text: str) -> Lease | Rejection:
     """A lease of the caller's; anybody else's does not exist."""
     key = parse_id(text)
-    lease: Lease | None = None if key is None else await LEASE.one(services.pool, realm=services.realm, id=key)
+    lease: Lease | None = (
+        None if key is None else await LEASE.one(services.pool, realm=services.realm, id=key)
+    )
     if lease is None or lease.owner != actor:
         return Rejection(code="NOT_FOUND", message="you have no such lease", path=("input", "leaseId"))
     return lease

@@ -32,14 +32,22 @@ class ImageCapabilitiesInput:
     """Capabilities of an image worker; a null is the default."""
 
     models: list[str] = strawberry.field(description="The models it has, 1 to 300.")
-    max_pixels: int | None = strawberry.field(default=262_144, description="The largest picture, width x height.")
-    nsfw: bool | None = strawberry.field(default=True, description="Takes jobs that may be not safe for work.")
-    allow_post_processing: bool | None = strawberry.field(default=True, description="Takes jobs with post-processing.")
+    max_pixels: int | None = strawberry.field(
+        default=262_144, description="The largest picture, width x height."
+    )
+    nsfw: bool | None = strawberry.field(
+        default=True, description="Takes jobs that may be not safe for work."
+    )
+    allow_post_processing: bool | None = strawberry.field(
+        default=True, description="Takes jobs with post-processing."
+    )
     blacklist: list[str] | None = strawberry.field(
         default_factory=list,
         description="Jobs with one of these words in their prompt are not offered; at most 200, never stored.",
     )
-    threads: int | None = strawberry.field(default=1, description="How many pictures it draws at a time, 1 to 50.")
+    threads: int | None = strawberry.field(
+        default=1, description="How many pictures it draws at a time, 1 to 50."
+    )
 
 
 @strawberry.input(description="What a text worker serves. Text jobs are not built yet.")
@@ -58,15 +66,22 @@ class InterrogationCapabilitiesInput:
     forms: list[InterrogationForm] = strawberry.field(description="What it can tell.")
 
 
-@strawberry.input(description="A worker asks for work. Exactly one of image, text and interrogation is given.")
+@strawberry.input(
+    description="A worker asks for work. Exactly one of image, text and interrogation is given."
+)
 class PopJobInput:
     """Input of popJob."""
 
-    worker_name: str = strawberry.field(description="Unique; the first poll registers it for the key's owner.")
-    bridge_agent: str | None = strawberry.field(
-        default="unknown:0:unknown", description="name:version:contact of its program; the contact is not kept."
+    worker_name: str = strawberry.field(
+        description="Unique; the first poll registers it for the key's owner."
     )
-    amount: int | None = strawberry.field(default=1, description="How many generations of one job at most, 1 to 20.")
+    bridge_agent: str | None = strawberry.field(
+        default="unknown:0:unknown",
+        description="name:version:contact of its program; the contact is not kept.",
+    )
+    amount: int | None = strawberry.field(
+        default=1, description="How many generations of one job at most, 1 to 20."
+    )
     wait_seconds: int | None = strawberry.field(
         default=0, description="Wait so long for a job to come, 0 to 60, before answering NoJob."
     )
@@ -97,9 +112,15 @@ class GenerationResultInput:
     generation_id: strawberry.ID = strawberry.field(description="The generation.")
     state: ResultState = strawberry.field(description="What became of it.")
     seed: str | None = strawberry.field(default=None, description="The seed it was drawn with, in digits.")
-    metadata: JSON | None = strawberry.field(default=None, description="Anything else, at most 20,000 characters.")
-    text: str | None = strawberry.field(default=None, description="For text generations, which are not built yet.")
-    form: JSON | None = strawberry.field(default=None, description="For interrogations, which are not built yet.")
+    metadata: JSON | None = strawberry.field(
+        default=None, description="Anything else, at most 20,000 characters."
+    )
+    text: str | None = strawberry.field(
+        default=None, description="For text generations, which are not built yet."
+    )
+    form: JSON | None = strawberry.field(
+        default=None, description="For interrogations, which are not built yet."
+    )
 
 
 @strawberry.input(description="Results of a lease, any subset of its generations.")
@@ -133,7 +154,9 @@ class SetWorkerMaintenanceInput:
 
     worker: str = strawberry.field(description="The worker's id or name; it must be yours.")
     maintenance: bool = strawberry.field(description="True: from now on it serves only its owner.")
-    message: str | None = strawberry.field(default=None, description="What it is told, at most 300 characters.")
+    message: str | None = strawberry.field(
+        default=None, description="What it is told, at most 300 characters."
+    )
 
 
 def polling_of(given: PopJobInput, image: ImageCapabilitiesInput) -> Polling:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -181,7 +182,9 @@ def submit_results(command: SubmitResults, rows: Rows) -> Decision | Rejection:
 
 
 def _words(command: SubmitResults, lease: Lease, draft: Draft) -> tuple[ResultWords, ...]:
-    delivered = {e.generation for e in draft.events if isinstance(e, GenerationDelivered | GenerationCensored)}
+    delivered = {
+        e.generation for e in draft.events if isinstance(e, GenerationDelivered | GenerationCensored)
+    }
     return tuple(
         ResultWords(result.generation, lease.id, result.seed, result.metadata)
         for result in command.results
@@ -189,8 +192,11 @@ def _words(command: SubmitResults, lease: Lease, draft: Draft) -> tuple[ResultWo
     )
 
 
-def _settle(draft: Draft, lease: Lease, result: GenerationResult, path: tuple[str, ...]) -> Outcome | Rejection:
-    """One generation on top of those before it."""
+def _settle(
+    draft: Draft, lease: Lease, result: GenerationResult, path: tuple[str, ...]
+) -> Outcome | Rejection:
+    """One generation on top of those before it, which may have ended the lease's claim on it."""
+    lease = _as_drafted(draft, lease)
     generation = draft.generation(result.generation)
     assert generation is not None, "a lease names its generations"
     if (repeated := _repeat(generation, lease)) is not None:
@@ -219,14 +225,23 @@ def _repeat(generation: Generation, lease: Lease) -> Outcome | None:
 
 
 def _late(
-    draft: Draft, lease: Lease, job: Job, generation: Generation, result: GenerationResult, path: tuple[str, ...]
+    draft: Draft,
+    lease: Lease,
+    job: Job,
+    generation: Generation,
+    result: GenerationResult,
+    path: tuple[str, ...],
 ) -> Outcome | Rejection:
     """A delivery after the lease's time is paid if it is the first and the job still wants it."""
     if job.closed:
-        return Rejection(code="LEASE_ENDED", message=f"the job is {job.state.lower()}: nothing is paid", path=path)
+        return Rejection(
+            code="LEASE_ENDED", message=f"the job is {job.state.lower()}: nothing is paid", path=path
+        )
     open_ = generation.state in (GenerationState.WAITING, GenerationState.PROCESSING)
     if not open_ or lease.state is not LeaseState.EXPIRED or result.state is not ResultState.OK:
-        return Rejection(code="LEASE_ENDED", message=f"the lease has ended ({lease.state.lower()})", path=path)
+        return Rejection(
+            code="LEASE_ENDED", message=f"the lease has ended ({lease.state.lower()})", path=path
+        )
     return _pay(draft, lease, job, result, waited=generation.state is GenerationState.WAITING)
 
 
@@ -243,11 +258,16 @@ def _pay(draft: Draft, lease: Lease, job: Job, result: GenerationResult, *, wait
         available_after_hold=account.available,
         requester_anonymous=account.anonymous,
     )
-    common = {"job": job.id, "requester": job.requester, "generation": result.generation}
     if money.captured:
-        draft.add(HoldCaptured(**common, amount=money.captured))
-    paid = {
-        **common,
+        draft.add(
+            HoldCaptured(
+                job=job.id, requester=job.requester, generation=result.generation, amount=money.captured
+            )
+        )
+    paid: dict[str, Any] = {
+        "job": job.id,
+        "requester": job.requester,
+        "generation": result.generation,
         "lease": lease.id,
         "worker": lease.worker,
         "owner": lease.owner,
@@ -259,7 +279,9 @@ def _pay(draft: Draft, lease: Lease, job: Job, result: GenerationResult, *, wait
         "postings": money.postings,
     }
     if result.state is ResultState.OK:
-        draft.add(GenerationDelivered(**paid, etag=result.etag or "", waited=waited, pixelsteps=job.pixelsteps))
+        draft.add(
+            GenerationDelivered(**paid, etag=result.etag or "", waited=waited, pixelsteps=job.pixelsteps)
+        )
     else:
         draft.add(GenerationCensored(**paid, cause=CensorCause(result.state.value)))
     return _as_it_stands(draft, result.generation)
@@ -280,9 +302,7 @@ def _pay_redundant(draft: Draft, lease: Lease, job: Job, generation: Generation)
             worker=lease.worker,
             owner=lease.owner,
             price=price,
-            postings=postings.late_redundant(
-                requester=job.requester, worker_owner=lease.owner, price=price
-            ),
+            postings=postings.late_redundant(requester=job.requester, worker_owner=lease.owner, price=price),
         )
     )
     return Outcome(generation=generation.id, state=generation.state, reward=price)
@@ -358,6 +378,12 @@ def _live(rows: Rows, key: UUID, owner: UUID) -> Lease | Rejection:
 
 def _no_lease() -> Rejection:
     return Rejection(code="NOT_FOUND", message="you have no such lease", path=("input", "leaseId"))
+
+
+def _as_drafted(draft: Draft, lease: Lease) -> Lease:
+    row = draft.lease(lease.id)
+    assert row is not None, "a lease never vanishes"
+    return row
 
 
 def _account(draft: Draft, key: UUID) -> Account:

@@ -42,13 +42,14 @@ def best(worker: Worker, search: Search, rows: Rows) -> Match | Nothing:
         job = rows.job(UUID(candidate.job))
         if job is None or not waits(job) or not serves(worker, job):
             continue
+        if worker.maintenance and job.requester != worker.owner:
+            continue  # maintenance began after the search was made
         if candidate.blacklisted:
             blacklisted += 1
             continue
         if generations := _untried(worker, job, rows):
             return Match(job=job, generations=generations, blacklisted=blacklisted)
-    last = found.candidates[-1] if found.full else None
-    return Nothing(after=(last.rank, last.position) if last else None, blacklisted=blacklisted)
+    return Nothing(after=found.after, blacklisted=blacklisted)
 
 
 def _once(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -63,7 +64,6 @@ def _changed(worker: Worker, search: Search, rows: Rows) -> list[Candidate]:
     """Jobs of the working set that the search could not see yet, because this batch queued them."""
     found = rows.found(search)
     seen = {candidate.job for candidate in found.candidates}
-    last = order(found.candidates[-1]) if found.full else None
     made = []
     for job in rows.jobs():
         own = job.requester == worker.owner
@@ -74,10 +74,16 @@ def _changed(worker: Worker, search: Search, rows: Rows) -> list[Candidate]:
             continue
         barred = any(word in prompt.lower() for word in search.blacklist) if prompt else False
         candidate = Candidate(str(job.id), int(own), job.rank, job.position, barred)
-        beyond = last is not None and order(candidate) > last
-        if not beyond and not (search.after and (job.rank, -job.position) >= (search.after[0], -search.after[1])):
+        if own or (_below(job, search.after) and (found.after is None or not _below(job, found.after))):
             made.append(candidate)
     return made
+
+
+def _below(job: Job, place: tuple[int, int] | None) -> bool:
+    """Whether a job comes after a place (rank, position) in the queue; everything comes after the start."""
+    if place is None:
+        return True
+    return (-job.rank, job.position) > (-place[0], place[1])
 
 
 def _untried(worker: Worker, job: Job, rows: Rows) -> tuple[UUID, ...]:

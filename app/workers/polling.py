@@ -64,7 +64,9 @@ async def pop_job(
     if isinstance(answer, Nothing) and worker.worker.maintenance:
         detail = {"maintenance_message": worker.message or ""}
         return Rejection(
-            code="WORKER_IN_MAINTENANCE", message="the worker is in maintenance and serves only its owner", detail=detail
+            code="WORKER_IN_MAINTENANCE",
+            message="the worker is in maintenance and serves only its owner",
+            detail=detail,
         )
     return answer
 
@@ -102,7 +104,11 @@ async def _attempt(
             if seen is None or not seen.candidates:
                 break
         command = PopJob(
-            lease=new_id(), worker=worker.worker.id, search=wanted, amount=poll.amount, choice=secrets.randbits(32)
+            lease=new_id(),
+            worker=worker.worker.id,
+            search=wanted,
+            amount=poll.amount,
+            choice=secrets.randbits(32),
         )
         outcome = await run(services, command, actor=actor, promise=promise)
         if isinstance(outcome, Rejection):

@@ -5,6 +5,8 @@ Look next: `app.platform.sql`, `projections.store.search` for the queue.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -41,14 +43,16 @@ class Named(msgspec.Struct, frozen=True):
     worker: Worker
 
 
-def _named(row: sa.Row[tuple[object, ...]]) -> Named:
-    return Named(str(row[0]), None if row[1] is None else str(row[1]), _WORKER.load(row[2:]))
+def _named(row: Sequence[Any]) -> Named:
+    return Named(row[0], row[1], _WORKER.load(row[2:]))
 
 
-def _join() -> sa.Select[tuple[object, ...]]:
+def _join() -> sa.Select[Any]:
     return (
         sa.select(worker_names.c.name, maintenance_messages.c.message, *_COLUMNS)
-        .join(workers, sa.and_(workers.c.realm == worker_names.c.realm, workers.c.id == worker_names.c.worker))
+        .join(
+            workers, sa.and_(workers.c.realm == worker_names.c.realm, workers.c.id == worker_names.c.worker)
+        )
         .outerjoin(
             maintenance_messages,
             sa.and_(
@@ -60,7 +64,9 @@ def _join() -> sa.Select[tuple[object, ...]]:
     )
 
 
-BY_NAME: Query[Named] = Query(_join().where(sa.func.lower(worker_names.c.name) == sa.func.lower(bind("name", sa.Text))), _named)
+BY_NAME: Query[Named] = Query(
+    _join().where(sa.func.lower(worker_names.c.name) == sa.func.lower(bind("name", sa.Text))), _named
+)
 BY_ID: Query[Named] = Query(_join().where(worker_names.c.worker == bind("id", sa.Uuid)), _named)
 #: a page of workers by name
 NAMED_PAGE: Query[Named] = Query(

@@ -73,7 +73,9 @@ class Column:
 class Table(Generic[R]):
     """A table whose rows are structs of type `row`, in a PostgreSQL schema named when statements are made."""
 
-    def __init__(self, name: str, row: type[R], *, key: tuple[str, ...] = ("id",), indexes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, name: str, row: type[R], *, key: tuple[str, ...] = ("id",), indexes: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         self.row = row
         self.key = key
@@ -88,7 +90,9 @@ class Table(Generic[R]):
         """Statements that make the table and its indexes."""
         body = ", ".join(f"{c.name} {c.pg_type}{'' if c.nullable else ' NOT NULL'}" for c in self.columns)
         target = f"{schema}.{self.name}"
-        made = [f"CREATE TABLE {target} (realm bigint NOT NULL, {body}, PRIMARY KEY (realm, {', '.join(self.key)}))"]
+        made = [
+            f"CREATE TABLE {target} (realm bigint NOT NULL, {body}, PRIMARY KEY (realm, {', '.join(self.key)}))"
+        ]
         made += [f"CREATE INDEX ON {target} {index}" for index in self.indexes]
         return made
 
@@ -99,7 +103,9 @@ class Table(Generic[R]):
     def upsert(self, schema: str) -> str:
         """A statement that writes many rows from one array a column (parameters: realm, then the columns)."""
         unpacked = ", ".join(f"%b::{c.parameter}" for c in self.columns)
-        taken = ", ".join(f"t.{c.name}::jsonb" if c.pg_type == "jsonb" else f"t.{c.name}" for c in self.columns)
+        taken = ", ".join(
+            f"t.{c.name}::jsonb" if c.pg_type == "jsonb" else f"t.{c.name}" for c in self.columns
+        )
         changed = [c.name for c in self.columns if c.name not in self.key]
         action = f"UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in changed)}" if changed else "NOTHING"
         return (

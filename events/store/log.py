@@ -78,7 +78,7 @@ def head_of(realm: int, row: Sequence[Any]) -> Head:
     return Head(max(clock, occurred_at), position, bytes(digest))
 
 
-def record(  # noqa: PLR0913 - the envelope has that many columns
+def record(
     previous: bytes,
     position: int,
     event_id: UUID,
@@ -152,7 +152,9 @@ def recorded(row: Sequence[Any]) -> Recorded:
     )
 
 
-def read_all(connection: Connection[Any], realm: int, after: int = 0, upto: int | None = None) -> Iterator[Recorded]:
+def read_all(
+    connection: Connection[Any], realm: int, after: int = 0, upto: int | None = None
+) -> Iterator[Recorded]:
     """The log from `after` on, page by page, to its end or to position `upto`."""
     while True:
         page = [recorded(row) for row in connection.execute(READ, (realm, after, PAGE), binary=True)]

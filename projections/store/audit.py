@@ -51,7 +51,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return self.total == 0 and all(finding.identical for finding in self.findings)
 
 
-def verify(connection: Connection[Any], realm: int, progress: Callable[[int, int], None] | None = None) -> Report:
+def verify(
+    connection: Connection[Any], realm: int, progress: Callable[[int, int], None] | None = None
+) -> Report:
     """Compare live tables with the log at one snapshot. `connection` must not be in a transaction."""
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
@@ -61,7 +63,9 @@ def verify(connection: Connection[Any], realm: int, progress: Callable[[int, int
             state = _fold(connection, realm, position, tailed, progress)
             findings = [_compare(connection, realm, projection, state[projection.name]) for projection in ALL]
             findings += _derived(connection, realm)
-            total = _number(connection, "SELECT coalesce(sum(amount), 0) FROM log.posting WHERE realm = %s", realm)
+            total = _number(
+                connection, "SELECT coalesce(sum(amount), 0) FROM log.posting WHERE realm = %s", realm
+            )
     finally:
         connection.isolation_level = None
     return Report(position=position, findings=tuple(findings), total=total)
@@ -92,7 +96,9 @@ def digest(rows: Iterable[Any]) -> str:
     return sha.hexdigest()
 
 
-def _compare(connection: Connection[Any], realm: int, projection: Projection[Any], folded: dict[Any, Any]) -> Finding:
+def _compare(
+    connection: Connection[Any], realm: int, projection: Projection[Any], folded: dict[Any, Any]
+) -> Finding:
     table = table_of(projection)
     select = table.select(LIVE, f"true ORDER BY {projection.key}")
     live = {
@@ -114,15 +120,19 @@ def _derived(connection: Connection[Any], realm: int) -> list[Finding]:
     findings = []
     for name in derived.NAMES:
         connection.execute(f"CREATE TEMP TABLE audit_{name} (LIKE {LIVE}.{name}) ON COMMIT DROP")
-    for name, statement in zip(derived.NAMES, derived.fill(LIVE), strict=True):
-        connection.execute(statement.replace(f"INTO {LIVE}.{name}", f"INTO audit_{name}"), (realm,))
+    for statement in derived.fill(LIVE, into="audit_"):
+        connection.execute(statement, (realm,))
     for name in derived.NAMES:
         live = _rows(connection, f"{LIVE}.{name}", realm)
         computed = _rows(connection, f"audit_{name}", realm)
         differing = [str(row[:4]) for row in sorted(set(live) ^ set(computed))]
         findings.append(
             Finding(
-                name=name, rows=len(live), folded=digest(computed), live=digest(live), differing=tuple(differing[:5])
+                name=name,
+                rows=len(live),
+                folded=digest(computed),
+                live=digest(live),
+                differing=tuple(differing[:5]),
             )
         )
     return findings
@@ -135,7 +145,8 @@ def _rows(connection: Connection[Any], table: str, realm: int) -> list[tuple[str
 
 def _tailed(connection: Connection[Any], realm: int, name: str) -> int:
     row = connection.execute(
-        "SELECT position FROM relay.checkpoint WHERE realm = %s AND follower = %s", (realm, f"projection:{name}")
+        "SELECT position FROM relay.checkpoint WHERE realm = %s AND follower = %s",
+        (realm, f"projection:{name}"),
     ).fetchone()
     return int(row[0]) if row else 0
 

@@ -27,7 +27,7 @@ CLOSE = 2_000
 
 Progress = Callable[[int, int], None]
 
-_BUILD = "SELECT coalesce(max(build), 0) + 1 FROM relay.projection WHERE realm = %s"
+_BUILD = "SELECT coalesce(max(build), 0) + 1 FROM relay.projection"
 _REGISTER = (
     "INSERT INTO relay.projection (realm, name, version, build) VALUES (%s, %s, %s, %s) "
     "ON CONFLICT (realm, name) DO UPDATE SET version = excluded.version, build = excluded.build"
@@ -40,26 +40,30 @@ _CHECKPOINT = (
 
 def live_versions(connection: Connection[Any], realm: int) -> dict[str, int]:
     """The versions of the projections that are live in the database."""
-    return dict(connection.execute("SELECT name, version FROM relay.projection WHERE realm = %s", (realm,)).fetchall())
+    return dict(
+        connection.execute("SELECT name, version FROM relay.projection WHERE realm = %s", (realm,)).fetchall()
+    )
 
 
 def rebuild(connection: Connection[Any], realm: int, progress: Progress | None = None) -> int:
-    """Fold the whole log into new tables and swap them in. Returns the log position they stand at.
+    """Fold the whole log of every realm into new tables and swap them in. Returns the position of `realm`'s log.
 
     `connection` is the owner's and not in a transaction. `progress` is told (position, last position).
     """
+    realms = [row[0] for row in connection.execute("SELECT realm FROM log.lock ORDER BY realm").fetchall()]
     with connection.transaction():
         _create(connection)
-    reached = _catch_up(connection, realm, 0, progress)
+    reached = {each: _catch_up(connection, each, 0, progress if each == realm else None) for each in realms}
     with connection.transaction():
-        connection.execute(log.LOCK, (realm,))
-        last = _last(connection, realm)
-        fold_into(connection, realm, NEXT, _facts(connection, realm, reached, last))
-        _derive(connection, realm)
-        _swap(connection, realm, last)
+        connection.execute("SELECT 1 FROM log.lock ORDER BY realm FOR UPDATE")
+        last = {each: _last(connection, each) for each in realms}
+        for each in realms:
+            fold_into(connection, each, NEXT, _facts(connection, each, reached[each], last[each]))
+            _derive(connection, each)
+        _swap(connection, last)
     if progress is not None:
-        progress(last, last)
-    return last
+        progress(last[realm], last[realm])
+    return last[realm]
 
 
 def ensure(connection: Connection[Any], realm: int, progress: Progress | None = None) -> bool:
@@ -88,7 +92,9 @@ def fold_chunk(
         return
     table = table_of(projection)
     where = f"{projection.key} = ANY(%(keys)s)"
-    fetched = connection.execute(table.select(schema, where), {"realm": realm, "keys": list(keys)}, binary=True)
+    fetched = connection.execute(
+        table.select(schema, where), {"realm": realm, "keys": list(keys)}, binary=True
+    )
     rows: dict[Any, Any] = {getattr(row, projection.key): row for row in table.load_all(fetched)}
     for named, fact in touched:
         for key in named:
@@ -100,7 +106,9 @@ def fold_chunk(
 def _create(connection: Connection[Any]) -> None:
     connection.execute(f"DROP SCHEMA IF EXISTS {NEXT} CASCADE")
     connection.execute(f"CREATE SCHEMA {NEXT}")
-    connection.execute(f"COMMENT ON SCHEMA {NEXT} IS 'store: projection. Droppable, rebuilt from the log alone'")
+    connection.execute(
+        f"COMMENT ON SCHEMA {NEXT} IS 'store: projection. Droppable, rebuilt from the log alone'"
+    )
     for projection in ALL:
         for statement in table_of(projection).ddl(NEXT):
             connection.execute(statement)
@@ -132,17 +140,18 @@ def _derive(connection: Connection[Any], realm: int) -> None:
         connection.execute(statement, (realm,))
 
 
-def _swap(connection: Connection[Any], realm: int, position: int) -> None:
+def _swap(connection: Connection[Any], positions: dict[int, int]) -> None:
     """Put the new tables in the place of the live ones; open statements are planned anew by the server."""
-    row = connection.execute(_BUILD, (realm,)).fetchone()
+    row = connection.execute(_BUILD).fetchone()
     build = row[0] if row else 1
     connection.execute(f"DROP SCHEMA IF EXISTS {LIVE} CASCADE")
     connection.execute(f"ALTER SCHEMA {NEXT} RENAME TO {LIVE}")
-    connection.execute("DELETE FROM relay.projection WHERE realm = %s", (realm,))
-    for projection in ALL:
-        connection.execute(_REGISTER, (realm, projection.name, projection.version, build))
-    for projection in TAILING:
-        connection.execute(_CHECKPOINT, (realm, f"projection:{projection.name}", position))
+    connection.execute("DELETE FROM relay.projection")
+    for realm, position in positions.items():
+        for projection in ALL:
+            connection.execute(_REGISTER, (realm, projection.name, projection.version, build))
+        for projection in TAILING:
+            connection.execute(_CHECKPOINT, (realm, f"projection:{projection.name}", position))
 
 
 def _last(connection: Connection[Any], realm: int) -> int:

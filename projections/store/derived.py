@@ -22,41 +22,51 @@ NAMES = ("queue_entry", "queue_head", "queue_demand", "queue_histogram")
 _HOT = "WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0)"
 
 
+_DDL = {
+    "queue_entry": """(realm bigint NOT NULL, model text NOT NULL, mask bigint NOT NULL, pixels bigint NOT NULL,
+        rank bigint NOT NULL, position bigint NOT NULL, job uuid NOT NULL, PRIMARY KEY (realm, job, model))""",
+    "queue_head": f"""(realm bigint NOT NULL, model text NOT NULL, mask bigint NOT NULL, pixels bigint NOT NULL,
+        rank bigint NOT NULL, position bigint NOT NULL, PRIMARY KEY (realm, model, mask, pixels)) {_HOT}""",
+    "queue_demand": f"""(realm bigint NOT NULL, models jsonb NOT NULL, mask bigint NOT NULL, pixels bigint NOT NULL,
+        jobs bigint NOT NULL, generations bigint NOT NULL, pixelsteps bigint NOT NULL,
+        PRIMARY KEY (realm, models, mask, pixels)) {_HOT}""",
+    "queue_histogram": f"""(realm bigint NOT NULL, bucket bigint NOT NULL, jobs bigint NOT NULL,
+        generations bigint NOT NULL, pixelsteps bigint NOT NULL, PRIMARY KEY (realm, bucket)) {_HOT}""",
+}
+
+
 def ddl(schema: str) -> list[str]:
     """Statements that make the derived tables."""
-    return [
-        f"CREATE TABLE {schema}.queue_entry (realm bigint NOT NULL, model text NOT NULL, mask bigint NOT NULL, "
-        "pixels bigint NOT NULL, rank bigint NOT NULL, position bigint NOT NULL, job uuid NOT NULL, "
-        "PRIMARY KEY (realm, job, model))",
-        f"CREATE INDEX ON {schema}.queue_entry (realm, model, mask, pixels, rank DESC, position) INCLUDE (job)",
-        f"CREATE TABLE {schema}.queue_head (realm bigint NOT NULL, model text NOT NULL, mask bigint NOT NULL, "
-        "pixels bigint NOT NULL, rank bigint NOT NULL, position bigint NOT NULL, "
-        f"PRIMARY KEY (realm, model, mask, pixels)) {_HOT}",
-        f"CREATE TABLE {schema}.queue_demand (realm bigint NOT NULL, models jsonb NOT NULL, mask bigint NOT NULL, "
-        "pixels bigint NOT NULL, jobs bigint NOT NULL, generations bigint NOT NULL, pixelsteps bigint NOT NULL, "
-        f"PRIMARY KEY (realm, models, mask, pixels)) {_HOT}",
-        f"CREATE TABLE {schema}.queue_histogram (realm bigint NOT NULL, bucket bigint NOT NULL, jobs bigint NOT NULL, "
-        f"generations bigint NOT NULL, pixelsteps bigint NOT NULL, PRIMARY KEY (realm, bucket)) {_HOT}",
-    ]
+    made = [f"CREATE TABLE {schema}.{name} {body}" for name, body in _DDL.items()]
+    order = "(realm, model, mask, pixels, rank DESC, position) INCLUDE (job)"
+    return [*made, f"CREATE INDEX ON {schema}.queue_entry {order}"]
 
 
 _WAITS = "waiting > 0 AND state IN ('WAITING', 'PROCESSING')"
 
 
-def fill(schema: str) -> list[str]:
-    """Statements that compute the derived tables from job rows; binds: realm."""
-    return [
-        f"INSERT INTO {schema}.queue_entry SELECT realm, m.model, mask, pixels, rank, position, id "  # noqa: S608
-        f"FROM {schema}.jobs, jsonb_array_elements_text(CASE models WHEN '[]' THEN '[\"\"]' ELSE models END) "
-        f"AS m(model) WHERE realm = %s AND {_WAITS}",
-        f"INSERT INTO {schema}.queue_head SELECT DISTINCT ON (model, mask, pixels) realm, model, mask, pixels, rank, "  # noqa: S608
-        f"position FROM {schema}.queue_entry WHERE realm = %s ORDER BY model, mask, pixels, rank DESC, position",
-        f"INSERT INTO {schema}.queue_demand SELECT realm, models, mask, pixels, count(*), sum(waiting), "  # noqa: S608
-        f"sum(waiting * pixelsteps) FROM {schema}.jobs WHERE realm = %s AND {_WAITS} GROUP BY 1, 2, 3, 4",
-        f"INSERT INTO {schema}.queue_histogram SELECT realm, div(rank::numeric - mod(mod(rank, {BUCKET}) + {BUCKET}, "  # noqa: S608
-        f"{BUCKET}), {BUCKET})::bigint, count(*), sum(waiting), sum(waiting * pixelsteps) FROM {schema}.jobs "
-        f"WHERE realm = %s AND {_WAITS} GROUP BY 1, 2",
-    ]
+#: bodies of INSERT INTO for each derived table, from job rows; binds: realm
+_FILL = {
+    "queue_entry": f"""SELECT realm, m.model, mask, pixels, rank, position, id
+        FROM {{schema}}.jobs, jsonb_array_elements_text(CASE models WHEN '[]' THEN '[""]' ELSE models END) AS m(model)
+        WHERE realm = %s AND {_WAITS}""",  # noqa: S608
+    "queue_head": """SELECT DISTINCT ON (model, mask, pixels) realm, model, mask, pixels, rank, position
+        FROM {schema}.queue_entry WHERE realm = %s ORDER BY model, mask, pixels, rank DESC, position""",
+    "queue_demand": f"""SELECT realm, models, mask, pixels, count(*), sum(waiting), sum(waiting * pixelsteps)
+        FROM {{schema}}.jobs WHERE realm = %s AND {_WAITS} GROUP BY 1, 2, 3, 4""",  # noqa: S608
+    "queue_histogram": f"""SELECT realm,
+          div(rank::numeric - mod(mod(rank, {BUCKET}) + {BUCKET}, {BUCKET}), {BUCKET})::bigint,
+          count(*), sum(waiting), sum(waiting * pixelsteps)
+        FROM {{schema}}.jobs WHERE realm = %s AND {_WAITS} GROUP BY 1, 2""",  # noqa: S608
+}
+
+
+def fill(schema: str, into: str | None = None) -> list[str]:
+    """Statements that compute the derived tables of a schema from its job rows; binds: realm.
+
+    They go into the schema's own tables, or into tables named with the prefix `into`.
+    """
+    return [f"INSERT INTO {into or schema + '.'}{name} {_FILL[name].format(schema=schema)}" for name in NAMES]
 
 
 class Change(msgspec.Struct):
@@ -85,7 +95,11 @@ def change_of(pairs: Iterable[tuple[Job | None, Job | None]]) -> Change:
 
 
 def _count(change: Change, job: Job, sign: int) -> None:
-    amounts = {"jobs": sign, "generations": sign * job.waiting, "pixelsteps": sign * job.waiting * job.pixelsteps}
+    amounts = {
+        "jobs": sign,
+        "generations": sign * job.waiting,
+        "pixelsteps": sign * job.waiting * job.pixelsteps,
+    }
     change.demand.setdefault(Demand(job.models, job.mask, job.pixels), Counter()).update(amounts)
     change.histogram.setdefault(bucket(job.rank), Counter()).update(amounts)
 
@@ -132,7 +146,9 @@ _HISTOGRAM = (
     "ON CONFLICT (realm, bucket) DO UPDATE SET jobs = h.jobs + excluded.jobs, "
     "generations = h.generations + excluded.generations, pixelsteps = h.pixelsteps + excluded.pixelsteps"
 )
-_HISTOGRAM_EMPTY = "DELETE FROM projections.queue_histogram WHERE realm = %b AND jobs = 0 AND bucket = ANY(%b::bigint[])"
+_HISTOGRAM_EMPTY = (
+    "DELETE FROM projections.queue_histogram WHERE realm = %b AND jobs = 0 AND bucket = ANY(%b::bigint[])"
+)
 
 Statement = tuple[str, list[Any]]
 

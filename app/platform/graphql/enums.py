@@ -17,4 +17,5 @@ def described_enum(
 ) -> Any:
     """A strawberry enum with the members of `source`; resolvers get members whose value is the source's."""
     members = {member.name: strawberry.enum_value(member.value, description=describe(member)) for member in source}
-    return strawberry.enum(enum.Enum(name, members), name=name, description=description)  # type: ignore[arg-type]
+    mirrored: Any = enum.EnumMeta.__call__(enum.Enum, source.__name__, members)
+    return strawberry.enum(mirrored, name=name, description=description)

@@ -73,8 +73,8 @@ GenerationState = described_enum(
 )
 
 
-@strawberry.type(description="Something that a client should know, though its request was accepted.")
-class Warning:  # noqa: A001 - the API's name
+@strawberry.type(name="Warning", description="Something that a client should know, though its request was accepted.")
+class Notice:
     """A warning."""
 
     code: str = strawberry.field(description="What clients switch on.")

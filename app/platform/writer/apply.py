@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from app.platform import vault
 from app.platform.rows import Rows
+from app.platform.vault import CommandOutcome
 from events.base import Recorded
 from events.store import log
 from projections.store import derived
@@ -34,12 +35,16 @@ class Writes(msgspec.Struct):
 
     events: list[Recorded]
     postings: list[log.PostingRow]
-    vault: list[msgspec.Struct]
-    outcomes: list[vault.CommandOutcome]
+    words: list[msgspec.Struct]
+    outcomes: list[CommandOutcome]
 
 
 def apply(
-    connection: Connection[Any], realm: int, writes: Writes, before: Mapping[str, Mapping[Any, Any]], rows: Rows
+    connection: Connection[Any],
+    realm: int,
+    writes: Writes,
+    before: Mapping[str, Mapping[Any, Any]],
+    rows: Rows,
 ) -> None:
     """Write it all and commit. Raises `psycopg.Error`; after one at the commit the outcome is unknown."""
     with connection.pipeline():
@@ -47,13 +52,15 @@ def apply(
         if writes.postings:
             connection.execute(log.INSERT_POSTINGS, log.posting_parameters(realm, writes.postings))
         for name, table in rows.tables.items():
-            changed = [row for key, row in table.items() if row is not None and before[name].get(key) is not row]
+            changed = [
+                row for key, row in table.items() if row is not None and before[name].get(key) is not row
+            ]
             if changed:
                 connection.execute(_UPSERTS[name], TABLES[name].parameters(realm, changed))
         jobs = [(before["jobs"].get(key), job) for key, job in rows.tables["jobs"].items()]
         for statement, parameters in derived.statements(realm, derived.change_of(jobs)):
             connection.execute(statement, parameters)
-        for kind, group in _by_type(writes.vault).items():
+        for kind, group in _by_type(writes.words).items():
             connection.execute(vault.UPSERTS[kind], vault.TABLES[kind].parameters(realm, group))
         if writes.outcomes:
             connection.execute(vault.KEEP_OUTCOMES, vault.outcome_parameters(realm, writes.outcomes))

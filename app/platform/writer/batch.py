@@ -58,7 +58,9 @@ class Batch:
             return self._append(request, decision)
         except Exception as error:  # noqa: BLE001 - one bad command must not fail its neighbours
             self.rows.discard()
-            _log.exception("command_raised", extra={"command": type(request.command).__name__, "id": str(request.id)})
+            _log.exception(
+                "command_raised", extra={"command": type(request.command).__name__, "id": str(request.id)}
+            )
             return error
 
     def _repeat(self, request: Request, rule: Rule[Any]) -> Outcome | None:
@@ -93,7 +95,7 @@ class Batch:
         self.position, self.hash = position, digest
         self.writes.events.extend(recorded)
         self.writes.postings.extend(postings)
-        self.writes.vault.extend(decision.vault)
+        self.writes.words.extend(decision.vault)
         self._remember(request, done, decision)
         return done
 
@@ -123,7 +125,9 @@ class Batch:
         return made
 
     def _remember(self, request: Request, done: Done, decision: Decision) -> None:
-        self.rows.prompts.update({row.job: row.prompt for row in decision.vault if isinstance(row, vault.JobWords)})
+        self.rows.prompts.update(
+            {row.job: row.prompt for row in decision.vault if isinstance(row, vault.JobWords)}
+        )
         key = request.idempotency
         if key is None:
             return
@@ -162,7 +166,7 @@ def decide_batch(
 
 def commit_batch(connection: Connection[Any], batch: Batch, before: dict[str, dict[Any, Any]]) -> None:
     """Write and commit a decided batch; one that wrote nothing is rolled back. Raises `psycopg.Error`."""
-    if batch.writes.events or batch.writes.outcomes or batch.writes.vault:
+    if batch.writes.events or batch.writes.outcomes or batch.writes.words:
         apply(connection, batch.realm, batch.writes, before, batch.rows)
     else:
         connection.rollback()

@@ -45,7 +45,9 @@ def _statements() -> dict[tuple[str, bool], str]:
         leased = f"SELECT job FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
         named = "SELECT unnest(%(jobs)s::uuid[])"
         jobs = f"{named} UNION {leased}{found}"
-        payers = f"SELECT requester FROM {LIVE}.jobs WHERE realm = %(realm)s AND id IN ({named} UNION {leased})"  # noqa: S608
+        payers = (
+            f"SELECT requester FROM {LIVE}.jobs WHERE realm = %(realm)s AND id IN ({named} UNION {leased})"  # noqa: S608
+        )
         owners = f"SELECT owner FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
         hosts = f"SELECT worker FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
         where = {

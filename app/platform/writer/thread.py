@@ -62,7 +62,9 @@ Answer = Callable[[Outcome | BaseException], None]
 class Writer:
     """Decides and commits commands in groups. `start` it, `execute` commands from any thread or loop, `stop` it."""
 
-    def __init__(self, url: str, realm: int, rules: Rules, *, on_fatal: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, url: str, realm: int, rules: Rules, *, on_fatal: Callable[[BaseException], None]
+    ) -> None:
         self._url = url
         self._realm = realm
         self._rules = rules
@@ -109,7 +111,10 @@ class Writer:
             else:
                 future.set_result(outcome)
 
-        self.submit(request, lambda outcome: loop.call_soon_threadsafe(settle, outcome))
+        def answer(outcome: Outcome | BaseException) -> None:
+            loop.call_soon_threadsafe(settle, outcome)
+
+        self.submit(request, answer)
         return await future
 
     def execute_sync(self, request: Request) -> Outcome:
@@ -133,7 +138,7 @@ class Writer:
             except VersionMismatchError as error:
                 self._on_fatal(error)
                 outcomes = [WriterStoppedError(1.0)] * len(taken)
-            except Exception:  # the thread must outlive anything
+            except Exception:  # noqa: BLE001 - the thread must outlive anything
                 _log.exception("batch_failed")
                 outcomes = [InternalError("the batch failed")] * len(taken)
             for (_, answer), outcome in zip(taken, outcomes, strict=True):
@@ -161,10 +166,13 @@ class Writer:
                 if time.monotonic() > deadline:
                     _log.warning("database_away", extra={"reason": type(error).__name__})
                     return [WriterBusyError(2.0)] * len(requests)
-            except psycopg.Error as error:
+            except VersionMismatchError:
+                self._rollback()
+                raise
+            except Exception as error:  # noqa: BLE001 - of one command: the others are settled by themselves
                 self._rollback()
                 if len(requests) == 1:
-                    _log.warning("command_refused_by_database", extra={"reason": type(error).__name__})
+                    _log.warning("command_failed", extra={"reason": type(error).__name__})
                     return [error]
                 return [outcome for request in requests for outcome in self._settle([request])]
             time.sleep(pause)
@@ -206,7 +214,9 @@ class Writer:
 
     def _connect(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._url, options=SETTINGS, prepare_threshold=0, connect_timeout=5)
+            self._connection = psycopg.connect(
+                self._url, options=SETTINGS, prepare_threshold=0, connect_timeout=5
+            )
             self._connection.prepared_max = None
         return self._connection
 
@@ -226,6 +236,8 @@ class Writer:
 
 def _answerable(outcome: Any) -> Any:
     """An exception out of a decider as the one callers know; database refusals pass as they are."""
-    if isinstance(outcome, Exception) and not isinstance(outcome, WriterBusyError | InternalError | psycopg.Error):
+    if isinstance(outcome, Exception) and not isinstance(
+        outcome, WriterBusyError | InternalError | psycopg.Error
+    ):
         return InternalError(type(outcome).__name__)
     return outcome

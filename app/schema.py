@@ -5,9 +5,10 @@ May hold no rule. Look next: any slice's `graphql.py`; `schema.graphql`, which i
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import strawberry
 from strawberry.schema.config import StrawberryConfig
-from strawberry.tools import merge_types
 
 from app.accounts.graphql import AccountMutations, AccountQueries, load_user
 from app.jobs.graphql import JobMutations, JobQueries, JobSubscriptions, generation_of_viewer, job_of_viewer
@@ -27,7 +28,9 @@ class NodeQueries:
     @strawberry.field(
         description="Your user, a worker, or your job or generation, by id; null for what is another's."
     )
-    async def node(self, info: Info, id: strawberry.ID) -> Node | None:  # noqa: A002 - the API's name
+    async def node(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="A UUID.")]
+    ) -> Node | None:
         """Ids are UUIDs, unique over all kinds."""
         key = parse_id(id)
         if key is None:
@@ -41,9 +44,22 @@ class NodeQueries:
         )
 
 
-Query = merge_types("Query", (AccountQueries, JobQueries, WorkerQueries, OperationQueries, NodeQueries))
-Mutation = merge_types("Mutation", (AccountMutations, JobMutations, WorkerMutations))
-Subscription = merge_types("Subscription", (JobSubscriptions, OperationSubscriptions))
+@strawberry.type(description="What can be asked.")
+class Query(AccountQueries, JobQueries, WorkerQueries, OperationQueries, NodeQueries):
+    """The root of queries."""
+
+
+@strawberry.type(description="What can be done. Every result is a union; its errors implement UserError.")
+class Mutation(AccountMutations, JobMutations, WorkerMutations):
+    """The root of mutations."""
+
+
+@strawberry.type(
+    description="What can be followed, over WebSocket (graphql-transport-ws) or server-sent events."
+)
+class Subscription(JobSubscriptions, OperationSubscriptions):
+    """The root of subscriptions."""
+
 
 schema = strawberry.Schema(
     query=Query,

@@ -24,7 +24,7 @@ from app.platform.graphql.connections import PageInfo, build_page, decode_cursor
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import Kudos, Position
-from app.platform.graphql.shared import JobState, Node, PriceItem
+from app.platform.graphql.shared import After, First, JobState, Node, PriceItem
 from app.platform.rates import REGISTRATIONS
 from app.platform.services import Info, services_of
 from projections.accounts import USER, Account
@@ -90,7 +90,7 @@ class User(Node):
     subject: strawberry.Private[UUID]
 
     @strawberry.field(description="Every movement on the account, newest first, explained.")
-    async def statement(self, info: Info, first: int = 20, after: str | None = None) -> StatementConnection:
+    async def statement(self, info: Info, first: First = 20, after: After = None) -> StatementConnection:
         """A page of the statement."""
         services = services_of(info)
         size = page_size(first)
@@ -114,7 +114,11 @@ class User(Node):
 
     @strawberry.field(description="Your jobs, newest first.")
     async def jobs(
-        self, info: Info, first: int = 20, after: str | None = None, state: JobState | None = None
+        self,
+        info: Info,
+        first: First = 20,
+        after: After = None,
+        state: Annotated[JobState | None, strawberry.argument(description="Only jobs in this state.")] = None,
     ) -> Annotated[JobConnection, strawberry.lazy("app.jobs.types")]:
         """A page of the jobs; anonymous users share one account, so theirs are not listed."""
         page: JobConnection = await services_of(info).links.jobs_of(info, self.subject, first, after, state)
@@ -243,7 +247,11 @@ class AccountMutations:
     """Mutations of accounts."""
 
     @strawberry.mutation(description="Open an account, at 0 kudos.", graphql_type=RegisterUserResult)
-    async def register_user(self, info: Info, input: RegisterUserInput) -> Any:  # noqa: A002 - the API's name
+    async def register_user(
+        self,
+        info: Info,
+        input: Annotated[RegisterUserInput, strawberry.argument(description="The new account.")],
+    ) -> Any:
         """Registration is limited by address."""
         services = services_of(info)
         if (delay := await services.rates.delay(REGISTRATIONS, "register", info.context.address)) is not None:
@@ -260,7 +268,11 @@ class AccountMutations:
         return RegisterUserSuccess(user=user, api_key=api_key, position=Position(done.position))
 
     @strawberry.mutation(description="Give another user kudos.", graphql_type=TransferKudosResult)
-    async def transfer_kudos(self, info: Info, input: TransferKudosInput) -> Any:  # noqa: A002 - the API's name
+    async def transfer_kudos(
+        self,
+        info: Info,
+        input: Annotated[TransferKudosInput, strawberry.argument(description="To whom and how much.")],
+    ) -> Any:
         """Only what is available can be given."""
         services = services_of(info)
         outcome = await handlers.transfer_kudos(

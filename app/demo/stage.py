@@ -40,7 +40,7 @@ class Stage:
     def hoard(self, *arguments: str) -> None:
         """Run a `hoard` command and show what it says. Raises `StageError` if it fails."""
         click.secho(f"  $ hoard {' '.join(arguments)}", dim=True)
-        done = subprocess.run(  # noqa: S603 - our own command
+        done = subprocess.run(
             [sys.executable, "-m", "app.cli", *arguments],
             cwd=CHECKOUT,
             env=self.environment,
@@ -58,7 +58,7 @@ class Stage:
     def worker(self, name: str, api_key: str) -> Iterator[None]:
         """The reference worker, drawing by itself until the block ends."""
         log = (self.data / "logs" / "demo-worker.log").open("wb")
-        process = subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(
             [sys.executable, "-m", "app.cli", "worker", "--url", self.graphql, "--name", name],
             cwd=CHECKOUT,
             env={**self.environment, "HOARD_API_KEY": api_key},
@@ -77,8 +77,17 @@ class Stage:
 def stage(data: Path) -> Iterator[Stage]:
     """Bring a stack up in a data folder; stop it at the end."""
     ready_file = data / "ready.json"
-    arguments = ["up", "--port", str(_free_port()), "--data", str(data), "--no-worker", "--ready-file", str(ready_file)]
-    process = subprocess.Popen([sys.executable, "-m", "app.cli", *arguments], cwd=CHECKOUT)  # noqa: S603
+    arguments = [
+        "up",
+        "--port",
+        str(_free_port()),
+        "--data",
+        str(data),
+        "--no-worker",
+        "--ready-file",
+        str(ready_file),
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "app.cli", *arguments], cwd=CHECKOUT)
     try:
         yield Stage(data, _ready(process, ready_file))
     finally:

@@ -97,7 +97,9 @@ async def _follow(stage: Stage, key: str, job: str) -> None:
             (generation,) = state["generations"]
             by = f" by {generation['workerName']}" if generation["workerName"] else ""
             place = f", place {state['queuePosition']} in the queue" if state["queuePosition"] else ""
-            say(f"job {state['state']}{place}; generation {generation['state']}{by}; charged {state['charged']}")
+            say(
+                f"job {state['state']}{place}; generation {generation['state']}{by}; charged {state['charged']}"
+            )
     if state["state"] != "DONE":
         message = f"the job ended {state['state']}"
         raise StageError(message)
@@ -132,7 +134,9 @@ def _show_picture(stage: Stage, published: dict[str, Any], pictures: Path) -> No
         message = "the picture in the bucket is not the one that the log names"
         raise StageError(message)
     width, height = Image.open(io.BytesIO(picture)).size
-    say(f"{settings.bucket_shared}/{name}.webp: {len(picture)} bytes, {width}x{height}, SHA-256 as in the log")
+    say(
+        f"{settings.bucket_shared}/{name}.webp: {len(picture)} bytes, {width}x{height}, SHA-256 as in the log"
+    )
     say(f"{settings.bucket_shared}/{name}.json:")
     for field, value in metadata.items():
         say(f"    {field}: {value}")

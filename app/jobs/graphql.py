@@ -35,7 +35,7 @@ from app.platform.graphql.connections import build_page, decode_cursor, page_siz
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import Position
-from app.platform.graphql.shared import JobState, Notice, Quote
+from app.platform.graphql.shared import AccessKey, JobId, JobState, Notice, Quote
 from app.platform.services import Info, Services, services_of
 from events.base import ANONYMOUS
 from projections.jobs import Job as JobRow
@@ -108,7 +108,7 @@ class JobQueries:
     """Queries of jobs."""
 
     @strawberry.field(description="A job; null to all but its owner or a bearer of its accessKey.")
-    async def job(self, info: Info, id: strawberry.ID, access_key: str | None = None) -> Job | None:  # noqa: A002
+    async def job(self, info: Info, id: JobId, access_key: AccessKey = None) -> Job | None:
         """A job by id."""
         row = await handlers.visible_job(services_of(info), info.context.viewer.subject, id, access_key)
         return None if row is None else image_job(row)
@@ -116,7 +116,9 @@ class JobQueries:
     @strawberry.field(
         description="What an image job would cost at most. Nothing is queued.", graphql_type=QuoteResult
     )
-    async def quote_image_job(self, info: Info, input: SubmitImageJobInput) -> Any:  # noqa: A002
+    async def quote_image_job(
+        self, info: Info, input: Annotated[SubmitImageJobInput, strawberry.argument(description="The job.")]
+    ) -> Any:
         """The same checks and prices as submitImageJob."""
         asked = handlers.check(
             info.context.viewer.subject, raw_of(input), censor_nsfw=bool(input.censor_nsfw)
@@ -135,7 +137,9 @@ class JobMutations:
     """Mutations of jobs."""
 
     @strawberry.mutation(description="Ask for pictures.", graphql_type=SubmitImageJobResult)
-    async def submit_image_job(self, info: Info, input: SubmitImageJobInput) -> Any:  # noqa: A002
+    async def submit_image_job(
+        self, info: Info, input: Annotated[SubmitImageJobInput, strawberry.argument(description="The job.")]
+    ) -> Any:
         """Quoted, reserved and queued in one step."""
         services, actor = services_of(info), info.context.viewer.subject
         raw = raw_of(input)
@@ -158,7 +162,9 @@ class JobMutations:
         description="Want no more of a job: what waits is cancelled, what runs may still be delivered.",
         graphql_type=CancelJobResult,
     )
-    async def cancel_job(self, info: Info, input: CancelJobInput) -> Any:  # noqa: A002
+    async def cancel_job(
+        self, info: Info, input: Annotated[CancelJobInput, strawberry.argument(description="Which job.")]
+    ) -> Any:
         """Cancelling an ended job changes nothing."""
         services = services_of(info)
         outcome = await handlers.cancel_job(services, info.context.viewer.subject, input.id, input.access_key)
@@ -178,8 +184,8 @@ class JobSubscriptions:
     async def job_updated(
         self,
         info: Info,
-        id: strawberry.ID,  # noqa: A002
-        access_key: str | None = None,
+        id: JobId,
+        access_key: AccessKey = None,
     ) -> AsyncGenerator[Job, None]:
         """Promises the latest state, coalesced, and always the last one."""
         services = services_of(info)
@@ -227,7 +233,7 @@ async def generation_of_viewer(info: Info, generation: UUID) -> ImageGeneration 
 
 
 async def jobs_of(
-    info: Info, user: UUID, first: int, after: str | None, state: JobState | None
+    info: Info, user: UUID, first: int | None, after: str | None, state: JobState | None
 ) -> JobConnection:
     """A page of a user's jobs, newest first; anonymous callers share one account and see none."""
     services = services_of(info)

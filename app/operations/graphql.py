@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 import strawberry
@@ -16,11 +17,17 @@ from app.operations import status
 from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.scalars import JSON, Position
+from app.platform.graphql.shared import After, First
 from app.platform.services import Info, services_of
 from app.platform.tail import follow
 from events.base import Recorded
 from events.codec import EVENT_TYPES
 from events.store.log import read_page
+
+AfterPosition = Annotated[
+    Position | None, strawberry.argument(description="Only events after this position; 0 is the start.")
+]
+Types = Annotated[list[str] | None, strawberry.argument(description="Only events of these types.")]
 
 
 @strawberry.type(description="A fact of the public log.")
@@ -96,10 +103,10 @@ class OperationQueries:
     async def events(
         self,
         info: Info,
-        after: Position | None = None,
-        first: int = 100,
-        types: list[str] | None = None,
-        cursor: str | None = None,
+        after: AfterPosition = None,
+        first: First = 100,
+        types: Types = None,
+        cursor: After = None,
     ) -> EventConnection:
         """A page of the log."""
         services = services_of(info)
@@ -137,7 +144,7 @@ class OperationSubscriptions:
         description="The public log from a position on: first what is there, then live, nothing missed, in order."
     )
     async def events(
-        self, info: Info, after: Position | None = None, types: list[str] | None = None
+        self, info: Info, after: AfterPosition = None, types: Types = None
     ) -> AsyncGenerator[Event, None]:
         """Without `after` it starts at the present end."""
         services = services_of(info)

@@ -96,7 +96,9 @@ async def _past_minute(services: Services) -> tuple[int, int]:
     present = int(now) // 60
     share = 1 - (now % 60) / 60
     images = work = 0.0
-    for minute, count, pixelsteps in await _MINUTES.all(services.pool, realm=services.realm, since=present - 1):
+    for minute, count, pixelsteps in await _MINUTES.all(
+        services.pool, realm=services.realm, since=present - 1
+    ):
         weight = 1.0 if minute >= present else share
         images += weight * count
         work += weight * pixelsteps
@@ -105,7 +107,9 @@ async def _past_minute(services: Services) -> tuple[int, int]:
 
 async def models(services: Services) -> list[ModelFigures]:
     """Models that are served or asked for, most work first."""
-    waiting = {name: (jobs, work) for name, jobs, work in await _BY_MODEL.all(services.pool, realm=services.realm)}
+    waiting = {
+        name: (jobs, work) for name, jobs, work in await _BY_MODEL.all(services.pool, realm=services.realm)
+    }
     served: defaultdict[str, list[int]] = defaultdict(list)
     for worker in await online_workers(services):
         for name in worker.models:
@@ -125,4 +129,6 @@ async def models(services: Services) -> list[ModelFigures]:
                 estimated_wait_seconds=seconds,
             )
         )
-    return sorted(made, key=lambda model: (-model.queued_megapixelsteps, -model.workers, model.name))[:MAX_MODELS]
+    return sorted(made, key=lambda model: (-model.queued_megapixelsteps, -model.workers, model.name))[
+        :MAX_MODELS
+    ]

@@ -38,7 +38,7 @@ class Links:
     #: the job of an id, for its owner's eyes
     job: Callable[[Info, UUID], Awaitable[Any]]
     #: a page of a user's jobs: (info, user, first, after, state)
-    jobs_of: Callable[[Info, UUID, int, str | None, Any], Awaitable[Any]]
+    jobs_of: Callable[[Info, UUID, int | None, str | None, Any], Awaitable[Any]]
 
 
 @dataclass(kw_only=True)

@@ -15,7 +15,7 @@ from app.platform.graphql import errors
 from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import JSON, Kudos, Position
-from app.platform.graphql.shared import GenerationState, JobKind, Node
+from app.platform.graphql.shared import After, First, GenerationState, JobKind, Node
 from app.platform.services import Info, services_of
 from app.workers import handlers, lease_decider
 from app.workers.capabilities import check
@@ -202,13 +202,15 @@ class WorkerQueries:
     """Queries of workers."""
 
     @strawberry.field(description="A worker by id or name.")
-    async def worker(self, info: Info, worker: str) -> Worker | None:
+    async def worker(
+        self, info: Info, worker: Annotated[str, strawberry.argument(description="Id or name.")]
+    ) -> Worker | None:
         """Null where there is none."""
         found = await handlers.find_worker(services_of(info), worker)
         return None if found is None else (await _shown(info, [found]))[0]
 
     @strawberry.field(description="All workers, by name.")
-    async def workers(self, info: Info, first: int = 20, after: str | None = None) -> WorkerConnection:
+    async def workers(self, info: Info, first: First = 20, after: After = None) -> WorkerConnection:
         """A page of workers."""
         services = services_of(info)
         size = page_size(first)
@@ -232,7 +234,11 @@ class WorkerMutations:
     @strawberry.mutation(
         description="Ask for work. The first poll registers the worker.", graphql_type=PopJobResult
     )
-    async def pop_job(self, info: Info, input: PopJobInput) -> Any:  # noqa: A002 - the API's name
+    async def pop_job(
+        self,
+        info: Info,
+        input: Annotated[PopJobInput, strawberry.argument(description="Who asks and what it serves.")],
+    ) -> Any:
         """Empty polls append nothing to the log."""
         given = [kind for kind in (input.image, input.text, input.interrogation) if kind is not None]
         if len(given) != 1:
@@ -253,7 +259,9 @@ class WorkerMutations:
         return NoJob(skipped=[]) if work is None else _assignment(work)
 
     @strawberry.mutation(description="Deliver generations of a lease.", graphql_type=SubmitResultResult)
-    async def submit_result(self, info: Info, input: SubmitResultInput) -> Any:  # noqa: A002 - the API's name
+    async def submit_result(
+        self, info: Info, input: Annotated[SubmitResultInput, strawberry.argument(description="The results.")]
+    ) -> Any:
         """What was uploaded is looked at before it is taken."""
         reported = [
             handlers.Reported(
@@ -289,7 +297,9 @@ class WorkerMutations:
         )
 
     @strawberry.mutation(description="Ask for more time.", graphql_type=ExtendLeaseResult)
-    async def extend_lease(self, info: Info, input: ExtendLeaseInput) -> Any:  # noqa: A002 - the API's name
+    async def extend_lease(
+        self, info: Info, input: Annotated[ExtendLeaseInput, strawberry.argument(description="Which lease.")]
+    ) -> Any:
         """Never beyond an hour after the lease was taken, or its first length if that is longer."""
         services = services_of(info)
         outcome = await handlers.extend_lease(services, info.context.viewer.subject, input.lease_id)
@@ -305,7 +315,9 @@ class WorkerMutations:
     @strawberry.mutation(
         description="Give back what is not delivered. This is no failure.", graphql_type=ReleaseLeaseResult
     )
-    async def release_lease(self, info: Info, input: ReleaseLeaseInput) -> Any:  # noqa: A002 - the API's name
+    async def release_lease(
+        self, info: Info, input: Annotated[ReleaseLeaseInput, strawberry.argument(description="Which lease.")]
+    ) -> Any:
         """Giving back twice changes nothing."""
         outcome = await handlers.release_lease(services_of(info), info.context.viewer.subject, input.lease_id)
         return (
@@ -317,7 +329,13 @@ class WorkerMutations:
     @strawberry.mutation(
         description="Start or end maintenance of your worker.", graphql_type=SetWorkerMaintenanceResult
     )
-    async def set_worker_maintenance(self, info: Info, input: SetWorkerMaintenanceInput) -> Any:  # noqa: A002
+    async def set_worker_maintenance(
+        self,
+        info: Info,
+        input: Annotated[
+            SetWorkerMaintenanceInput, strawberry.argument(description="Which worker, and what it is told.")
+        ],
+    ) -> Any:
         """In maintenance a worker still serves its owner."""
         outcome = await handlers.set_maintenance(
             services_of(info),

@@ -6,6 +6,7 @@ Look next: `app.jobs.graphql`, `app.accounts.graphql`.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Annotated
 
 import strawberry
 
@@ -73,9 +74,18 @@ GenerationState = described_enum(
 )
 
 
-@strawberry.type(name="Warning", description="Something that a client should know, though its request was accepted.")
+@strawberry.type(
+    name="Warning", description="Something that a client should know, though its request was accepted."
+)
 class Notice:
     """A warning."""
 
     code: str = strawberry.field(description="What clients switch on.")
     message: str = strawberry.field(description="For people to read.")
+
+
+#: arguments that many fields take, with their descriptions
+First = Annotated[int | None, strawberry.argument(description="How many, 1 to 100.")]
+After = Annotated[str | None, strawberry.argument(description="A cursor: only what follows it.")]
+AccessKey = Annotated[str | None, strawberry.argument(description="Needed unless you are the job's owner.")]
+JobId = Annotated[strawberry.ID, strawberry.argument(description="The job's id.")]

@@ -36,7 +36,7 @@ class Rows:
         self.tables: dict[str, dict[Any, Any]] = {projection.name: {} for projection in INLINE}
         self._pending: dict[str, dict[Any, Any]] = {}
         self._found: dict[Search, Found] = {}
-        #: prompts of jobs submitted in this batch, for blacklists
+        #: prompts of jobs that this batch submits or changes, for blacklists
         self.prompts: dict[UUID, str] = {}
 
     def name(self, projection: str, ids: Iterable[Any]) -> None:

@@ -129,8 +129,8 @@ class Batch:
             {row.job: row.prompt for row in decision.vault if isinstance(row, vault.JobWords)}
         )
         key = request.idempotency
-        if key is None:
-            return
+        if key is None or not decision.events:
+            return  # what changed nothing may be asked again
         outcome = vault.CommandOutcome(
             key.scope,
             key.key,

@@ -63,6 +63,11 @@ def _statements() -> dict[tuple[str, bool], str]:
 
 
 _READS = _statements()
+#: prompts of the jobs that a batch changes, for searches with a blacklist: these were found before the batch began
+_PROMPTS = """
+SELECT job, prompt FROM vault.job WHERE realm = %(realm)s AND job IN (SELECT unnest(%(jobs)s::uuid[])
+  UNION SELECT job FROM projections.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[]))
+"""
 
 
 def _merged(needs: Sequence[Needs]) -> Needs:
@@ -101,16 +106,18 @@ def gather(
         "leases": list(merged.leases),
         "workers": list(merged.workers),
     }
-    known = found = None
+    known = found = prompts = None
     with connection.pipeline():
         connection.execute(log.LOCK, (realm,))
         head = connection.execute(log.HEAD, (realm,), binary=True)
         versions = connection.execute(VERSIONS_SQL, (realm,))
         if keys:
-            asked = ([k.scope for k in keys], [k.key for k in keys], realm)
-            known = connection.execute(vault.FIND_OUTCOMES, asked, binary=True)
+            keyed = ([k.scope for k in keys], [k.key for k in keys], realm)
+            known = connection.execute(vault.FIND_OUTCOMES, keyed, binary=True)
         if searches:
             found = connection.execute(search.UNDER_LOCK, search.parameters(realm, searches))
+        if any(asked.blacklist for asked in searches):
+            prompts = connection.execute(_PROMPTS, parameters, binary=True)
         reads = {
             name: connection.execute(_READS[name, bool(searches)], parameters, binary=True)
             for name in _wanted(merged, searches)
@@ -126,6 +133,8 @@ def gather(
         (text,) = found.fetchone() or ("[]",)
         for asked_for, result in zip(searches, search.found(text), strict=True):
             rows.put_found(asked_for, result)
+    if prompts is not None:
+        rows.prompts.update(prompts.fetchall())
     outcomes = [vault.CommandOutcome(*row) for row in known.fetchall()] if known is not None else []
     return Gathered(log_head, rows, {(o.scope, o.key): o for o in outcomes})
 

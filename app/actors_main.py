@@ -1,0 +1,102 @@
+"""Composition root of the actors: one process, four threads, one writer.
+
+May not hold rules of its own: it only joins slices to the broker, the database and storage. Look next:
+`app.sharing.actors`, `app.platform.broker`, `app.relay.main`, which sends the messages.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Final
+
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.worker import Worker
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from app.jobs.image_params import PostProcessor, upscale_factor
+from app.platform.broker import make_broker
+from app.platform.commands import rules
+from app.platform.logging import configure_logging
+from app.platform.objects import ObjectStore
+from app.platform.settings import Settings
+from app.platform.stopping import stop_on_signals
+from app.platform.writer import Writer
+from app.sharing import actors, decider
+from app.sharing.publish import SETTINGS, Buckets, Publisher
+
+_log = logging.getLogger(__name__)
+
+THREADS: Final = 4
+#: milliseconds after which an idle thread looks again
+POLL_MS: Final = 100
+#: milliseconds that running actors have to finish in; what they leave undone is done again
+GRACE_MS: Final = 6_000
+
+
+def run(settings: Settings, stop: threading.Event | None = None) -> int:
+    """Run actors until `stop` is set, or without one until SIGINT or SIGTERM; the exit status of the command."""
+    if stop is None:
+        configure_logging(settings.log_level)
+        stop = stop_on_signals()
+    stopped = stop
+    fatal: list[BaseException] = []
+
+    def give_up(error: BaseException) -> None:
+        _log.error("actors_stop", extra={"reason": type(error).__name__})
+        fatal.append(error)
+        stopped.set()
+
+    writer = Writer(settings.database_url, settings.realm, rules(decider.RULES), on_fatal=give_up)
+    broker = make_broker(settings)
+    with make_pool(settings) as pool:
+        actors.declare(broker, make_publisher(settings, pool, writer).publish)
+        writer.start()
+        try:
+            _work(broker, stop)
+        finally:
+            writer.stop()
+    return 1 if fatal else 0
+
+
+def make_pool(settings: Settings) -> ConnectionPool[Connection[Any]]:
+    """One connection for each thread, made when it is needed; one that died is noticed before it is used."""
+    return ConnectionPool(
+        settings.database_url,
+        min_size=1,
+        max_size=THREADS,
+        open=False,
+        timeout=10.0,
+        check=ConnectionPool.check_connection,
+        kwargs={"autocommit": True, "options": SETTINGS, "connect_timeout": 5},
+        name="actors",
+    )
+
+
+def make_publisher(settings: Settings, pool: ConnectionPool[Connection[Any]], writer: Writer) -> Publisher:
+    """The sharing slice joined to storage, and to what jobs know of post-processors."""
+    return Publisher(
+        realm=settings.realm,
+        pool=pool,
+        writer=writer,
+        objects=ObjectStore(
+            settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
+        ),
+        buckets=Buckets(settings.bucket_results, settings.bucket_shared),
+        upscale=_upscale,
+    )
+
+
+def _upscale(names: tuple[str, ...]) -> int:
+    return upscale_factor(tuple(PostProcessor(name) for name in names))
+
+
+def _work(broker: RedisBroker, stop: threading.Event) -> None:
+    worker = Worker(broker, worker_threads=THREADS, worker_timeout=POLL_MS)
+    broker.emit_after("process_boot")
+    worker.start()
+    stop.wait()
+    worker.stop(timeout=GRACE_MS)
+    broker.close()
+    broker.client.close()

@@ -1,0 +1,169 @@
+"""What time brings about: leases and jobs whose time is over end by commands, as everything does; and upkeep.
+
+Upkeep makes partitions ahead and forgets old reactions. All this on a thread and connection of its own, only while its
+relay leads. It only proposes, by the database's clock: the decider checks again under the lock, so that two sweepers
+do no harm. Look next: `app.workers.lease_decider.expire_lease`, `app.jobs.decider.expire_job`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from psycopg import Connection
+
+from app.jobs.decider import EXPIRY, ExpireJob
+from app.platform.commands import Command, Done, Outcome, Request
+from app.platform.ids import new_id
+from app.platform.writer import Writer, WriterBusyError
+from app.relay.reactions import FOLLOWER
+from app.workers.lease_decider import ExpireLease
+from projections.store.tables import LIVE
+
+_log = logging.getLogger(__name__)
+
+SWEEP_SECONDS: Final = 1.0
+#: the same while there is more to end than one sweep takes
+HURRY_SECONDS: Final = 0.05
+UPKEEP_SECONDS: Final = 60.0
+#: completed reactions are kept until so many positions lie behind them
+KEPT_POSITIONS: Final = 1_000_000
+#: leases, and jobs, that one sweep ends at most
+AT_ONCE: Final = 200
+#: the writer answers long before
+ANSWER_SECONDS: Final = 60.0
+#: after so many commands that raised none is passed over any more
+MOST_PASSED_OVER: Final = 10_000
+
+_SETTINGS = (
+    "-c statement_timeout=20s -c lock_timeout=5s -c timezone=UTC -c jit=off -c application_name=hoard-sweeper"
+)
+_LEASES = (
+    f"SELECT id FROM {LIVE}.leases WHERE realm = %s AND state = 'LIVE' AND expires_at < now() "  # noqa: S608
+    "AND id <> ALL(%s) ORDER BY expires_at LIMIT %s"
+)
+_JOBS = (
+    f"SELECT id FROM {LIVE}.jobs WHERE realm = %s AND ended_at IS NULL AND processing = 0 "  # noqa: S608
+    "AND active_at < now() - %s::interval AND id <> ALL(%s) ORDER BY active_at LIMIT %s"
+)
+_PARTITIONS = "SELECT log.ensure_partitions(), vault.ensure_partitions()"
+_FORGET = (
+    "DELETE FROM relay.reaction WHERE realm = %(realm)s AND completed_by IS NOT NULL AND position < "
+    "(SELECT position FROM relay.checkpoint WHERE realm = %(realm)s AND follower = %(follower)s) - %(kept)s"
+)
+
+
+class Sweeper:
+    """Ends what is over. `start` it once; it sweeps while `leading` is set, until `stop` is."""
+
+    def __init__(
+        self,
+        url: str,
+        realm: int,
+        writer: Writer,
+        *,
+        leading: threading.Event,
+        stop: threading.Event,
+        expiry: timedelta = EXPIRY,
+    ) -> None:
+        self._url = url
+        self._realm = realm
+        self._writer = writer
+        self._leading = leading
+        self._stop = stop
+        self._expiry = expiry
+        self._connection: Connection[Any] | None = None
+        self._upkeep_at = 0.0
+        #: commands on these raised, which is a bug: they must not keep the others waiting
+        self._passed_over: set[UUID] = set()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread's end after `stop` was set."""
+        self._thread.join(timeout=seconds)
+
+    def sweep(self) -> int:
+        """End what is over now, and now and then make partitions ahead; how many commands were accepted.
+
+        Raises:
+            psycopg.Error: the database does not answer.
+        """
+        connection = self._connected()
+        if time.monotonic() >= self._upkeep_at:
+            self._keep_up(connection)
+        passed_over = list(self._passed_over)
+        leases = connection.execute(_LEASES, (self._realm, passed_over, AT_ONCE)).fetchall()
+        jobs = connection.execute(_JOBS, (self._realm, self._expiry, passed_over, AT_ONCE)).fetchall()
+        due: list[tuple[UUID, Command]] = [(key, ExpireLease(lease=key)) for (key,) in leases]
+        due += [(key, ExpireJob(job=key)) for (key,) in jobs]
+        return self._execute(due)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _run(self) -> None:
+        pause = SWEEP_SECONDS
+        while not self._stop.wait(pause):
+            pause = SWEEP_SECONDS
+            if not self._leading.is_set():
+                continue
+            try:
+                if self.sweep() >= AT_ONCE:
+                    pause = HURRY_SECONDS
+            except Exception as error:  # the thread must outlive anything  # noqa: BLE001
+                _log.warning("sweep_failed", extra={"reason": type(error).__name__})
+                self.close()
+        self.close()
+
+    def _keep_up(self, connection: Connection[Any]) -> None:
+        connection.execute(_PARTITIONS)
+        parameters = {"realm": self._realm, "follower": FOLLOWER, "kept": KEPT_POSITIONS}
+        connection.execute(_FORGET, parameters)
+        self._upkeep_at = time.monotonic() + UPKEEP_SECONDS
+
+    def _execute(self, due: Sequence[tuple[UUID, Command]]) -> int:
+        """All at once, so that they make few batches; how many were accepted."""
+        waiting: list[tuple[UUID, Future[Outcome | BaseException]]] = []
+        for key, command in due:
+            answer: Future[Outcome | BaseException] = Future()
+            try:
+                self._writer.submit(Request(command, new_id()), answer.set_result)
+            except WriterBusyError:
+                break
+            waiting.append((key, answer))
+        accepted = 0
+        for key, answer in waiting:
+            outcome = answer.result(timeout=ANSWER_SECONDS)
+            accepted += isinstance(outcome, Done)
+            if isinstance(outcome, BaseException) and not isinstance(outcome, WriterBusyError):
+                _log.error("expiry_raised", extra={"id": str(key), "reason": type(outcome).__name__})
+                self._pass_over(key)
+        return accepted
+
+    def _pass_over(self, key: UUID) -> None:
+        if len(self._passed_over) >= MOST_PASSED_OVER:
+            self._passed_over.clear()
+        self._passed_over.add(key)
+
+    def _connected(self) -> Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self._url, autocommit=True, options=_SETTINGS, connect_timeout=5
+            )
+        return self._connection

@@ -1,0 +1,59 @@
+"""The actor of sharing, and which fact wakes it.
+
+An actor takes a log position and nothing else: no words ever go through the broker. Importing this module starts
+nothing; a composition root declares the actor on its broker. Look next: `app.sharing.publish`, `app.actors_main`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import dramatiq
+from psycopg import Connection
+
+from app.platform.broker import MAX_RETRIES, QUEUE
+from app.platform.reactions import Reaction
+from app.sharing.story import NotShareableError, shared_jobs
+from events.base import Event
+from events.jobs import GenerationDelivered
+from events.sharing import PicturePublished, PictureWithheld
+
+PUBLISH_PICTURE: Final = "publish_picture"
+
+
+def declare(
+    broker: dramatiq.Broker, publish: Callable[[int], None], *, max_retries: int = MAX_RETRIES
+) -> None:
+    """Let a broker's workers call `publish` with the position of a delivery."""
+
+    def again(retries: int, error: BaseException) -> bool:
+        # What never succeeds is tried a second time only, so that its dead letter tells the error.
+        return retries < (1 if isinstance(error, NotShareableError) else max_retries)
+
+    @dramatiq.actor(actor_name=PUBLISH_PICTURE, queue_name=QUEUE, broker=broker, retry_when=again)
+    def publish_picture(position: int) -> None:
+        publish(position)
+
+
+def _generation(event: Event) -> UUID:
+    assert isinstance(event, GenerationDelivered | PicturePublished | PictureWithheld)
+    return event.generation
+
+
+def _of_shared_jobs(connection: Connection[Any], realm: int, events: Sequence[Event]) -> set[UUID]:
+    delivered = [event for event in events if isinstance(event, GenerationDelivered)]
+    shared = shared_jobs(connection, realm, {event.job for event in delivered})
+    return {event.generation for event in delivered if event.job in shared}
+
+
+REACTIONS: Final = (
+    Reaction(
+        to=GenerationDelivered,
+        actor=PUBLISH_PICTURE,
+        completed_by=(PicturePublished, PictureWithheld),
+        subject=_generation,
+        wanted=_of_shared_jobs,
+    ),
+)

@@ -1,0 +1,99 @@
+"""What may become of a picture that was to be shared: it is published, or withheld for good. Pure.
+
+The picture itself is judged before, by `app.sharing.publish`; here only what the log knows counts. Each generation
+gets one verdict: whatever comes after it changes nothing and is told what stands.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
+from app.platform.rows import Rows
+from events.sharing import PicturePublished, PictureWithheld, WithheldReason
+from projections.generations import Generation, GenerationState
+from projections.jobs import Job
+
+
+class PublishPicture(Command, frozen=True, kw_only=True):
+    """Record that a picture and its metadata are in the shared bucket: they were put there before."""
+
+    job: UUID
+    generation: UUID
+    #: of the published file, hexadecimal
+    sha256: str
+    perceptual_hash: str
+    #: pixels
+    width: int
+    height: int
+    #: bytes
+    size: int
+
+
+class WithholdPicture(Command, frozen=True, kw_only=True):
+    """Record that a picture did not pass the gate."""
+
+    job: UUID
+    generation: UUID
+    reason: WithheldReason
+
+
+class Verdict(Result, frozen=True, kw_only=True):
+    """What stands: the hash of the published file, or why there is none."""
+
+    sha256: str | None = None
+    withheld: WithheldReason | None = None
+
+
+def publish_picture(command: PublishPicture, rows: Rows) -> Decision | Rejection:
+    """Only what was delivered OK for a job that is shared, and only once."""
+    found = _eligible(command.job, command.generation, rows)
+    if not isinstance(found, Job):
+        return found
+    event = PicturePublished(
+        job=command.job,
+        requester=found.requester,
+        generation=command.generation,
+        sha256=command.sha256,
+        perceptual_hash=command.perceptual_hash,
+        width=command.width,
+        height=command.height,
+        size=command.size,
+    )
+    return Decision((event,), Verdict(sha256=command.sha256))
+
+
+def withhold_picture(command: WithholdPicture, rows: Rows) -> Decision | Rejection:
+    """The same conditions: what was never to be shared is not withheld either."""
+    found = _eligible(command.job, command.generation, rows)
+    if not isinstance(found, Job):
+        return found
+    event = PictureWithheld(
+        job=command.job, requester=found.requester, generation=command.generation, reason=command.reason
+    )
+    return Decision((event,), Verdict(withheld=command.reason))
+
+
+def _eligible(job_id: UUID, generation_id: UUID, rows: Rows) -> Job | Decision | Rejection:
+    """The job whose picture waits for a verdict; or the verdict there is, or why there can be none."""
+    job = rows.job(job_id)
+    generation = None if job is None else _generation_of(job, generation_id, rows)
+    if job is None or generation is None:
+        return Rejection(code="NOT_FOUND", message="no such generation of this job")
+    if not job.shared:
+        return Rejection(code="FORBIDDEN", message="the pictures of this job are not shared")
+    if generation.state is not GenerationState.DONE:
+        return Rejection(code="FORBIDDEN", message=f"the generation is {generation.state.lower()}, not done")
+    if generation.sha256 is not None or generation.withheld is not None:
+        return Decision((), Verdict(sha256=generation.sha256, withheld=generation.withheld))
+    return job
+
+
+def _generation_of(job: Job, key: UUID, rows: Rows) -> Generation | None:
+    return next((generation for generation in rows.generations_of(job.id) if generation.id == key), None)
+
+
+RULES = (
+    Rule(PublishPicture, Verdict, lambda c: Needs(jobs=(c.job,)), publish_picture),
+    Rule(WithholdPicture, Verdict, lambda c: Needs(jobs=(c.job,)), withhold_picture),
+)

@@ -1,0 +1,233 @@
+"""Publishing one delivered picture: fetched, judged, put into the shared bucket, then recorded in the log.
+
+Killed anywhere, run twice or out of order, bucket and log end the same: the files are written (or removed) before the
+event, always with the same bytes, and the event decides. An advisory lock keeps two attempts at one picture apart.
+Whatever fails for a time raises and is to be tried again. Look next: `app.sharing.story` (what is known),
+`app.sharing.picture` (the gate), `app.sharing.actors` (who calls this).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from datetime import UTC
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from app.platform.commands import Command, Done, Request
+from app.platform.ids import new_id
+from app.platform.objects import (
+    Missing,
+    ObjectChangedError,
+    ObjectMissingError,
+    ObjectStore,
+    ObjectTooLargeError,
+    result_key,
+)
+from app.platform.writer import Writer
+from app.sharing import blocklist
+from app.sharing.decider import PublishPicture, Verdict, WithholdPicture
+from app.sharing.metadata import SharedMetadata, UserType, encode
+from app.sharing.picture import CleanPicture, Withheld, inspect
+from app.sharing.story import Story, story_of
+from events.base import ANONYMOUS
+from events.sharing import WithheldReason
+
+Pool = ConnectionPool[Connection[Any]]
+
+#: seconds that an attempt waits for another one at the same picture
+LOCK_SECONDS: Final = 60
+SETTINGS: Final = (
+    f"-c timezone=UTC -c jit=off -c lock_timeout={LOCK_SECONDS}s -c application_name=hoard-actors"
+)
+
+_LOCK = "SELECT pg_advisory_lock(hashtextextended(%s, 0))"
+_UNLOCK = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
+
+
+class UnsettledError(Exception):
+    """The log did not take the verdict, or another one stands: the next attempt goes by what stands."""
+
+
+class UnrepairableError(Exception):
+    """A published picture is missing from the bucket and cannot be made again."""
+
+
+class Buckets(msgspec.Struct, frozen=True):
+    """Where results are fetched and shared pictures put."""
+
+    results: str
+    shared: str
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """The two files of a picture that passed the gate."""
+
+    picture: CleanPicture
+    metadata: bytes
+
+
+class Publisher:
+    """Publishes pictures. Safe to share between threads; everything blocks."""
+
+    def __init__(
+        self,
+        *,
+        realm: int,
+        pool: Pool,
+        writer: Writer,
+        objects: ObjectStore,
+        buckets: Buckets,
+        upscale: Callable[[tuple[str, ...]], int],
+        blocked: Callable[[str, str], bool] = blocklist.EMPTY.blocked,
+    ) -> None:
+        """Name what to work with; nothing is contacted.
+
+        Args:
+            realm: whose log.
+            pool: autocommitting connections with `SETTINGS`.
+            writer: knows `app.sharing.decider.RULES`.
+            objects: the storage of both buckets.
+            buckets: their names.
+            upscale: by how much some post-processors, named in order, enlarge each side of a picture.
+            blocked: whether a picture with these hashes (SHA-256, perceptual) must not be shared.
+        """
+        self._realm = realm
+        self._pool = pool
+        self._writer = writer
+        self._objects = objects
+        self._buckets = buckets
+        self._upscale = upscale
+        self._blocked = blocked
+
+    def publish(self, position: int) -> None:
+        """Bring bucket and log to what the delivery at `position` calls for.
+
+        Raises:
+            NotShareableError: it calls for nothing.
+            UnsettledError, UnrepairableError, StorageUnavailableError, WriterBusyError, psycopg.Error: not now.
+        """
+        with self._pool.connection() as connection, _alone(connection, f"publish:{self._realm}:{position}"):
+            story = story_of(connection, self._realm, position)
+            if story.generation.withheld is not None:
+                self._remove(story.generation.id)
+            elif story.generation.sha256 is not None:
+                self._repair(story, story.generation.sha256)
+            else:
+                self._settle(story)
+
+    def _settle(self, story: Story) -> None:
+        """The first verdict: files first, then the event."""
+        judged = self._judge(story)
+        if isinstance(judged, WithheldReason):
+            # An attempt that died before its event may have left files here.
+            self._remove(story.generation.id)
+            withhold = WithholdPicture(job=story.delivered.job, generation=story.generation.id, reason=judged)
+            self._record(story, withhold, Verdict(withheld=judged))
+            return
+        self._put(story.generation.id, judged)
+        publish = PublishPicture(
+            job=story.delivered.job,
+            generation=story.generation.id,
+            sha256=judged.picture.sha256,
+            perceptual_hash=judged.picture.perceptual_hash,
+            width=judged.picture.width,
+            height=judged.picture.height,
+            size=len(judged.picture.webp),
+        )
+        self._record(story, publish, Verdict(sha256=judged.picture.sha256))
+
+    def _judge(self, story: Story) -> Publication | WithheldReason:
+        if story.words is None:
+            return WithheldReason.PROMPT_ERASED
+        delivered, submitted = story.delivered, story.submitted
+        if not delivered.etag:  # nothing says which object was accepted
+            return WithheldReason.MISSING
+        key = result_key(delivered.lease, delivered.generation)
+        try:
+            data = self._objects.get(self._buckets.results, key, etag=delivered.etag)
+        except (ObjectMissingError, ObjectChangedError):
+            return WithheldReason.MISSING
+        except ObjectTooLargeError:
+            return WithheldReason.TOO_LARGE
+        scale = self._upscale(submitted.post_processing)
+        picture = inspect(data, submitted.width, submitted.height, scale=scale)
+        if isinstance(picture, Withheld):
+            return picture.reason
+        if self._blocked(picture.sha256, picture.perceptual_hash):
+            return WithheldReason.BLOCKLISTED
+        return Publication(picture, encode(metadata_of(story, picture)))
+
+    def _repair(self, story: Story, sha256: str) -> None:
+        """Put back what is missing of a published picture: only the very file that was published."""
+        keys = shared_keys(story.generation.id)
+        if not any(isinstance(self._objects.stat(self._buckets.shared, key), Missing) for key in keys):
+            return
+        judged = self._judge(story)
+        if isinstance(judged, WithheldReason) or judged.picture.sha256 != sha256:
+            message = f"generation {story.generation.id} was published and is missing"
+            raise UnrepairableError(message)
+        self._put(story.generation.id, judged)
+
+    def _put(self, generation: UUID, publication: Publication) -> None:
+        """The picture, then its metadata: whoever finds the second finds both."""
+        picture_key, metadata_key = shared_keys(generation)
+        self._objects.put(self._buckets.shared, picture_key, publication.picture.webp, "image/webp")
+        self._objects.put(self._buckets.shared, metadata_key, publication.metadata, "application/json")
+
+    def _remove(self, generation: UUID) -> None:
+        for key in reversed(shared_keys(generation)):
+            self._objects.remove(self._buckets.shared, key)
+
+    def _record(self, story: Story, command: Command, verdict: Verdict) -> None:
+        outcome = self._writer.execute_sync(Request(command, new_id(), causation=story.position))
+        if not isinstance(outcome, Done) or outcome.result != verdict:
+            message = f"the verdict on generation {story.generation.id} does not stand"
+            raise UnsettledError(message)
+
+
+def shared_keys(generation: UUID) -> tuple[str, str]:
+    """Where in the shared bucket a picture and its metadata lie."""
+    return f"{generation}.webp", f"{generation}.json"
+
+
+def metadata_of(story: Story, picture: CleanPicture) -> SharedMetadata:
+    """What is published beside a picture whose words are not erased."""
+    submitted, delivered, words = story.submitted, story.delivered, story.words
+    assert words is not None, "erased words keep a picture from being published"
+    return SharedMetadata(
+        id=str(delivered.generation),
+        set=str(delivered.job),
+        prompt=words.prompt,
+        negative_prompt=words.negative_prompt or None,
+        width=submitted.width,
+        height=submitted.height,
+        steps=submitted.steps,
+        sampler=submitted.sampler,
+        cfg=submitted.cfg_scale,
+        karras=submitted.karras,
+        pp=submitted.post_processing,
+        seed=words.seed,
+        model=delivered.model,
+        censored=False,
+        user_type=UserType.ANON if delivered.requester == ANONYMOUS else UserType.REGISTERED,
+        sha256=picture.sha256,
+        perceptual_hash=picture.perceptual_hash,
+        position=story.position,
+        submitted_at=story.submitted_at.astimezone(UTC),
+        delivered_at=story.delivered_at.astimezone(UTC),
+    )
+
+
+@contextlib.contextmanager
+def _alone(connection: Connection[Any], name: str) -> Iterator[None]:
+    """Hold a lock by name; the server frees it when the connection ends, however that happens."""
+    connection.execute(_LOCK, (name,))
+    try:
+        yield
+    finally:
+        connection.execute(_UNLOCK, (name,))

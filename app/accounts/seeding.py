@@ -21,7 +21,7 @@ from events.codec import decode_metadata
 CLIENT_GRANT: Final = 100_000
 
 #: Advisory lock of everybody who seeds.
-_LOCK: Final = 4_850_102
+_LOCK: Final = 4_850_103
 _GRANTS: Final = (
     "SELECT metadata FROM log.event WHERE realm = %s AND stream = %s AND type = 'kudos.KudosGranted'"
 )

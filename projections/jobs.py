@@ -234,6 +234,7 @@ PROJECTION = Projection(
     evolve,
     indexes=(
         "(realm, requester, position DESC)",
+        "(realm, requester, rank DESC, position) WHERE waiting > 0 AND state IN ('WAITING', 'PROCESSING')",
         "(realm, rank DESC, position) WHERE waiting > 0 AND state IN ('WAITING', 'PROCESSING')",
         "(realm, active_at) WHERE ended_at IS NULL",
     ),

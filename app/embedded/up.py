@@ -19,9 +19,9 @@ import msgspec
 from app.embedded.errors import CancelledError, EmbeddedError
 from app.embedded.folder import DataFolder, SeedKeys, port_is_free, write_private
 from app.embedded.process import ProcessSpec, own_environment
+from app.embedded.running import ENV_FILE
 from app.embedded.service import Service
 from app.embedded.signals import StopRequest
-from app.embedded.running import ENV_FILE
 from app.embedded.stack import seed_keys_json, services, settings, start_services, write_env
 from app.embedded.supervisor import Supervisor
 

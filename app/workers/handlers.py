@@ -112,6 +112,8 @@ async def submit_results(
     for index, report in enumerate(reported):
         result = await _checked(services, lease, report, settled, ("input", "results", str(index)))
         if isinstance(result, Rejection):
+            if result.code == "STORAGE_UNAVAILABLE":  # no fault of the worker's: it gets more time
+                await run(services, ExtendLease(lease=lease.id, owner=actor), actor=actor)
             return result
         results.append(result)
     if len({result.generation for result in results}) < len(results):

@@ -20,7 +20,7 @@ from app.platform.services import Services
 from app.workers.capabilities import Polled
 from app.workers.decider import CheckIn
 from app.workers.lease_decider import PopJob, Popped
-from app.workers.queries import BY_NAME, PROBE, Named
+from app.workers.queries import ANSWERED, BY_NAME, PROBE, Named
 from app.workers.skips import Skip, skips
 from events.base import ANONYMOUS
 from events.jobs import JobKind
@@ -98,8 +98,11 @@ async def _attempt(
     """One look at the queue: probe, and if anything may be there, ask the writer."""
     wanted = _search(poll, worker)
     blacklisted = 0
+    answered = promise is not None and await ANSWERED.one(
+        services.pool, realm=services.realm, scope=promise.scope, key=promise.key
+    )
     for _ in range(PAGES):
-        if promise is None:
+        if not answered:
             seen = await PROBE.one(services.pool, **search.parameters(services.realm, [wanted]))
             if seen is None or not seen.candidates:
                 break

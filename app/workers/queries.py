@@ -77,6 +77,12 @@ NAMED_PAGE: Query[Named] = Query(
     _named,
 )
 PROBE: Query[Found] = Query(search.PROBE, lambda row: search.found(row[0])[0])
+#: whether a poll with this key was answered with a lease before
+ANSWERED: Query[bool] = Query(
+    "SELECT true FROM vault.command WHERE realm = %(realm)s AND scope = %(scope)s AND key = %(key)s "
+    "AND day >= current_date - 7 LIMIT 1",
+    lambda row: bool(row[0]),
+)
 LEASE = rows_of("leases", leases.c.id == bind("id", sa.Uuid))
 GENERATIONS = rows_of("generations", any_of(generations.c.id, "ids"), generations.c.ordinal.asc())
 

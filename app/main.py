@@ -85,8 +85,8 @@ async def before_document(context: RequestContext) -> None:
 async def before_operation(context: RequestContext, _: OperationInfo) -> None:
     """Find out who asks, and whether they ask too often. Raises `ApiError`."""
     services: Services = context.app
-    context.viewer = await authenticate(services, context.api_key)
     await _within(services, BY_ADDRESS, "address", context.address)
+    context.viewer = await authenticate(services, context.api_key)
     if not context.viewer.anonymous:
         await _within(services, BY_KEY, "key", str(context.viewer.subject))
 

@@ -17,7 +17,6 @@ from events.base import Posting, Postings
 
 TREASURY: Final = "system:treasury"
 TAX_SINK: Final = "sink:tax"
-SURCHARGE_SINK: Final = "sink:surcharge"
 FLOOR_SUBSIDY: Final = "subsidy:floor"
 ANONYMOUS_SUBSIDY: Final = "subsidy:anonymous"
 LATE_SUBSIDY: Final = "subsidy:late"
@@ -26,7 +25,6 @@ SYSTEM_ACCOUNTS: Final = frozenset(
     {
         TREASURY,
         TAX_SINK,
-        SURCHARGE_SINK,
         FLOOR_SUBSIDY,
         ANONYMOUS_SUBSIDY,
         LATE_SUBSIDY,
@@ -55,11 +53,6 @@ class DeliveryMoney(msgspec.Struct, frozen=True, kw_only=True):
 def user_account(user: UUID) -> str:
     """The account that a user spends from."""
     return f"user:{user}"
-
-
-def escrow_account(user: UUID) -> str:
-    """The account that keeps what an untrusted user earned until they are trusted."""
-    return f"escrow:{user}"
 
 
 def assert_balanced(postings: Postings) -> Postings:

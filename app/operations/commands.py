@@ -13,7 +13,8 @@ import msgspec
 
 from app.operations.events_doc import docs_group
 from app.operations.log_commands import log_group
-from app.operations.migrate import MigrationError, migrate, owner_url
+from app.operations.migrate import MigrationError, make_buckets, migrate, owner_url
+from app.platform.objects import StorageUnavailableError
 from app.platform.settings import Settings, SettingsError
 from app.platform.terminal import (
     WRONG,
@@ -43,6 +44,10 @@ def migrate_command(*, as_json: bool) -> None:
         pass
     with progress_bar("building projections", shown=not as_json) as progress:
         built = migrate(settings, progress)
+    try:
+        make_buckets(settings)
+    except StorageUnavailableError as error:
+        raise CannotRunError(f"the database is migrated, the buckets are not made: {error}") from error
     if as_json:
         print_json({"migrated": True, "projections_built": built})
     else:

@@ -13,10 +13,15 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 
+from app.platform.objects import ObjectStore
 from app.platform.settings import Settings
 from projections.store.build import Progress, ensure
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+#: storage deletes results and sources after so many days: a second net behind the application's own deletion
+EXPIRY_DAYS = 2
 
 
 class MigrationError(Exception):
@@ -31,6 +36,19 @@ def owner_url(settings: Settings) -> str:
     return settings.migrate_url
 
 
+def make_buckets(settings: Settings) -> None:
+    """Make the buckets that are missing. Raises `StorageUnavailableError`."""
+    store = ObjectStore(settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region)
+    store.ensure_buckets(
+        {
+            settings.bucket_results: EXPIRY_DAYS,
+            settings.bucket_sources: EXPIRY_DAYS,
+            settings.bucket_shared: None,
+            settings.bucket_datasets: None,
+        }
+    )
+
+
 def migrate(settings: Settings, progress: Progress | None = None) -> bool:
     """Upgrade the schema, make partitions ahead, build missing projections. True if projections were built."""
     url = owner_url(settings)
@@ -40,6 +58,8 @@ def migrate(settings: Settings, progress: Progress | None = None) -> bool:
     command.upgrade(config, "head")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("INSERT INTO log.lock VALUES (%s) ON CONFLICT DO NOTHING", (settings.realm,))
-        connection.execute("INSERT INTO relay.leader VALUES (%s, 0) ON CONFLICT DO NOTHING", (settings.realm,))
+        connection.execute(
+            "INSERT INTO relay.leader VALUES (%s, 0) ON CONFLICT DO NOTHING", (settings.realm,)
+        )
         connection.execute("SELECT log.ensure_partitions(), vault.ensure_partitions()")
         return ensure(connection, settings.realm, progress)

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
+import psycopg
 import sqlalchemy as sa
+from psycopg_pool import PoolTimeout
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from app.platform import vault
 from app.platform.database import Pool
+from app.platform.graphql.errors import ApiError, TopLevelCode
 from events.store.columns import Table
 from projections.store.tables import LIVE, TABLES
 
@@ -108,7 +111,18 @@ class Query(Generic[R]):
         self._load = load
 
     async def all(self, pool: Pool, **parameters: Any) -> list[R]:
-        """All rows."""
+        """All rows. Raises `ApiError` TRY_AGAIN when the database does not answer."""
+        try:
+            try:
+                return await self._fetch(pool, parameters)
+            except psycopg.OperationalError:  # a connection from before a restart: reading again does no harm
+                return await self._fetch(pool, parameters)
+        except (psycopg.OperationalError, PoolTimeout):
+            raise ApiError(
+                "the database does not answer", code=TopLevelCode.TRY_AGAIN, retry_after=1.0
+            ) from None
+
+    async def _fetch(self, pool: Pool, parameters: dict[str, Any]) -> list[R]:
         async with pool.connection() as connection:
             cursor = await connection.execute(self.text, parameters, binary=True)
             return [self._load(row) for row in await cursor.fetchall()]

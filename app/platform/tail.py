@@ -108,7 +108,7 @@ class Tail:
                 async with await self._connect() as connection:
                     await connection.execute(f"LISTEN {channel(self._realm)}")
                     await self._follow(connection)
-            except psycopg.Error as error:
+            except (psycopg.Error, OSError) as error:
                 _log.warning("tail_reconnects", extra={"reason": type(error).__name__})
                 await asyncio.sleep(0.5)
 

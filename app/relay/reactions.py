@@ -85,11 +85,13 @@ class Reactions:
         self._names = sorted({cls.TYPE for r in table for cls in (r.to, *r.completed_by)})
         self._position = -1
         self._look_at = 0.0
+        #: a broker that failed is left alone until then, whatever comes
+        self._rest_until = 0.0
 
     def advance(self) -> bool:
         """Turn a page of the log into rows and send what is due. True if there is more to do at once."""
         more = self._follow()
-        if not more and time.monotonic() >= self._look_at:
+        if not more and time.monotonic() >= max(self._look_at, self._rest_until):
             more = self._send_due()
         return more
 
@@ -154,6 +156,8 @@ class Reactions:
         if sent:
             with self._term.transaction() as connection:
                 connection.execute(_SENT, ([p for p, _ in sent], [a for _, a in sent], self._term.realm))
+        if failed:
+            self._rest_until = time.monotonic() + LOOK_SECONDS
         more = not failed and (len(sent) < len(due) or len(due) == SENT_AT_ONCE)
         if more:
             self._look_at = 0.0

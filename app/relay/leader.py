@@ -78,11 +78,19 @@ def lead(url: str, realm: int, stop: threading.Event) -> Iterator[Term | None]:
             if stop.wait(STANDBY_SECONDS):
                 yield None
                 return
+        yield Term(connection, realm, _begin(connection, realm))
+
+
+def _begin(connection: Connection[Any], realm: int) -> int:
+    """Raise the epoch: the term's number."""
+    try:
         row = connection.execute(_BEGIN, (realm,)).fetchone()
-        if row is None:
-            message = f"realm {realm} is not in the database"
-            raise NotMigratedError(message)
-        yield Term(connection, realm, row[0])
+    except psycopg.errors.UndefinedTable:
+        row = None
+    if row is None:
+        message = f"realm {realm} is not in the database: run `hoard migrate`"
+        raise NotMigratedError(message)
+    return int(row[0])
 
 
 def _locked(connection: Connection[Any], realm: int) -> bool:

@@ -32,8 +32,8 @@ class TransportOptions:
     cached_documents: int = 1_024
     #: Whether exactly one proxy stands before the server and appends to X-Forwarded-For.
     trusted_proxy: bool = False
-    #: Whether browsers that open the endpoint get the explorer page.
-    explorer: bool = True
+    #: Whether browsers that open the endpoint get GraphiQL.
+    graphiql: bool = True
     sse_keep_alive_seconds: float = 12.0
     #: How long one SSE write may wait for a reader that does not read.
     sse_write_seconds: float = 30.0

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: one ASGI endpoint for POST and GET, its CORS preflight and the explorer page.
+"""GraphQL over HTTP: one ASGI endpoint for POST and GET, its CORS preflight and the GraphiQL page.
 
 It follows the public specification (the npm `graphql-http` audit passes whole): see
 `tests/conformance`. Event streams are handed on to `sse.py`. Nothing is executed by GET but queries,
@@ -38,8 +38,8 @@ from app.platform.graphql.wire import (
 #: What may run by GET; by POST everything may.
 _BY_GET: frozenset[OperationKind] = frozenset({"query", "subscription"})
 _PAGE_POLICY = (
-    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none';"
-    b" form-action 'none'; frame-ancestors 'none'"
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src data:; img-src 'self' data:;"
+    b" connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HTML: HeaderList = [
     (b"content-type", b"text/html; charset=utf-8"),
@@ -58,7 +58,7 @@ class _Asked:
 
 
 class GraphQLHTTP:
-    """The endpoint, an ASGI application. `page` is the explorer, or None for none."""
+    """The endpoint, an ASGI application. `page` is GraphiQL, or None for none."""
 
     def __init__(self, engine: Engine, app_state: object, page: bytes | None) -> None:
         self._engine = engine

@@ -13,7 +13,15 @@ from app.platform.graphql.http import GraphQLHTTP
 from app.platform.graphql.websocket import BeforeConnection, GraphQLWebSocket
 
 _STATIC = Path(__file__).parent / "static"
-_ASSETS = {"explorer.js": "text/javascript", "explorer.css": "text/css"}
+_ASSETS = {
+    "start.js": "text/javascript",
+    "start.css": "text/css",
+    "graphiql/graphiql.min.js": "text/javascript",
+    "graphiql/graphiql.min.css": "text/css",
+    "graphiql/react.production.min.js": "text/javascript",
+    "graphiql/react-dom.production.min.js": "text/javascript",
+    "graphiql/graphql-ws.min.js": "text/javascript",
+}
 
 
 def create_graphql_routes(
@@ -26,7 +34,7 @@ def create_graphql_routes(
     before_connection: BeforeConnection | None = None,
     path: str = "/graphql",
 ) -> list[BaseRoute]:
-    """HTTP, event stream and WebSocket under one path, and the explorer's files below it.
+    """HTTP, event stream and WebSocket under one path, and GraphiQL's files below it.
 
     `before_operation` authenticates and rate-limits every operation on every wire; it raises
     `ApiError` to refuse. `before_document` may limit how many new documents an address has parsed and
@@ -37,12 +45,12 @@ def create_graphql_routes(
     engine = Engine(
         schema, before_operation=before_operation, before_document=before_document, options=options
     )
-    page = (_STATIC / "explorer.html").read_text(encoding="utf-8").replace("{{path}}", path).encode()
+    page = (_STATIC / "graphiql.html").read_text(encoding="utf-8").replace("{{path}}", path).encode()
     routes: list[BaseRoute] = [
-        Route(path, GraphQLHTTP(engine, app_state, page if options.explorer else None)),
+        Route(path, GraphQLHTTP(engine, app_state, page if options.graphiql else None)),
         WebSocketRoute(path, GraphQLWebSocket(engine, app_state, before_connection)),
     ]
-    if options.explorer:
+    if options.graphiql:
         routes += [_asset(path, name, media) for name, media in _ASSETS.items()]
     return routes
 

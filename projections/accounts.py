@@ -22,8 +22,23 @@ from events.jobs import (
     HoldReleased,
     RedundantDeliveryPaid,
 )
+from events.kudos import KudosGranted, KudosTransferred
 from projections.base import FoldError, Projection, known
 
+#: the facts that touch it
+FACTS = (
+    AnonymousOpened,
+    UserRegistered,
+    RoleGranted,
+    KudosGranted,
+    KudosTransferred,
+    HoldPlaced,
+    HoldCaptured,
+    HoldReleased,
+    GenerationDelivered,
+    GenerationCensored,
+    RedundantDeliveryPaid,
+)
 USER = "user:"
 
 
@@ -55,19 +70,21 @@ class Account(msgspec.Struct, frozen=True, gc=False):
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
-    """The users whose money or standing an event touches."""
-    event = fact.event
-    touched = {UUID(name[len(USER) :]) for name, _ in postings_of(event) if name.startswith(USER)}
-    match event:
-        case UserRegistered() | RoleGranted():
-            touched.add(event.user)
+    """The users whose money or standing a fact touches."""
+    match event := fact.event:
+        case AnonymousOpened() | UserRegistered() | RoleGranted() | KudosGranted():
+            return (event.user,)
+        case KudosTransferred():
+            return (event.source, event.target)
         case HoldPlaced() | HoldCaptured() | HoldReleased():
-            touched.add(event.requester)
+            return (event.requester,)
         case GenerationDelivered() | GenerationCensored():
-            touched.update((event.requester, event.owner))
+            return (event.requester,) if event.requester == event.owner else (event.requester, event.owner)
+        case RedundantDeliveryPaid():
+            return (event.owner,)
         case _:
-            pass
-    return tuple(sorted(touched))
+            message = f"{event.TYPE} is no fact about an account"
+            raise FoldError(message)
 
 
 def evolve(key: UUID, row: Account | None, fact: Fact) -> Account | None:
@@ -111,4 +128,4 @@ def _standing(key: UUID, account: Account, fact: Fact) -> Account:
             return account
 
 
-PROJECTION = Projection("accounts", 1, Account, keys, evolve)
+PROJECTION = Projection("accounts", 1, Account, FACTS, keys, evolve)

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from events.base import Fact
+from events.base import Event, Fact
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -29,6 +29,8 @@ class Projection(Generic[R]):
     #: raised by every change of the row or of the fold; tables of another version are rebuilt, never migrated
     version: int
     row: type[R]
+    #: the facts that touch it; others are not even asked for keys
+    facts: tuple[type[Event], ...]
     #: keys of the rows that a fact touches, known from the fact alone
     keys: Callable[[Fact], tuple[Any, ...]]
     #: the row after a fact; None for no row

@@ -27,6 +27,18 @@ from events.jobs import (
 from events.sharing import PicturePublished, PictureWithheld, WithheldReason
 from projections.base import FoldError, Projection, known
 
+#: facts about several generations at once, and about one
+_MANY = (ImageJobSubmitted, GenerationsLeased, LeaseReleased, JobCancelled, JobExpired)
+_ONE = (
+    GenerationDelivered,
+    RedundantDeliveryPaid,
+    GenerationCensored,
+    GenerationFailed,
+    GenerationFaulted,
+    PicturePublished,
+    PictureWithheld,
+)
+
 
 class GenerationState(StrEnum):
     """Where a generation stands: the last four are final."""
@@ -64,23 +76,12 @@ class Generation(msgspec.Struct, frozen=True, gc=False):
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
-    """The generations that an event touches."""
+    """The generations that a fact touches."""
     event = fact.event
-    match event:
-        case ImageJobSubmitted() | GenerationsLeased() | LeaseReleased() | JobCancelled() | JobExpired():
-            return event.generations
-        case (
-            GenerationDelivered()
-            | RedundantDeliveryPaid()
-            | GenerationCensored()
-            | GenerationFailed()
-            | GenerationFaulted()
-            | PicturePublished()
-            | PictureWithheld()
-        ):
-            return (event.generation,)
-        case _:
-            return ()
+    if isinstance(event, _MANY):
+        return event.generations
+    assert isinstance(event, _ONE)
+    return (event.generation,)
 
 
 def evolve(key: UUID, row: Generation | None, fact: Fact) -> Generation | None:  # noqa: C901 - one case a fact
@@ -159,4 +160,4 @@ def _settled(
     )
 
 
-PROJECTION = Projection("generations", 1, Generation, keys, evolve, indexes=("(realm, job)",))
+PROJECTION = Projection("generations", 1, Generation, _MANY + _ONE, keys, evolve, indexes=("(realm, job)",))

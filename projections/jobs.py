@@ -37,6 +37,25 @@ from projections.queue import requirement_mask
 
 FINAL = frozenset({JobState.DONE, JobState.FAULTED, JobState.CANCELLED, JobState.EXPIRED})
 
+#: the facts that touch it
+FACTS = (
+    ImageJobSubmitted,
+    HoldPlaced,
+    HoldCaptured,
+    HoldReleased,
+    GenerationsLeased,
+    LeaseExtended,
+    LeaseReleased,
+    LeaseExpired,
+    GenerationDelivered,
+    GenerationCensored,
+    GenerationFailed,
+    GenerationFaulted,
+    JobCancelled,
+    JobExpired,
+    JobEnded,
+)
+
 
 class Job(msgspec.Struct, frozen=True, gc=False):
     """One job. Counts are of its generations and add up to `n`."""
@@ -97,9 +116,8 @@ class Job(msgspec.Struct, frozen=True, gc=False):
 def keys(fact: Fact) -> tuple[UUID, ...]:
     """The job that an event touches."""
     event = fact.event
-    if isinstance(event, _TOUCHING):
-        return (event.job,)
-    return ()
+    assert isinstance(event, FACTS)
+    return (event.job,)
 
 
 def evolve(key: UUID, row: Job | None, fact: Fact) -> Job | None:
@@ -208,28 +226,11 @@ def _total(job: Job) -> int:
     return job.waiting + job.processing + job.done + job.censored + job.faulted + job.cancelled
 
 
-_TOUCHING = (
-    ImageJobSubmitted,
-    HoldPlaced,
-    HoldCaptured,
-    HoldReleased,
-    GenerationsLeased,
-    LeaseExtended,
-    LeaseReleased,
-    LeaseExpired,
-    GenerationDelivered,
-    GenerationCensored,
-    GenerationFailed,
-    GenerationFaulted,
-    JobCancelled,
-    JobExpired,
-    JobEnded,
-)
-
 PROJECTION = Projection(
     "jobs",
     1,
     Job,
+    FACTS,
     keys,
     evolve,
     indexes=(

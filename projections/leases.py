@@ -26,6 +26,18 @@ from events.jobs import (
 )
 from projections.base import FoldError, Projection, known
 
+#: the facts that touch it
+FACTS = (
+    GenerationsLeased,
+    LeaseExtended,
+    LeaseReleased,
+    LeaseExpired,
+    GenerationDelivered,
+    GenerationCensored,
+    GenerationFailed,
+    RedundantDeliveryPaid,
+)
+
 
 class LeaseState(StrEnum):
     """LIVE while the worker may deliver; then how it ended."""
@@ -56,9 +68,8 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
 def keys(fact: Fact) -> tuple[UUID, ...]:
     """The lease that an event touches."""
     event = fact.event
-    if isinstance(event, _TOUCHING):
-        return (event.lease,)
-    return ()
+    assert isinstance(event, FACTS)
+    return (event.lease,)
 
 
 def evolve(key: UUID, row: Lease | None, fact: Fact) -> Lease | None:
@@ -95,21 +106,11 @@ def evolve(key: UUID, row: Lease | None, fact: Fact) -> Lease | None:
             raise FoldError(message)
 
 
-_TOUCHING = (
-    GenerationsLeased,
-    LeaseExtended,
-    LeaseReleased,
-    LeaseExpired,
-    GenerationDelivered,
-    GenerationCensored,
-    GenerationFailed,
-    RedundantDeliveryPaid,
-)
-
 PROJECTION = Projection(
     "leases",
     1,
     Lease,
+    FACTS,
     keys,
     evolve,
     indexes=(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from events.base import Event
+from events.codec import EVENT_TYPES
 from projections import accounts, generations, jobs, leases, throughput, workers
 from projections.base import Projection
 
@@ -22,3 +24,8 @@ ALL: tuple[Projection[Any], ...] = INLINE + TAILING
 
 #: what a process must find live in the database to serve
 VERSIONS: dict[str, int] = {projection.name: projection.version for projection in ALL}
+
+#: the inline projections that each kind of fact touches
+INLINE_OF: dict[type[Event], tuple[Projection[Any], ...]] = {
+    kind: tuple(p for p in INLINE if kind in p.facts) for kind in EVENT_TYPES.values()
+}

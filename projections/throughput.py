@@ -23,9 +23,7 @@ class Minute(msgspec.Struct, frozen=True, gc=False):
 
 def keys(fact: Fact) -> tuple[int, ...]:
     """The minute of a delivery."""
-    if isinstance(fact.event, GenerationDelivered):
-        return (int(fact.occurred_at.timestamp()) // 60,)
-    return ()
+    return (int(fact.occurred_at.timestamp()) // 60,)
 
 
 def evolve(key: int, row: Minute | None, fact: Fact) -> Minute | None:
@@ -36,4 +34,4 @@ def evolve(key: int, row: Minute | None, fact: Fact) -> Minute | None:
     return replace(minute, images=minute.images + 1, pixelsteps=minute.pixelsteps + event.pixelsteps)
 
 
-PROJECTION = Projection("throughput", 1, Minute, keys, evolve)
+PROJECTION = Projection("throughput", 1, Minute, (GenerationDelivered,), keys, evolve)

@@ -23,6 +23,18 @@ from events.workers import ImageCapabilitiesDeclared, MaintenanceEnded, Maintena
 from projections.base import FoldError, Projection, known
 from projections.queue import requirement_mask
 
+#: the facts that touch it
+FACTS = (
+    WorkerRegistered,
+    ImageCapabilitiesDeclared,
+    MaintenanceStarted,
+    MaintenanceEnded,
+    GenerationDelivered,
+    GenerationCensored,
+    RedundantDeliveryPaid,
+    GenerationFailed,
+)
+
 
 class Worker(msgspec.Struct, frozen=True, gc=False):
     """One worker."""
@@ -49,9 +61,8 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
 def keys(fact: Fact) -> tuple[UUID, ...]:
     """The worker that an event touches."""
     event = fact.event
-    if isinstance(event, _TOUCHING):
-        return (event.worker,)
-    return ()
+    assert isinstance(event, FACTS)
+    return (event.worker,)
 
 
 def evolve(key: UUID, row: Worker | None, fact: Fact) -> Worker | None:
@@ -84,15 +95,4 @@ def evolve(key: UUID, row: Worker | None, fact: Fact) -> Worker | None:
             raise FoldError(message)
 
 
-_TOUCHING = (
-    WorkerRegistered,
-    ImageCapabilitiesDeclared,
-    MaintenanceStarted,
-    MaintenanceEnded,
-    GenerationDelivered,
-    GenerationCensored,
-    RedundantDeliveryPaid,
-    GenerationFailed,
-)
-
-PROJECTION = Projection("workers", 1, Worker, keys, evolve, indexes=("(realm, owner)",))
+PROJECTION = Projection("workers", 1, Worker, FACTS, keys, evolve, indexes=("(realm, owner)",))

@@ -19,7 +19,7 @@ from projections.generations import Generation
 from projections.jobs import Job
 from projections.leases import Lease
 from projections.queue import Found, Search
-from projections.registry import INLINE
+from projections.registry import INLINE, INLINE_OF
 from projections.workers import Worker
 
 
@@ -106,7 +106,7 @@ class Rows:
 
     def fold(self, fact: Fact) -> None:
         """Move the rows on by one fact; not kept before `accept`."""
-        for projection in INLINE:
+        for projection in INLINE_OF[type(fact.event)]:
             for key in projection.keys(fact):
                 row = projection.evolve(key, self._get(projection.name, key), fact)
                 self._pending.setdefault(projection.name, {})[key] = row

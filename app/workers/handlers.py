@@ -16,6 +16,7 @@ from app.platform.commands import Done, Rejection
 from app.platform.handling import idempotency, parse_id, run
 from app.platform.objects import MAX_OBJECT_BYTES, Missing, StorageUnavailableError, result_key, sniff_image
 from app.platform.services import Services
+from app.workers.capabilities import MAX_NAME
 from app.workers.decider import SetMaintenance
 from app.workers.lease_decider import (
     ExtendLease,
@@ -228,6 +229,8 @@ async def find_worker(services: Services, text: str) -> Named | None:
     worker = parse_id(text)
     if worker is not None and (found := await BY_ID.one(services.pool, realm=services.realm, id=worker)):
         return found
+    if len(text) > MAX_NAME or "\0" in text:  # no worker's name, and the database would not take it
+        return None
     return await BY_NAME.one(services.pool, realm=services.realm, name=text)
 
 

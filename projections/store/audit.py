@@ -8,13 +8,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from psycopg import Connection, IsolationLevel
 
+from events.base import Fact, postings_of
 from events.codec import fact_of
 from events.store import log
 from projections import memory
+from projections.accounts import USER
 from projections.base import Projection
 from projections.registry import ALL, INLINE, TAILING
 from projections.store import derived
@@ -60,8 +63,11 @@ def verify(
         with connection.transaction():
             position = _number(connection, log.LAST_POSITION, realm)
             tailed = {p.name: _tailed(connection, realm, p.name) for p in TAILING}
-            state = _fold(connection, realm, position, tailed, progress)
-            findings = [_compare(connection, realm, projection, state[projection.name]) for projection in ALL]
+            state, postings = _fold(connection, realm, position, tailed, progress)
+            findings = [postings.finding()]
+            findings += [
+                _compare(connection, realm, projection, state[projection.name]) for projection in ALL
+            ]
             findings += _derived(connection, realm)
             total = _number(
                 connection, "SELECT coalesce(sum(amount), 0) FROM log.posting WHERE realm = %s", realm
@@ -77,15 +83,69 @@ def _fold(
     last: int,
     tailed: dict[str, int],
     progress: Callable[[int, int], None] | None,
-) -> memory.State:
+) -> tuple[memory.State, _Postings]:
     state = memory.empty()
+    postings = _Postings(connection, realm)
     for event in log.read_all(connection, realm, 0, last):
         fact = fact_of(event)
         memory.apply(state, fact, INLINE)
         memory.apply(state, fact, [p for p in TAILING if event.position <= tailed[p.name]])
+        postings.expect(fact, state["accounts"])
         if progress is not None and event.position % 1000 == 0:
             progress(event.position, last)
-    return state
+    postings.compare()
+    return state, postings
+
+
+class _Postings:
+    """The typed rows of postings compared with the events they were copied from, some thousand at a time."""
+
+    def __init__(self, connection: Connection[Any], realm: int) -> None:
+        self._connection = connection
+        self._realm = realm
+        self._expected: list[tuple[Any, ...]] = []
+        self._compared = 0
+        self._upto = 0
+        self._rows = 0
+        self._digests = hashlib.sha256(), hashlib.sha256()
+        self._differing: list[str] = []
+
+    def expect(self, fact: Fact, accounts: dict[Any, Any]) -> None:
+        """The rows that an event must have, with users' balances as folded up to it."""
+        for ordinal, (name, amount) in enumerate(postings_of(fact.event)):
+            owner = accounts[UUID(name[len(USER) :])].balance if name.startswith(USER) else None
+            self._expected.append((fact.position, ordinal, name, amount, owner))
+        self._upto = fact.position
+        if self._upto - self._compared >= log.PAGE:
+            self.compare()
+
+    def compare(self) -> None:
+        """Compare what has been expected since the last time."""
+        asked = (self._realm, self._compared, self._upto)
+        live = [tuple(row) for row in self._connection.execute(_POSTINGS, asked, binary=True)]
+        for sha, rows in zip(self._digests, (self._expected, live), strict=True):
+            sha.update(msgspec.json.encode(rows))
+        self._differing += [str(row[0]) for row in sorted(set(live) ^ set(self._expected), key=str)]
+        self._rows += len(live)
+        self._expected, self._compared = [], self._upto
+
+    def finding(self) -> Finding:
+        """The result; rows beyond the last event are found as well."""
+        beyond = self._connection.execute(_POSTINGS, (self._realm, self._upto, 2**62)).fetchall()
+        folded, live = (sha.hexdigest() for sha in self._digests)
+        return Finding(
+            name="postings",
+            rows=self._rows + len(beyond),
+            folded=folded,
+            live=digest(beyond) if beyond else live,
+            differing=tuple([*self._differing, *(str(row[0]) for row in beyond)][:5]),
+        )
+
+
+_POSTINGS = (
+    "SELECT position, ordinal, account, amount, balance FROM log.posting "
+    "WHERE realm = %s AND position > %s AND position <= %s ORDER BY position, ordinal"
+)
 
 
 def digest(rows: Iterable[Any]) -> str:

@@ -25,6 +25,9 @@ CHUNK = 20_000
 #: when fewer than this many events are left the writer is made to wait for the rest
 CLOSE = 2_000
 
+#: advisory lock under which tables are rebuilt
+REBUILD_LOCK = 4_850_104
+
 Progress = Callable[[int, int], None]
 
 _BUILD = "SELECT coalesce(max(build), 0) + 1 FROM relay.projection"
@@ -50,6 +53,8 @@ def rebuild(connection: Connection[Any], realm: int, progress: Progress | None =
 
     `connection` is the owner's and not in a transaction. `progress` is told (position, last position).
     """
+    # two at once would drop each other's new tables; the session's end gives the lock back
+    connection.execute("SELECT pg_advisory_lock(%s)", (REBUILD_LOCK,))
     realms = [row[0] for row in connection.execute("SELECT realm FROM log.lock ORDER BY realm").fetchall()]
     with connection.transaction():
         _create(connection)
@@ -61,6 +66,7 @@ def rebuild(connection: Connection[Any], realm: int, progress: Progress | None =
             fold_into(connection, each, NEXT, _facts(connection, each, reached[each], last[each]))
             _derive(connection, each)
         _swap(connection, last)
+    connection.execute("SELECT pg_advisory_unlock(%s)", (REBUILD_LOCK,))
     if progress is not None:
         progress(last[realm], last[realm])
     return last[realm]
@@ -86,7 +92,7 @@ def fold_chunk(
     connection: Connection[Any], realm: int, schema: str, projection: Projection[Any], chunk: list[Fact]
 ) -> None:
     """Fold one chunk into one projection's table: read the rows it touches, fold, write those that changed."""
-    touched = [(projection.keys(fact), fact) for fact in chunk]
+    touched = [(projection.keys(fact), fact) for fact in chunk if type(fact.event) in projection.facts]
     keys = {key for named, _ in touched for key in named}
     if not keys:
         return

@@ -6,7 +6,7 @@ Cursors hold the key of the row they stand on, never an offset. No SQL here.
 
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import strawberry
@@ -18,7 +18,7 @@ MAX_PAGE = 100
 
 Row = TypeVar("Row")
 Edge = TypeVar("Edge")
-Key = TypeVar("Key")
+Key = TypeVar("Key", bound=tuple[Any, ...])
 
 
 @strawberry.type(description="Where a page of a connection stands.")
@@ -60,9 +60,23 @@ def decode_cursor(cursor: str, key_type: type[Key]) -> Key:
     """
     try:
         raw = b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True)
-        return msgspec.json.decode(raw, type=key_type)
-    except (ValueError, msgspec.MsgspecError):
-        raise ApiError("`after` is not a cursor of this connection.", TopLevelCode.INVALID_ARGUMENT) from None
+        key = msgspec.json.decode(raw, type=key_type)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        raise _no_cursor() from None
+    if not all(_storable(part) for part in key):
+        raise _no_cursor()
+    return key
+
+
+def _storable(part: object) -> bool:
+    """Whether the database could hold a cursor's part: a 64-bit number, or text without NUL."""
+    if isinstance(part, int):
+        return -(2**63) <= part < 2**63
+    return not (isinstance(part, str) and "\0" in part)
+
+
+def _no_cursor() -> ApiError:
+    return ApiError("`after` is not a cursor of this connection.", TopLevelCode.INVALID_ARGUMENT)
 
 
 def build_page(

@@ -21,7 +21,7 @@ from app.platform.graphql.execution import Engine, GraphQLRequest
 from app.platform.graphql.limits import limit_error
 from app.platform.graphql.masking import internal_error
 from app.platform.graphql.refusals import Payload, RequestRefused
-from app.platform.graphql.wire import encode
+from app.platform.graphql.wire import UNREADABLE, encode
 
 SUBPROTOCOL = "graphql-transport-ws"
 
@@ -162,7 +162,7 @@ class _Connection:
             raise _Close(1009, f"Messages may have at most {limit} bytes")
         try:
             return _message_decoder.decode(text)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise _Close(4400, "Invalid message") from None
 
     async def _handle(self, message: _Message) -> None:
@@ -192,7 +192,7 @@ class _Connection:
                 self._context.api_key = presented
             if self._before_connection is not None:
                 await self._before_connection(self._context)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise _Close(4400, "The payload of connection_init must be an object") from None
         except ApiError as error:
             raise _Close(4403, error.message[:120]) from None
@@ -208,7 +208,7 @@ class _Connection:
             raise _Close(4409, "Subscriber for this id already exists")
         try:
             request = _request_decoder.decode(message.payload)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise _Close(4400, "Invalid payload of subscribe") from None
         limit = self._options.ws_max_subscriptions
         if len(self._operations) >= limit:

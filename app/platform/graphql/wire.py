@@ -17,6 +17,9 @@ HTML_TYPE = "text/html"
 
 HeaderList: TypeAlias = list[tuple[bytes, bytes]]
 
+#: what msgspec raises for bytes that are no JSON, no UTF-8, or nested too deep
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+
 _encoder = msgspec.json.Encoder()
 _request_decoder = msgspec.json.Decoder(GraphQLRequest)
 _variables_decoder = msgspec.json.Decoder(dict[str, Any] | None)
@@ -43,7 +46,7 @@ def decode_request(body: bytes | str) -> GraphQLRequest:
     """The parameters in a JSON body. Raises RequestRefused BAD_REQUEST."""
     try:
         return _request_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         start = body[:64].lstrip()
         if start[:1] in (b"[", "["):
             raise refused("Batched requests are not supported: send one operation per request.") from None
@@ -63,7 +66,7 @@ def decode_parameters(parameters: dict[str, str]) -> GraphQLRequest:
             variables=_variables_decoder.decode(parameters.get("variables") or "null"),
             extensions=_variables_decoder.decode(parameters.get("extensions") or "null"),
         )
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise refused(f"`variables` and `extensions` must be JSON objects: {error}.") from None
 
 

@@ -60,7 +60,7 @@ def decode_cursor(cursor: str, key_type: type[Key]) -> Key:
     """
     try:
         raw = b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), b"-_", validate=True)
-        key = msgspec.json.decode(raw, type=key_type)
+        key: Key = msgspec.json.decode(raw, type=key_type)
     except (ValueError, RecursionError, msgspec.MsgspecError):
         raise _no_cursor() from None
     if not all(_storable(part) for part in key):

@@ -47,7 +47,7 @@ class FailureCause(StrEnum):
     REPORTED_BY_WORKER = "REPORTED_BY_WORKER"
 
 
-class _JobEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JobEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A fact on the stream of one job, about its requester."""
 
     job: UUID
@@ -62,7 +62,7 @@ class _JobEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return self.requester
 
 
-class ImageJobSubmitted(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ImageJobSubmitted(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A client asked for pictures, and the server promised what they will cost at most."""
 
     TYPE: ClassVar[str] = "jobs.ImageJobSubmitted"
@@ -100,7 +100,7 @@ class ImageJobSubmitted(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fie
     lease_seconds: int
 
 
-class HoldPlaced(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HoldPlaced(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Part of the requester's balance was reserved for a job."""
 
     TYPE: ClassVar[str] = "jobs.HoldPlaced"
@@ -108,7 +108,7 @@ class HoldPlaced(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     amount: int
 
 
-class HoldCaptured(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HoldCaptured(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Part of a job's hold was spent on a delivery."""
 
     TYPE: ClassVar[str] = "jobs.HoldCaptured"
@@ -117,7 +117,7 @@ class HoldCaptured(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=T
     amount: int
 
 
-class HoldReleased(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HoldReleased(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Part of a job's hold is no longer needed and available again."""
 
     TYPE: ClassVar[str] = "jobs.HoldReleased"
@@ -125,7 +125,7 @@ class HoldReleased(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=T
     amount: int
 
 
-class GenerationsLeased(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GenerationsLeased(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A worker took generations of a job and has until `expires_at` to deliver them."""
 
     TYPE: ClassVar[str] = "jobs.GenerationsLeased"
@@ -138,7 +138,7 @@ class GenerationsLeased(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fie
     expires_at: datetime
 
 
-class LeaseExtended(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LeaseExtended(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A worker that is still at work was given more time."""
 
     TYPE: ClassVar[str] = "jobs.LeaseExtended"
@@ -147,7 +147,7 @@ class LeaseExtended(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=
     expires_at: datetime
 
 
-class LeaseReleased(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LeaseReleased(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A worker gave back generations that it will not do. This is no failure."""
 
     TYPE: ClassVar[str] = "jobs.LeaseReleased"
@@ -157,7 +157,7 @@ class LeaseReleased(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=
     generations: tuple[UUID, ...]
 
 
-class LeaseExpired(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LeaseExpired(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A lease ran out before all of its generations were delivered."""
 
     TYPE: ClassVar[str] = "jobs.LeaseExpired"
@@ -166,7 +166,7 @@ class LeaseExpired(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=T
     worker: UUID
 
 
-class GenerationDelivered(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GenerationDelivered(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A worker delivered a picture that is there and looks like one; it was paid."""
 
     TYPE: ClassVar[str] = "jobs.GenerationDelivered"
@@ -190,7 +190,7 @@ class GenerationDelivered(_JobEvent, frozen=True, kw_only=True, forbid_unknown_f
     postings: Postings
 
 
-class RedundantDeliveryPaid(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RedundantDeliveryPaid(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A worker delivered under its live lease what a late delivery had settled; the late subsidy paid it."""
 
     TYPE: ClassVar[str] = "jobs.RedundantDeliveryPaid"
@@ -203,7 +203,7 @@ class RedundantDeliveryPaid(_JobEvent, frozen=True, kw_only=True, forbid_unknown
     postings: Postings
 
 
-class GenerationCensored(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GenerationCensored(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A worker did the work and withheld the picture; the subsidy paid it and the requester paid the tax."""
 
     TYPE: ClassVar[str] = "jobs.GenerationCensored"
@@ -221,7 +221,7 @@ class GenerationCensored(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fi
     postings: Postings
 
 
-class GenerationFailed(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GenerationFailed(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One lease on a generation came to nothing; the generation waits again, or is faulted by the next event."""
 
     TYPE: ClassVar[str] = "jobs.GenerationFailed"
@@ -233,7 +233,7 @@ class GenerationFailed(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fiel
     cause: FailureCause
 
 
-class GenerationFaulted(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class GenerationFaulted(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A generation failed three times with at least two owners, and was given up."""
 
     TYPE: ClassVar[str] = "jobs.GenerationFaulted"
@@ -241,7 +241,7 @@ class GenerationFaulted(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fie
     generation: UUID
 
 
-class JobCancelled(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JobCancelled(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The client wants no more of a job: its waiting generations are cancelled, running ones may still deliver."""
 
     TYPE: ClassVar[str] = "jobs.JobCancelled"
@@ -249,7 +249,7 @@ class JobCancelled(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=T
     generations: tuple[UUID, ...]
 
 
-class JobExpired(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JobExpired(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Nobody served a job for too long: its waiting generations are given up."""
 
     TYPE: ClassVar[str] = "jobs.JobExpired"
@@ -257,7 +257,7 @@ class JobExpired(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     generations: tuple[UUID, ...]
 
 
-class JobEnded(_JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JobEnded(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Nothing of a job waits or runs any more."""
 
     TYPE: ClassVar[str] = "jobs.JobEnded"

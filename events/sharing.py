@@ -10,6 +10,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from events.base import Event
+from events.jobs import JobEvent
 
 
 class WithheldReason(StrEnum):
@@ -24,22 +25,7 @@ class WithheldReason(StrEnum):
     PROMPT_ERASED = "PROMPT_ERASED"
 
 
-class _ConsentEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A fact about sharing on the stream of one job."""
-
-    job: UUID
-    requester: UUID
-
-    def stream(self) -> str:
-        """The stream it is appended to."""
-        return f"job-{self.job}"
-
-    def subject(self) -> UUID | None:
-        """Whom it is about."""
-        return self.requester
-
-
-class ShareConsentGiven(_ConsentEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ShareConsentGiven(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A registered user opted in to share the pictures of a job."""
 
     TYPE: ClassVar[str] = "sharing.ShareConsentGiven"
@@ -48,7 +34,7 @@ class ShareConsentGiven(_ConsentEvent, frozen=True, kw_only=True, forbid_unknown
     text_version: int
 
 
-class ShareConsentForced(_ConsentEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ShareConsentForced(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An anonymous job was submitted: its pictures are always shared."""
 
     TYPE: ClassVar[str] = "sharing.ShareConsentForced"
@@ -56,7 +42,7 @@ class ShareConsentForced(_ConsentEvent, frozen=True, kw_only=True, forbid_unknow
     text_version: int
 
 
-class PicturePublished(_ConsentEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PicturePublished(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A shared picture and its metadata are in the shared bucket."""
 
     TYPE: ClassVar[str] = "sharing.PicturePublished"
@@ -72,7 +58,7 @@ class PicturePublished(_ConsentEvent, frozen=True, kw_only=True, forbid_unknown_
     size: int
 
 
-class PictureWithheld(_ConsentEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PictureWithheld(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A picture that was to be shared did not pass the gate, and never will."""
 
     TYPE: ClassVar[str] = "sharing.PictureWithheld"

@@ -14,10 +14,10 @@ import msgspec
 import strawberry
 
 from app.operations import status
-from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
+from app.platform.graphql.connections import PageInfo, page_size
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.scalars import JSON, Position
-from app.platform.graphql.shared import After, First
+from app.platform.graphql.shared import First
 from app.platform.services import Info, services_of
 from app.platform.tail import follow
 from events.base import Recorded
@@ -49,7 +49,7 @@ class Event:
 class EventEdge:
     """An event and its cursor."""
 
-    cursor: str = strawberry.field(description="Where to go on.")
+    cursor: str = strawberry.field(description="The event's position: pass it as `after`.")
     node: Event = strawberry.field(description="The event.")
 
 
@@ -98,7 +98,7 @@ class OperationQueries:
     """Queries of the log and of the horde."""
 
     @strawberry.field(
-        description="The public log after a position or cursor, in order, of the named types only if any are named."
+        description="The public log after a position, in order, of the named types only if any are named."
     )
     async def events(
         self,
@@ -106,21 +106,20 @@ class OperationQueries:
         after: AfterPosition = None,
         first: First = 100,
         types: Types = None,
-        cursor: After = None,
     ) -> EventConnection:
         """A page of the log."""
         services = services_of(info)
         size = page_size(first, 100)
-        start = decode_cursor(cursor, tuple[int])[0] if cursor is not None else int(after or 0)
+        start = int(after or 0)
         names = _names(types)
         async with services.pool.connection() as connection:
             rows = await read_page(connection, services.realm, start, size + 1, names)
-        edges, page = build_page(
-            rows,
-            size,
-            key=lambda row: (row.position,),
-            edge=lambda mark, row: EventEdge(cursor=mark, node=event_of(row)),
-            after=cursor or (str(after) if after else None),
+        edges = [EventEdge(cursor=str(row.position), node=event_of(row)) for row in rows[:size]]
+        page = PageInfo(
+            has_next_page=len(rows) > size,
+            has_previous_page=start > 0,
+            start_cursor=edges[0].cursor if edges else None,
+            end_cursor=edges[-1].cursor if edges else None,
         )
         return EventConnection(edges=edges, page_info=page)
 

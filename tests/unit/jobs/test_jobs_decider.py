@@ -73,8 +73,8 @@ def test_refusals_of_submissions_in_their_order():
     big = {"width": 1024, "height": 1024, "max_kudos": 1}
     people().when(job(uid(99), **big)).then_rejected("NOT_FOUND")
     people().when(job(**big)).then_rejected("INVALID_INPUT", "input", "maxKudos")
-    refusal = people(100).when(job(width=1024, height=1024)).then_rejected(
-        "INSUFFICIENT_KUDOS", "input", "params"
+    refusal = (
+        people(100).when(job(width=1024, height=1024)).then_rejected("INSUFFICIENT_KUDOS", "input", "params")
     )
     assert refusal.detail["available"] == 100
     assert refusal.detail["missing"] == refusal.detail["required"] - 100

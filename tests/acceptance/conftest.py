@@ -1,0 +1,83 @@
+"""One real server for each pytest process: PostgreSQL, Valkey, S3, then `hoard migrate`, `seed`, `serve`, `relay`, `actors`.
+
+Tests share it, so they use models, users and prompts of their own. Look next: `tests/acceptance/horde.py`.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+
+from app.embedded.stack import EmbeddedStack, seed_keys_json
+from app.platform.settings import Settings
+from tests.acceptance.horde import Horde, User, unique
+from tests.acceptance.processes import ApiProcess, Process, run_cli
+from tests.acceptance.wires import CONNECTIONS, Api
+
+#: A text that only the operator who seeds knows; `test_privacy` looks for it.
+GRANT_REASON = "marker-grant-reason-6f1c"
+
+
+@pytest.fixture(scope="session")
+def variables(stack_settings: tuple[EmbeddedStack, Settings]) -> dict[str, str]:
+    """The `HOARD_*` variables of a migrated and seeded database of its own."""
+    stack, settings = stack_settings
+    assert settings.migrate_url is not None
+    with psycopg.connect(settings.migrate_url, autocommit=True) as owner:
+        # Nothing here outlives the operating system: do not wait for the disk.
+        owner.execute("ALTER SYSTEM SET fsync = off")
+        owner.execute("SELECT pg_reload_conf()")
+    # Messages of other tests' actors lie in another numbered database.
+    apart = msgspec.structs.replace(settings, redis_url=f"{settings.redis_url.rpartition('/')[0]}/3")
+    made = {**apart.to_env(), "HOARD_RATE_LIMITS": "false"}
+    run_cli("migrate", variables=made)
+    run_cli("seed", variables={**made, "HOARD_SEED_KEYS": seed_keys_json(stack.seed_keys)})
+    return made
+
+
+@pytest.fixture(scope="session")
+def horde(
+    stack_settings: tuple[EmbeddedStack, Settings],
+    variables: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Horde]:
+    """The running server."""
+    stack, _ = stack_settings
+    logs = tmp_path_factory.mktemp("logs")
+    with contextlib.ExitStack() as running:
+        api = ApiProcess(logs / "api.log", variables)
+        running.callback(api.stop)
+        running.callback(CONNECTIONS.close)
+        for name in (("relay",), ("actors", "run")):
+            process = Process(logs / f"{name[0]}.log", *name, variables=variables)
+            running.callback(process.stop)
+        api.wait()
+        made = Horde(api, variables, Path(stack._data_dir), logs)
+        key = stack.seed_keys.client
+        bank = User("", "", key, Api(api.url, key))
+        me = bank.me()
+        bank.id, bank.alias = me["id"], me["username"]
+        run_cli("grant", bank.alias, "10000000", "--reason", GRANT_REASON, variables=variables)
+        made.bank = bank
+        yield made
+
+
+@pytest.fixture
+def alice(horde: Horde) -> User:
+    """A user with 1000 kudos."""
+    return horde.register("alice", "1000")
+
+
+@pytest.fixture
+def bob(horde: Horde) -> User:
+    """A user with nothing, who owns workers."""
+    return horde.register("bob")
+
+
+@pytest.fixture
+def model() -> str:
+    """A model that nobody else serves or asks for."""
+    return unique("model")

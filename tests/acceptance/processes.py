@@ -1,0 +1,124 @@
+"""The real processes of a server, started as an operator would start them: `python -m app.cli ...`.
+
+Nothing here reaches into the application: environment in, HTTP out. Look next: `tests/acceptance/horde.py`.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T], seconds: float = 20.0, what: str = "") -> T:
+    """The first true answer. An assertion fails if there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what or look}"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """What a process is told: the machine's variables without any `HOARD_*` but these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HOARD_")}
+    return kept | {"PYTHONUNBUFFERED": "1"} | dict(variables)
+
+
+def run_cli(*arguments: str, variables: Mapping[str, str], timeout: float = 60.0) -> str:
+    """The standard output of a `hoard` command that must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "app.cli", *arguments],
+        cwd=CHECKOUT,
+        env=environment(variables),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, f"hoard {arguments[0]} ended with {done.returncode}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+class Process:
+    """One long-running `hoard` command with its output in a file."""
+
+    def __init__(self, log: Path, *arguments: str, variables: Mapping[str, str]) -> None:
+        self.log = log
+        self.arguments = arguments
+        with log.open("ab") as output:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "app.cli", *arguments],
+                cwd=CHECKOUT,
+                env=environment(variables),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def said(self) -> str:
+        """All it has written."""
+        return self.log.read_text(errors="replace")
+
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 20.0) -> int:
+        """Signal it and wait for its end; its exit status."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(number)
+        try:
+            return self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise
+
+
+class ApiProcess(Process):
+    """`hoard serve` on a port of its own."""
+
+    def __init__(self, log: Path, variables: Mapping[str, str], port: int | None = None) -> None:
+        self.port = port or free_port()
+        super().__init__(log, "serve", variables={**variables, "HOARD_PORT": str(self.port)})
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/graphql"
+
+    def wait(self, seconds: float = 30.0) -> "ApiProcess":
+        """Until it answers."""
+
+        def answers() -> bool:
+            assert self.popen.poll() is None, self.said()[-3000:]
+            return self.health() is not None
+
+        eventually(answers, seconds, "hoard serve answers")
+        return self
+
+    def health(self, path: str = "readyz") -> dict[str, Any] | None:
+        """What `/readyz` says, or None while it says nothing good."""
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=5) as answer,
+        ):
+            found: dict[str, Any] = json.loads(answer.read())
+            return found
+        return None

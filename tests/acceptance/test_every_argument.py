@@ -1,0 +1,345 @@
+"""Whatever a stranger sends as any argument of any mutation, the answer is a typed refusal or a plain request error.
+
+Driven by introspection: a new mutation or input field is tried without a change here. Never a 5xx, never an internal
+error, and what was refused left the log as it was.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from graphql import (
+    GraphQLInputObjectType,
+    GraphQLSchema,
+    build_client_schema,
+    get_introspection_query,
+    get_named_type,
+    is_enum_type,
+    is_input_object_type,
+    is_list_type,
+    is_non_null_type,
+)
+
+from tests.acceptance.horde import NOBODY, Horde, User, unique, upload
+from tests.acceptance.wires import Answer, Api
+
+MUTATIONS = (
+    "registerUser",
+    "transferKudos",
+    "submitImageJob",
+    "cancelJob",
+    "popJob",
+    "submitResult",
+    "extendLease",
+    "releaseLease",
+    "setWorkerMaintenance",
+)
+
+HOSTILE: tuple[Any, ...] = (
+    None,
+    "",
+    " ",
+    "x" * 5_000,
+    "x" * 60_000,
+    "a\0b",
+    "\u0000",
+    "\ud800",
+    "\udfff\ud800",
+    "😀👩‍👩‍👧 \u202e\ufeff",
+    "é" * 300,
+    "'; DROP TABLE log.event; --",
+    "%s %(realm)s {0} $1 \\",
+    NOBODY,
+    NOBODY.upper(),
+    f"{{{NOBODY}}}",
+    "0" * 32,
+    "\u0660" * 32,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2**31 - 1,
+    2**31,
+    -(2**31) - 1,
+    2**63,
+    10**40,
+    0.5,
+    -0.0,
+    1e308,
+    "1e5",
+    "NaN",
+    "Infinity",
+    "-0",
+    "0.001",
+    "99999999999999999999",
+    [],
+    [None],
+    [[]],
+    ["x"] * 2_000,
+    {},
+    {"a": "\0"},
+    {"unknown": 1},
+)
+#: beyond JSON: what a broken client may put on the wire in place of a value
+RAW = (
+    b"NaN",
+    b"Infinity",
+    b"-Infinity",
+    b'"\xff\xfe"',
+    b'"\xed\xa0\x80"',
+    b"1e999",
+    b'"\\ud800"',
+    b"[" * 2_000 + b"]" * 2_000,
+)
+
+
+@pytest.fixture(scope="module")
+def served(horde: Horde) -> GraphQLSchema:
+    return build_client_schema(horde.anonymous.ask(get_introspection_query(descriptions=False)))
+
+
+class Stage:
+    """A user with a worker, a lease and a job, and inputs made of them that would be accepted."""
+
+    def __init__(self, horde: Horde) -> None:
+        self.horde = horde
+        self.user: User = horde.register("fuzzer", "1000")
+        self.friend = horde.register("friend")
+        self.model = unique("model")
+        self.worker = self.user.worker(self.model)
+        job = self.friend.submit(models=[self.model], params={"n": 3})
+        self.lease = self.worker.take(amount=3)
+        upload(self.lease["generations"][0])
+        self.job = job.id
+        self.own = self.user.submit(models=[unique("model")]).id
+
+    def valid(self, mutation: str) -> dict[str, Any]:
+        generation = self.lease["generations"][0]["id"]
+        made: dict[str, dict[str, Any]] = {
+            "registerUser": {"username": "somebody"},
+            "transferKudos": {"to": self.friend.alias, "amount": "0.01"},
+            "submitImageJob": {"prompt": "a cat", "models": [self.model]},
+            "cancelJob": {"id": self.own},
+            "popJob": {"workerName": self.worker.name, "image": {"models": [unique("nothing")]}},
+            "submitResult": {
+                "leaseId": self.lease["leaseId"],
+                "results": [{"generationId": generation, "state": "OK"}],
+            },
+            "extendLease": {"leaseId": self.lease["leaseId"]},
+            "releaseLease": {"leaseId": self.lease["leaseId"]},
+            "setWorkerMaintenance": {"worker": self.worker.name, "maintenance": False},
+        }
+        return made[mutation]
+
+
+@pytest.fixture(scope="module")
+def stage(horde: Horde) -> Stage:
+    return Stage(horde)
+
+
+def paths(kind: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Every place in an input, from the whole to each field and list item."""
+    yield at
+    if is_non_null_type(kind):
+        kind = kind.of_type
+    if is_list_type(kind):
+        yield from list(paths(kind.of_type, (*at, 0)))
+    elif isinstance(kind, GraphQLInputObjectType):
+        for name, field in kind.fields.items():
+            yield from list(paths(field.type, (*at, name)))
+
+
+def placed(base: Any, path: tuple[str | int, ...], value: Any) -> Any:
+    """A copy of an input with another value at a place; what leads there is made where it is missing."""
+    if not path:
+        return value
+    head, *rest = path
+    if isinstance(head, int):
+        items = list(base) if isinstance(base, list) and base else [{}]
+        return [placed(items[0], tuple(rest), value), *items[1:]]
+    made = dict(base) if isinstance(base, dict) else {}
+    made[head] = placed(made.get(head), tuple(rest), value)
+    if head in ("text", "interrogation"):
+        made.pop("image", None)
+    return made
+
+
+def document(mutation: str) -> str:
+    name = mutation[0].upper() + mutation[1:]
+    return (
+        f"mutation($input: {name}Input!) {{ {mutation}(input: $input) {{ __typename "
+        "... on UserError { code message path } } }"
+    )
+
+
+def refused(answer: Answer, mutation: str, sent: object) -> bool:
+    """Whether it was refused; fails if the answer is not one a client can work with."""
+    told = f"{mutation} {str(sent)[:300]}: {answer.status} {answer.body}"
+    assert answer.status < 500, told
+    assert "INTERNAL" not in answer.codes, told
+    if "errors" in answer.body:
+        assert all(code != "None" for code in answer.codes), told
+        return True
+    result = answer.body["data"][mutation]
+    if "code" in result:
+        assert result["message"], told
+        assert result["code"] == "FORBIDDEN" or result["path"][:1] in ([], ["input"]), told
+        return True
+    return False
+
+
+def test_all_mutations_are_tried(served: GraphQLSchema) -> None:
+    assert served.mutation_type is not None
+    assert set(served.mutation_type.fields) == set(MUTATIONS)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_no_argument_of_a_mutation_can_hurt(stage: Stage, served: GraphQLSchema, mutation: str) -> None:
+    assert served.mutation_type is not None
+    kind = served.mutation_type.fields[mutation].args["input"].type
+    horde, text, base = stage.horde, document(mutation), stage.valid(mutation)
+    callers = (stage.user.api, horde.anonymous)
+    position = horde.quiet()
+    tried = accepted = 0
+    for path in paths(kind):
+        for value in HOSTILE:
+            if path and path[-1] == "waitSeconds" and value == 1:
+                continue  # accepted, and only slow
+            for api in callers[: 2 if len(path) < 2 else 1]:
+                sent = placed(base, path, value)
+                try:
+                    body = json.dumps({"query": text, "variables": {"input": sent}}).encode()
+                except RecursionError:
+                    continue
+                answer = api.raw(body)
+                tried += 1
+                if refused(answer, mutation, sent):
+                    now = horde.position()
+                    assert now == position, f"{mutation} {str(sent)[:300]} was refused and changed the log"
+                else:
+                    accepted += 1
+                    position = horde.position()
+    assert tried > len(HOSTILE)
+    assert accepted < tried / 2
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_bytes_that_are_no_json_value_are_refused(stage: Stage, served: GraphQLSchema, mutation: str) -> None:
+    assert served.mutation_type is not None
+    kind = served.mutation_type.fields[mutation].args["input"].type
+    before = stage.horde.quiet()
+    for path in paths(kind):
+        for raw in RAW:
+            sent = placed(stage.valid(mutation), path, "@here@")
+            body = json.dumps({"query": document(mutation), "variables": {"input": sent}}).encode()
+            assert refused(stage.user.api.raw(body.replace(b'"@here@"', raw)), mutation, (path, raw))
+    assert stage.horde.position() == before
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_hostile_literals_in_the_document_are_refused_too(stage: Stage, mutation: str) -> None:
+    api, before = stage.horde.anonymous, stage.horde.quiet()
+    for literal in (
+        "null",
+        "{}",
+        "[]",
+        "1",
+        '"x"',
+        "X",
+        "$unknown",
+        "{ a: 1 }",
+        '{ username: "\\uD800" }',
+        '{ prompt: "\\u0000" }',
+        '{ to: "\\uDFFF", amount: 1e400 }',
+        "{ leaseId: 99999999999999999999999999999999, results: [] }",
+        '{ worker: """\n""", maintenance: TRUE }',
+    ):
+        answer = api.post(
+            f"mutation {{ {mutation}(input: {literal}) {{ __typename ... on UserError {{ code message path }} }} }}"
+        )
+        assert refused(answer, mutation, literal), literal
+    assert stage.horde.position() == before
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_another_users_things_are_as_if_they_were_not(stage: Stage, mutation: str) -> None:
+    """Ids that exist and are another's get the same answer as ids that do not exist."""
+    stranger = stage.horde.register("stranger")
+    foreign = {
+        "cancelJob": [("id", stage.job), ("id", stage.own)],
+        "submitResult": [("leaseId", stage.lease["leaseId"])],
+        "extendLease": [("leaseId", stage.lease["leaseId"])],
+        "releaseLease": [("leaseId", stage.lease["leaseId"])],
+        "setWorkerMaintenance": [("worker", stage.worker.name)],
+    }
+    before = stage.horde.quiet()
+    for field, value in foreign.get(mutation, []):
+        answers = []
+        for id_ in (value, str(uuid4())):
+            given = {**stage.valid(mutation), field: id_}
+            answers.append(stranger.api.post(document(mutation), {"input": given}).body)
+        assert answers[0] == answers[1]
+        assert answers[0]["data"][mutation]["code"] == "NOT_FOUND"
+    assert stage.horde.position() == before
+
+
+QUERIES = (
+    "query($v: ID!) { node(id: $v) { id } }",
+    "query($v: ID!) { job(id: $v) { id } }",
+    'query($v: String) { job(id: "00000000-0000-0000-0000-000000000001", accessKey: $v) { id } }',
+    "query($v: Position) { events(after: $v, first: 1) { edges { cursor } } }",
+    "query($v: Int) { events(first: $v) { edges { cursor } } }",
+    "query($v: [String!]) { events(first: 1, types: $v) { edges { cursor } } }",
+    "query($v: String) { viewer { statement(first: 1, after: $v) { edges { cursor } } } }",
+    "query($v: Int) { viewer { statement(first: $v) { edges { cursor } } } }",
+    "query($v: String) { viewer { jobs(first: 1, after: $v) { edges { cursor } } } }",
+    "query($v: JobState) { viewer { jobs(first: 1, state: $v) { edges { cursor } } } }",
+    "query($v: String!) { worker(worker: $v) { id } }",
+    "query($v: String) { workers(first: 1, after: $v) { edges { cursor } } }",
+    "query($v: Int) { workers(first: $v) { edges { cursor } } }",
+)
+CURSORS = (
+    "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5LDBd",
+    "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5XQ",
+    "WyJcdTAwMDAiXQ",
+    "WyJhIl0",
+    "WzFd",
+    "W10",
+    "bnVsbA",
+)
+
+
+@pytest.mark.parametrize("text", QUERIES)
+def test_no_argument_of_a_query_can_hurt(stage: Stage, text: str) -> None:
+    for value in (*HOSTILE, *CURSORS):
+        for api in (stage.user.api, stage.horde.anonymous):
+            answer = api.raw(json.dumps({"query": text, "variables": {"v": value}}).encode())
+            assert answer.status < 500, (text, value, answer)
+            assert "INTERNAL" not in answer.codes, (text, value, answer)
+
+
+def test_hostile_keys_are_only_unknown_keys(horde: Horde) -> None:
+    for key in ("\xff", "x" * 5_000, "a b", "'; --", "{}", "%00"):
+        answer = Api(horde.url, headers={"apikey": key}).post("{ viewer { id } }")
+        assert (answer.status, answer.codes) == (401, ["UNAUTHENTICATED"]), key
+
+
+def test_every_enum_value_may_be_sent(served: GraphQLSchema, stage: Stage) -> None:
+    """What the schema offers is understood: every sampler and every post-processor is quoted."""
+    text = (
+        "query($input: SubmitImageJobInput!) { quoteImageJob(input: $input) "
+        "{ __typename ... on UserError { message } } }"
+    )
+    kind = served.type_map["ImageParamsInput"]
+    assert is_input_object_type(kind)
+    for name, field in kind.fields.items():
+        enum = get_named_type(field.type)
+        if not is_enum_type(enum):
+            continue
+        for value in enum.values:
+            given = [value] if is_list_type(field.type) else value
+            answer = stage.user.api.ask(text, input={"prompt": "a cat", "params": {name: given}})
+            assert answer["quoteImageJob"]["__typename"] == "QuoteSuccess", (name, value)

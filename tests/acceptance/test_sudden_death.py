@@ -1,0 +1,198 @@
+"""Any server or process may die at any moment: whoever repeats a call with its key gets one effect, and nothing is lost."""
+
+import http.client
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from app.embedded.stack import EmbeddedStack
+from tests.acceptance.horde import WATCH, Horde, User, Worker, final, refused, upload
+from tests.acceptance.processes import ApiProcess, eventually, run_cli
+from tests.acceptance.wires import Api, Refusal
+
+GIVE = (
+    "mutation($input: TransferKudosInput!) { transferKudos(input: $input) { __typename "
+    "... on TransferKudosSuccess { position } ... on UserError { code message } } }"
+)
+GIVERS, EACH = 4, 25
+
+
+def kill(stack: EmbeddedStack, name: str) -> None:
+    os.kill(stack.pid(name), signal.SIGKILL)
+
+
+def give(api: Api, to: str, key: str, told: set[str]) -> int:
+    """Give 0.01 once, repeating the call until it is acknowledged; its position."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            answer = api.post(GIVE, {"input": {"to": to, "amount": "0.01", "idempotencyKey": key}})
+        except (OSError, http.client.HTTPException) as error:
+            told.add(type(error).__name__)
+        else:
+            result = (answer.body.get("data") or {}).get("transferKudos") or {}
+            if "position" in result:
+                return int(result["position"])
+            told.update([*answer.codes, *([result["code"]] if "code" in result else [])])
+        time.sleep(0.1)
+    raise AssertionError(f"{key} was never acknowledged: {told}")
+
+
+def exactly_once(horde: Horde, urls: list[str], strike: Callable[[], None]) -> set[str]:
+    """Many give while `strike` happens in their midst; what they were told meanwhile."""
+    giver, taker = horde.register("giver", "1000"), horde.register("taker")
+    told: set[str] = set()
+    begun = threading.Semaphore(0)
+
+    def work(number: int) -> list[int]:
+        api, places = Api(urls[number % len(urls)], giver.key), []
+        for count in range(EACH):
+            places.append(give(api, taker.alias, f"{number}.{count}", told))
+            begun.release()
+            time.sleep(0.02)
+        return places
+
+    with ThreadPoolExecutor(GIVERS) as pool:
+        working = [pool.submit(work, number) for number in range(GIVERS)]
+        for _ in range(GIVERS * EACH // 4):
+            assert begun.acquire(timeout=60)
+        strike()
+        places = [place for one in working for place in one.result(90)]
+    assert len(set(places)) == GIVERS * EACH
+    assert taker.kudos == Decimal(GIVERS * EACH) / 100
+    assert giver.kudos == 1000 - taker.kudos
+    mine = {
+        e["position"]
+        for e in horde.events(min(places) - 1, ["kudos.KudosTransferred"])
+        if e["subject"] == giver.id
+    }
+    assert mine == {str(place) for place in places}, "every acknowledged position is in the log, and no other"
+    return told
+
+
+def test_when_an_api_process_is_killed_every_gift_is_given_once(horde: Horde, tmp_path: Path) -> None:
+    server = [ApiProcess(tmp_path / "api.log", horde.variables).wait()]
+
+    def strike() -> None:
+        server[0].stop(signal.SIGKILL)
+        server[0] = ApiProcess(tmp_path / "api.log", horde.variables, server[0].port).wait()
+
+    try:
+        told = exactly_once(horde, [horde.url, server[0].url], strike)
+        assert "INTERNAL" not in told
+    finally:
+        server[0].stop()
+
+
+def test_when_the_database_is_killed_every_gift_is_given_once(horde: Horde, stack: EmbeddedStack) -> None:
+    def strike() -> None:
+        kill(stack, "postgres")
+        time.sleep(0.5)
+        stack.restart("postgres")
+
+    told = exactly_once(horde, [horde.url], strike)
+    assert "INTERNAL" not in told, told
+    eventually(horde.process.health, 20, "ready again")
+    horde.quiet()
+    run_cli("log", "verify", variables=horde.variables)
+
+
+@pytest.mark.parametrize("wire", ["websocket", "events"])
+def test_who_follows_the_log_misses_nothing_when_the_database_is_killed(
+    horde: Horde, stack: EmbeddedStack, wire: str
+) -> None:
+    start = horde.quiet()
+    follow = "subscription($after: Position) { events(after: $after) { position hash } }"
+    with getattr(horde.anonymous, wire)(follow, {"after": str(start)}, timeout=40) as live:
+        horde.register("before")
+        assert next(live)["data"]["events"]["position"] == str(start + 1)
+        kill(stack, "postgres")
+        stack.restart("postgres")
+        eventually(horde.process.health, 20, "ready again")
+        horde.register("after")
+        end = horde.position()
+        told = [next(live)["data"]["events"] for _ in range(start + 1, end)]
+    assert [event["position"] for event in told] == [str(place) for place in range(start + 2, end + 1)]
+    stored = {event["position"]: event["hash"] for event in horde.events(start)}
+    assert all(stored[event["position"]] == event["hash"] for event in told)
+
+
+@pytest.mark.parametrize("wire", ["websocket", "events"])
+def test_who_watches_a_job_gets_its_end_although_the_database_was_killed(
+    horde: Horde, stack: EmbeddedStack, alice: User, bob: User, model: str, wire: str
+) -> None:
+    job = alice.submit(models=[model])
+    with getattr(alice.api, wire)(WATCH, {"id": job.id}, timeout=40) as updates:
+        assert next(updates)["data"]["jobUpdated"]["state"] == "WAITING"
+        kill(stack, "postgres")
+        time.sleep(3)  # longer than the pause between two looks
+        stack.restart("postgres")
+        eventually(horde.process.health, 20, "ready again")
+        bob.worker(model).serve()
+        told = list(updates)
+    assert "errors" not in told[-1], told
+    assert told[-1]["data"]["jobUpdated"]["state"] == "DONE"
+
+
+def test_while_storage_is_away_a_delivery_waits_and_nothing_is_lost(
+    horde: Horde, stack: EmbeddedStack, alice: User, bob: User, model: str
+) -> None:
+    job = alice.submit(models=[model])
+    worker = bob.worker(model)
+    taken = worker.take()
+    upload(taken["generations"][0])
+    result = {"generationId": taken["generations"][0]["id"], "state": "OK"}
+    kill(stack, "seaweedfs")
+    try:
+        started = time.monotonic()
+        with refused("STORAGE_UNAVAILABLE"):
+            worker.report(taken["leaseId"], result)
+        assert time.monotonic() - started < 6
+        other = alice.submit(models=[model])
+        assert worker.take()["jobId"] == other.id, "work is handed out meanwhile"
+        assert worker.extend(taken["leaseId"])["expiresAt"]
+    finally:
+        stack.restart("seaweedfs")
+    eventually(lambda: delivered(worker, taken["leaseId"], result), 30, "storage is back")
+    assert final(job)["state"] == "DONE"
+
+
+def delivered(worker: Worker, lease: str, result: dict[str, str]) -> bool:
+    try:
+        worker.report(lease, result)
+    except Refusal as refusal:
+        if refusal.code != "STORAGE_UNAVAILABLE":
+            raise
+        return False
+    return True
+
+
+@pytest.mark.parametrize("limits", ["false", "true"])
+def test_without_valkey_the_main_job_goes_on(
+    horde: Horde, stack: EmbeddedStack, alice: User, bob: User, model: str, tmp_path: Path, limits: str
+) -> None:
+    server = ApiProcess(tmp_path / "api.log", {**horde.variables, "HOARD_RATE_LIMITS": limits}).wait()
+    mine = User(alice.id, alice.alias, alice.key, Api(server.url, alice.key))
+    worker = User(bob.id, bob.alias, bob.key, Api(server.url, bob.key)).worker(model)
+    try:
+        kill(stack, "valkey")
+        try:
+            started = time.monotonic()
+            job = mine.submit(models=[model], share=True)
+            worker.serve()
+            assert final(job)["state"] == "DONE"
+            assert time.monotonic() - started < 10
+        finally:
+            stack.restart("valkey")
+        eventually(
+            lambda: job.now()["generations"][0]["sha256"], 60, "it is published once the broker is back"
+        )
+    finally:
+        server.stop()

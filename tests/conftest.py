@@ -1,0 +1,165 @@
+"""Fixtures that every test may use: the real servers, a fresh migrated database a test, a running writer.
+
+`stack` is started once per pytest process, at the first test that asks for it. A database is a clone of a template
+that was migrated once, so that a fresh one costs tens of milliseconds. Look next: `tests/factories.py`, `tests/given.py`.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+import psycopg
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+
+from app.embedded.stack import EmbeddedStack
+from app.operations.migrate import migrate
+from app.platform.settings import Settings
+from app.platform.writer import Writer
+from tests.factories import RULES
+
+TEMPLATE = "hoard_template"
+
+# The machine that runs the tests may be slow and shared: no deadline, and the same examples in every run.
+hypothesis_settings.register_profile(
+    "hoard", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+hypothesis_settings.load_profile("hoard")
+
+_numbers = itertools.count()
+
+
+def _with_database(url: str | None, name: str) -> str:
+    """The same URL with another database."""
+    assert url is not None
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def _in(settings: Settings, name: str) -> Settings:
+    return msgspec.structs.replace(
+        settings,
+        database_url=_with_database(settings.database_url, name),
+        migrate_url=_with_database(settings.migrate_url, name),
+    )
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests (marked `anyio`) run on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedStack, Settings]]:
+    """The running servers of this pytest process, with the settings that reach them."""
+    folder: Path = tmp_path_factory.mktemp("stack")
+    stack = EmbeddedStack(folder)
+    environment = stack.start()
+    try:
+        yield stack, Settings.from_env(environment)
+    finally:
+        stack.stop()
+
+
+@pytest.fixture(scope="session")
+def stack(stack_settings: tuple[EmbeddedStack, Settings]) -> EmbeddedStack:
+    """PostgreSQL, Valkey and S3, shared by all tests of a process: leave them running and whole."""
+    return stack_settings[0]
+
+
+@pytest.fixture(scope="session")
+def template(stack_settings: tuple[EmbeddedStack, Settings]) -> Settings:
+    """Settings of a migrated database without a single event. Never connect to it: it is only cloned."""
+    _, settings = stack_settings
+    assert settings.migrate_url is not None
+    with psycopg.connect(settings.migrate_url, autocommit=True) as owner:
+        # Nothing here outlives the operating system, and databases come and go: do not wait for the disk.
+        owner.execute("ALTER SYSTEM SET fsync = off")
+        owner.execute("SELECT pg_reload_conf()")
+        owner.execute(f"CREATE DATABASE {TEMPLATE}")
+    made = _in(settings, TEMPLATE)
+    migrate(made)
+    return made
+
+
+@pytest.fixture
+def new_database(
+    stack_settings: tuple[EmbeddedStack, Settings], template: Settings
+) -> Iterator[Callable[[], Settings]]:
+    """Makes fresh migrated databases; all are dropped after the test."""
+    _, settings = stack_settings
+    assert settings.migrate_url is not None
+    with psycopg.connect(settings.migrate_url, autocommit=True) as owner:
+        made: list[str] = []
+
+        def make() -> Settings:
+            name = f"t_{next(_numbers)}"
+            owner.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY wal_log")
+            made.append(name)
+            return _in(settings, name)
+
+        yield make
+        for name in made:
+            owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(new_database: Callable[[], Settings]) -> Settings:
+    """Settings whose two database URLs lead to a fresh migrated database: no events, the realm not opened yet."""
+    return new_database()
+
+
+@pytest.fixture
+def settings(database: Settings) -> Settings:
+    """Settings of the running servers with a fresh database (the same as `database`)."""
+    return database
+
+
+@pytest.fixture
+def owner(database: Settings) -> Iterator[psycopg.Connection[Any]]:
+    """An autocommit connection to the test's database with the owner's role."""
+    assert database.migrate_url is not None
+    with psycopg.connect(database.migrate_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def application(database: Settings) -> Iterator[psycopg.Connection[Any]]:
+    """An autocommit connection to the test's database with the application's role."""
+    with psycopg.connect(database.database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def start_writer(database: Settings) -> Iterator[Callable[..., Writer]]:
+    """Makes writers on the test's database and starts them; all are stopped after the test.
+
+    `rules=` for others than all, `start=False` for one that is to be started later: what is submitted until then
+    becomes one batch.
+    """
+    writers: list[Writer] = []
+    fatal: list[BaseException] = []
+
+    def start(**changes: Any) -> Writer:
+        rules = changes.pop("rules", RULES)
+        writer = Writer(database.database_url, database.realm, rules, on_fatal=fatal.append)
+        if changes.pop("start", True):
+            writer.start()
+        assert not changes, "no such option"
+        writers.append(writer)
+        return writer
+
+    yield start
+    for writer in writers:
+        writer.stop()
+    assert not fatal, "a writer found live projections it does not know"
+
+
+@pytest.fixture
+def writer(start_writer: Callable[..., Writer]) -> Writer:
+    """A running writer with the rules of all slices on the test's database; stopped after the test."""
+    return start_writer()

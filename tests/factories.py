@@ -1,0 +1,183 @@
+"""Commands and facts with sensible defaults, and ids that read well in failures.
+
+Look next: `tests/given.py` for deciders, `tests/model.py` for histories.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from app.accounts import decider as accounts
+from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser
+from app.jobs import decider as jobs
+from app.jobs.decider import SubmitImageJob
+from app.jobs.image_params import ImageParams
+from app.platform.commands import Command, Done, Request, rules
+from app.platform.writer import Writer
+from app.sharing import decider as sharing
+from app.workers import decider as workers
+from app.workers import lease_decider as leases
+from app.workers.decider import CheckIn, ImageCapabilities
+from app.workers.lease_decider import (
+    GenerationResult,
+    PopJob,
+    ResultState,
+    SubmitResults,
+)
+from projections.queue import Search, requirement_mask
+
+#: the rules of all slices
+RULES = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES, sharing.RULES)
+
+#: the instant at which histories of deciders begin
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    """An instant so many seconds after `START`."""
+    return START + timedelta(seconds=seconds)
+
+
+def uid(number: int) -> UUID:
+    """A short readable id; 0 is the anonymous user's."""
+    return UUID(int=number)
+
+
+def request(command: Command, **changes: Any) -> Request:
+    """A command as the writer takes it, with a new internal id."""
+    return Request(command, changes.pop("id", uuid4()), **changes)
+
+
+def run(writer: Writer, command: Command, **changes: Any) -> Done:
+    """Have a writer decide a command that must be accepted."""
+    outcome = writer.execute_sync(request(command, **changes))
+    assert isinstance(outcome, Done), outcome
+    return outcome
+
+
+def open_realm(writer: Writer) -> None:
+    """Put the anonymous user at -50."""
+    run(writer, OpenRealm())
+
+
+def register(user: UUID | None = None, number: int | None = None) -> RegisterUser:
+    """A registration of a new user."""
+    user = user or uuid4()
+    number = number if number is not None else user.int % (1 << 62)
+    return RegisterUser(user=user, key=uuid4(), key_hash=uuid4().bytes, username="name", number=number)
+
+
+def grant(user: UUID, amount: int) -> GrantKudos:
+    """A gift of `amount` hundredths."""
+    return GrantKudos(user=user, amount=amount, note=uuid4(), reason="a reason")
+
+
+def submit(
+    requester: UUID,
+    *,
+    job: UUID | None = None,
+    n: int = 1,
+    generations: Sequence[UUID] = (),
+    models: Sequence[str] = ("stable",),
+    nsfw: bool = False,
+    shared: bool = False,
+    prompt: str = "a cat",
+    max_kudos: int | None = None,
+    **params: Any,
+) -> SubmitImageJob:
+    """An image job; `params` are fields of `ImageParams` (512x512, 30 steps: 650 + 300 hundredths a picture)."""
+    made = tuple(generations) or tuple(uuid4() for _ in range(n))
+    return SubmitImageJob(
+        job=job or uuid4(),
+        requester=requester,
+        generations=made,
+        prompt=prompt,
+        negative_prompt="",
+        models=tuple(models),
+        params=ImageParams(n=len(made), **params),
+        nsfw=nsfw,
+        shared=shared,
+        max_kudos=max_kudos,
+        seeds=tuple(range(len(made))),
+        payload="{}",
+    )
+
+
+def capabilities(
+    models: Sequence[str] = ("stable",),
+    *,
+    max_pixels: int = 1024 * 1024,
+    nsfw: bool = True,
+    post_processing: bool = True,
+) -> ImageCapabilities:
+    """What a worker says it serves."""
+    return ImageCapabilities(
+        models=tuple(models),
+        max_pixels=max_pixels,
+        nsfw=nsfw,
+        post_processing=post_processing,
+        threads=1,
+        agent="test:1",
+    )
+
+
+def check_in(worker: UUID, owner: UUID, able: ImageCapabilities | None = None) -> CheckIn:
+    """A worker's registration or changed capabilities."""
+    return CheckIn(worker=worker, owner=owner, name=f"worker {worker}", capabilities=able or capabilities())
+
+
+def search_of(
+    worker: UUID,
+    owner: UUID,
+    able: ImageCapabilities | None = None,
+    *,
+    blacklist: Sequence[str] = (),
+    own_only: bool = False,
+    after: tuple[int, int] | None = None,
+) -> Search:
+    """The search that a worker's capabilities make."""
+    able = able or capabilities()
+    return Search(
+        worker=str(worker),
+        owner=str(owner),
+        models=able.models,
+        max_pixels=able.max_pixels,
+        allowed=requirement_mask(nsfw=able.nsfw, post_processing=able.post_processing),
+        blacklist=tuple(blacklist),
+        own_only=own_only,
+        after=after,
+    )
+
+
+def pop(
+    worker: UUID,
+    owner: UUID,
+    able: ImageCapabilities | None = None,
+    *,
+    lease: UUID | None = None,
+    amount: int = 1,
+    choice: int = 0,
+    **search: Any,
+) -> PopJob:
+    """A worker's request for work."""
+    return PopJob(
+        lease=lease or uuid4(),
+        worker=worker,
+        search=search_of(worker, owner, able, **search),
+        amount=amount,
+        choice=choice,
+    )
+
+
+def result(generation: UUID, state: ResultState = ResultState.OK) -> GenerationResult:
+    """What a worker did with one generation."""
+    etag = "etag" if state is ResultState.OK else None
+    return GenerationResult(generation=generation, state=state, etag=etag, seed="1", metadata=None)
+
+
+def deliver(
+    lease: UUID, owner: UUID, *generations: UUID, state: ResultState = ResultState.OK
+) -> SubmitResults:
+    """A submission of results, all of the same state."""
+    return SubmitResults(lease=lease, owner=owner, results=tuple(result(g, state) for g in generations))

@@ -1,0 +1,217 @@
+"""A log in memory: the real deciders, batches and folds over dictionaries instead of tables.
+
+What the writer gathers by SQL is gathered here by plain Python, with the same promises: only the rows that a command's
+needs bring, so that a decider that reaches for more fails here as it would there. `naive_pop` says in the simplest
+words what a worker must get. Look next: `tests/given.py`, `tests/property/`.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from app.platform import vault
+from app.platform.commands import Command, Decision, Done, Needs, Rejection, Request, Rules
+from app.platform.rows import Rows
+from app.platform.writer.batch import Batch
+from app.platform.writer.gather import Gathered
+from events.base import Event, Fact, Recorded
+from events.chain import genesis
+from events.codec import fact_of
+from events.store.log import Head, PostingRow
+from projections import memory
+from projections.accounts import Account
+from projections.generations import Generation, GenerationState
+from projections.jobs import Job
+from projections.queue import CANDIDATES, OWN_CANDIDATES, Candidate, Found, Search, order
+from projections.registry import INLINE
+from projections.workers import Worker
+from tests.factories import RULES, START, request
+
+
+class MemoryLog:
+    """One realm's log with its inline projections and the parts of the vault that decisions look at."""
+
+    def __init__(self, rules: Rules = RULES) -> None:
+        self.rules = rules
+        self.now = START
+        self.state: memory.State = memory.empty(INLINE)
+        self.events: list[Recorded] = []
+        self.postings: list[PostingRow] = []
+        self.prompts: dict[UUID, str] = {}
+        self.known: dict[tuple[str, str], vault.CommandOutcome] = {}
+
+    @property
+    def facts(self) -> list[Fact]:
+        """The whole history."""
+        return [fact_of(event) for event in self.events]
+
+    def accounts(self) -> dict[UUID, Account]:
+        return self.state["accounts"]  # type: ignore[return-value]
+
+    def jobs(self) -> dict[UUID, Job]:
+        return self.state["jobs"]  # type: ignore[return-value]
+
+    def generations_of(self, job: UUID) -> list[Generation]:
+        """A job's generations in their order."""
+        found: list[Any] = [g for g in self.state["generations"].values() if g.job == job]  # type: ignore[attr-defined]
+        return sorted(found, key=lambda generation: generation.ordinal)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+    def append(self, event: Event) -> None:
+        """Put a fact at the end, undecided."""
+        rows = self._gather([], everything=True)
+        batch = self._batch(rows)
+        done = batch._append(request(_Given()), Decision((event,), _done()))
+        assert isinstance(done, Done)
+        self._keep(batch)
+
+    def decide(self, command: Command) -> Decision | Rejection:
+        """What the rule says, without keeping it."""
+        rule = self.rules[type(command)]
+        return rule.decide(command, self._gather([rule.needs(command)]))
+
+    def commit(self, requests: Sequence[Request]) -> list[Any]:
+        """Decide commands as one batch and keep what they come to: the outcomes, exceptions included."""
+        needs = [self.rules[type(r.command)].needs(r.command) for r in requests]
+        batch = self._batch(self._gather(needs))
+        outcomes = [batch.decide(r) for r in requests]
+        self._keep(batch)
+        return outcomes
+
+    def run(self, command: Command, **changes: Any) -> Any:
+        """Decide and keep one command that must be accepted; its result."""
+        (outcome,) = self.commit([request(command, **changes)])
+        assert isinstance(outcome, Done), outcome
+        return outcome.result
+
+    def _batch(self, rows: Rows) -> Batch:
+        last = self.events[-1] if self.events else None
+        head = Head(self.now, last.position if last else 0, last.hash if last else genesis(0))
+        return Batch(0, self.rules, Gathered(head, rows, dict(self.known)))
+
+    def _keep(self, batch: Batch) -> None:
+        self.events.extend(batch.writes.events)
+        self.postings.extend(batch.writes.postings)
+        self.known = dict(batch.known)
+        for row in batch.writes.words:
+            if isinstance(row, vault.JobWords):
+                self.prompts[row.job] = row.prompt
+        for name, table in batch.rows.tables.items():
+            self.state[name].update({key: row for key, row in table.items() if row is not None})
+
+    def _gather(self, needs: Sequence[Needs], *, everything: bool = False) -> Rows:
+        rows = Rows(self.now)
+        if everything:
+            for name, table in self.state.items():
+                rows.tables[name] = _Open(table)
+            return rows
+        tables: Any = self.state
+        wanted: dict[str, set[UUID]] = {p.name: set() for p in INLINE}
+        jobs: set[UUID] = set()
+        for need in needs:
+            for name, keys in wanted.items():
+                keys.update(getattr(need, name))
+            if need.search is not None:
+                found = self.search(need.search)
+                rows.put_found(need.search, found)
+                jobs.update(UUID(candidate.job) for candidate in found.candidates)
+        leases = [tables["leases"][key] for key in wanted["leases"] if key in tables["leases"]]
+        paying = {
+            tables["jobs"][key] for key in wanted["jobs"] | {x.job for x in leases} if key in tables["jobs"]
+        }
+        wanted["accounts"] |= {job.requester for job in paying} | {lease.owner for lease in leases}
+        wanted["workers"] |= {lease.worker for lease in leases}
+        wanted["jobs"] |= {lease.job for lease in leases} | jobs
+        wanted["generations"] |= {g.id for g in tables["generations"].values() if g.job in wanted["jobs"]}
+        named = wanted["jobs"] - jobs
+        rows.prompts = {key: self.prompts[key] for key in named if key in self.prompts}
+        for name, keys in wanted.items():
+            rows.name(name, keys)
+            rows.put(name, [tables[name][key] for key in keys if key in tables[name]])
+        return rows
+
+    def search(self, search: Search) -> Found:
+        """What the SQL search promises: own jobs, then the first places (a job has one for each model) behind `after`."""
+        own: list[Candidate] = []
+        places: list[Candidate] = []
+        for job in self.jobs().values():
+            if not _waits(job) or not _may(search, job):
+                continue
+            barred = any(word in self.prompts[job.id].lower() for word in search.blacklist)
+            if str(job.requester) == search.owner and search.after is None:
+                own.append(Candidate(str(job.id), 1, job.rank, job.position, barred))
+            if not search.own_only and _behind(job, search.after):
+                place = Candidate(str(job.id), 0, job.rank, job.position, barred)
+                places += [place] * max(1, len(set(job.models) & set(search.models)))
+        own.sort(key=order)
+        places = sorted(places, key=order)[:CANDIDATES]
+        last = places[-1] if len(places) == CANDIDATES else None
+        distinct = dict.fromkeys((*own[:OWN_CANDIDATES], *places))
+        return Found(tuple(distinct), (last.rank, last.position) if last else None)
+
+
+def _behind(job: Job, place: tuple[int, int] | None) -> bool:
+    return place is None or (-job.rank, job.position) > (-place[0], place[1])
+
+
+class _Given(Command, frozen=True, kw_only=True):
+    """No command: a fact was put into the log by a test."""
+
+
+def _done() -> Any:
+    from app.accounts.decider import Opened  # noqa: PLC0415 - any result will do
+
+    return Opened()
+
+
+class _Open(dict[Any, Any]):
+    """A table in which every key is gathered."""
+
+    def __missing__(self, key: Any) -> None:
+        return None
+
+
+def _waits(job: Job) -> bool:
+    return job.waiting > 0 and job.state.value in ("WAITING", "PROCESSING")
+
+
+def _may(search: Search, job: Job) -> bool:
+    named = not job.models or bool(set(job.models) & set(search.models))
+    return named and job.pixels <= search.max_pixels and not job.mask & ~search.allowed
+
+
+def naive_pop(
+    state: memory.State, prompts: dict[UUID, str], worker: Worker, search: Search
+) -> tuple[tuple[int, int, int], Job, list[UUID]] | None:
+    """The job that a worker must get, by looking at every one: its place in the order, and what of it may be taken."""
+    untried: dict[UUID, list[Generation]] = {}
+    rows: Any = state["generations"]
+    for generation in rows.values():
+        tried = worker.id in [failed for failed, _ in generation.failures]
+        if generation.state is GenerationState.WAITING and not tried:
+            untried.setdefault(generation.job, []).append(generation)
+    best: tuple[tuple[int, int, int], Job, list[UUID]] | None = None
+    jobs: Any = state["jobs"]
+    for job in jobs.values():
+        own = job.requester == worker.owner
+        barred = any(word in prompts[job.id].lower() for word in search.blacklist)
+        if not _waits(job) or not _may(search, job) or barred or job.id not in untried:
+            continue
+        if (search.own_only or worker.maintenance) and not own:
+            continue
+        if search.after is not None and (own or not _behind(job, search.after)):
+            continue
+        place = (-int(own), -job.rank, job.position)
+        if best is None or place < best[0]:
+            offered = sorted(untried[job.id], key=lambda g: g.ordinal)
+            best = (place, job, [g.id for g in offered])
+    return best
+
+
+def day_of(moment: datetime) -> int:
+    """Days since 1970."""
+    return int(moment.timestamp()) // 86_400

@@ -1,0 +1,262 @@
+"""Random histories: small moves, each turned into a command by what the log holds when it is its turn.
+
+A move is four small numbers, so that Hypothesis can shrink a history that breaks something to the few moves that
+matter. Every id follows from its place in the history, so that two runs of one history have the same ids.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from app.accounts.decider import GrantKudos, GrantRole, OpenRealm, TransferKudos
+from app.jobs.decider import CancelJob, ExpireJob, SubmitImageJob
+from app.jobs.image_params import PostProcessor
+from app.platform.commands import Command, Request
+from app.workers.decider import ImageCapabilities, SetMaintenance
+from app.workers.lease_decider import (
+    ExpireLease,
+    ExtendLease,
+    GenerationResult,
+    PopJob,
+    ReleaseLease,
+    ResultState,
+    SubmitResults,
+)
+from events.accounts import Role
+from events.base import ANONYMOUS
+from tests.factories import capabilities, check_in, pop, register, submit, uid
+from tests.model import MemoryLog
+
+MODELS = ("a", "b", "c")
+USERS = tuple(uid(number) for number in range(1, 5))
+WORKERS = tuple(uid(0x100 + number) for number in range(6))
+#: seconds
+PAUSES = (1, 60, 200, 1300, 90_000)
+#: 650, 650 and 9310 hundredths a picture; only the last must be affordable
+SIZES: tuple[dict[str, Any], ...] = ({}, {"width": 448, "height": 512}, {"width": 1024, "height": 1024})
+
+Move = tuple[str, int, int, int]
+KINDS = (
+    "grant", "transfer", "submit", "submit", "submit", "check_in", "pop", "pop", "pop", "deliver", "deliver",
+    "deliver", "late", "fault", "extend", "release", "expire_lease", "cancel", "expire_job", "wait", "wait",
+    "maintenance", "role", "race", "doom",
+)  # fmt: skip
+
+moves = st.tuples(st.sampled_from(KINDS), st.integers(0, 11), st.integers(0, 11), st.integers(0, 11))
+
+
+def histories(longest: int = 60, shortest: int = 1) -> st.SearchStrategy[list[Move]]:
+    """Lists of moves."""
+    return st.lists(moves, min_size=shortest, max_size=longest)
+
+
+def owner_of(worker: UUID) -> UUID:
+    """The user that a worker belongs to."""
+    return USERS[worker.int % 3]
+
+
+class Play:
+    """Plays moves on a log and remembers the commands and the instants between them."""
+
+    def __init__(self, log: MemoryLog | None = None) -> None:
+        self.log = log or MemoryLog()
+        #: commands, and numbers of seconds that passed
+        self.script: list[Command | float] = []
+        self.outcomes: list[Any] = []
+        self._serial = 0x10000
+        self._able: dict[UUID, ImageCapabilities] = {}
+        for command in (OpenRealm(), *(register(user, user.int) for user in USERS)):
+            self.do(command)
+        for worker in WORKERS[:5]:
+            self.do(self._check_in(worker, 0))
+
+    def new(self) -> UUID:
+        """The next id."""
+        self._serial += 1
+        return uid(self._serial)
+
+    def do(self, command: Command) -> None:
+        """Decide a command by itself."""
+        self.script.append(command)
+        self.outcomes.extend(self.log.commit([Request(command, self.new())]))
+
+    def play(self, made: Sequence[Move]) -> None:
+        """Play moves in order; one that makes no sense now is left out."""
+        for kind, a, b, c in made:
+            if kind == "wait":
+                self._pause(PAUSES[a % len(PAUSES)])
+                continue
+            maker: Callable[[int, int, int], Command | None] = getattr(self, f"_{kind}")
+            if (command := maker(a, b, c)) is not None:
+                self.do(command)
+
+    def _race(self, a: int, b: int, c: int) -> None:
+        """A lease runs out, others take the work over, and its worker delivers after all, before or after them."""
+        if not (leases := self._leases("LIVE")):
+            return
+        lease = leases[a % len(leases)]
+        self._pause(9_000)
+        self.do(ExpireLease(lease=lease.id))
+        for worker in range(3):
+            self.do(self._pop(b + worker, 11, c))
+        racers = [other for other in self._leases("LIVE") if other.job == lease.job]
+        for one in (lease, *racers) if c % 3 else (*racers, lease):
+            self.do(self._results(one, one.generations, ResultState.OK))
+
+    def _doom(self, a: int, b: int, c: int) -> None:
+        """Every worker takes something and fails."""
+        for worker in range(len(WORKERS)):
+            pops = self._pop(a + worker, b, c)
+            self.do(pops)
+            rows: Any = self.log.state["leases"]
+            if (lease := rows.get(pops.lease)) is not None:
+                self.do(self._results(lease, lease.generations, ResultState.FAULTED))
+
+    def _pause(self, seconds: float) -> None:
+        self.script.append(seconds)
+        self.log.wait(seconds)
+
+    def _grant(self, a: int, b: int, _: int) -> Command:
+        return GrantKudos(
+            user=USERS[a % 4], amount=(1, 500, 1900, 20_000)[b % 4], note=self.new(), reason="r"
+        )
+
+    def _role(self, a: int, b: int, _: int) -> Command:
+        return GrantRole(user=(*USERS, ANONYMOUS)[a % 5], role=tuple(Role)[b % 3])
+
+    def _transfer(self, a: int, b: int, c: int) -> Command:
+        everybody = (*USERS, ANONYMOUS, uid(99))
+        amount = (0, 1, 300, 950, 5000)[c % 5]
+        return TransferKudos(source=everybody[a % 6], target=everybody[b % 6], amount=amount)
+
+    def _submit(self, a: int, b: int, c: int) -> Command:
+        named = (MODELS[:1], MODELS[1:], MODELS, ())[b % 4]
+        return submit(
+            (*USERS, ANONYMOUS)[a % 5],
+            job=self.new(),
+            generations=[self.new() for _ in range(1 + c % 3)],
+            models=named,
+            prompt=("a cat", "a dog", "a cat and a dog")[a % 3],
+            nsfw=b >= 9,
+            shared=c % 2 == 1,
+            post_processing=(PostProcessor.GFPGAN,) if a >= 10 else (),
+            **SIZES[c % 3],
+        )
+
+    def _check_in(self, worker: int | UUID, b: int, _: int = 0) -> Command:
+        worker = worker if isinstance(worker, UUID) else WORKERS[worker % 6]
+        able = capabilities(
+            (MODELS, MODELS[:1], MODELS[1:])[b % 3], max_pixels=(1024 * 1024, 512 * 512)[b % 2], nsfw=b < 8
+        )
+        self._able[worker] = able
+        return check_in(worker, owner_of(worker), able)
+
+    def _maintenance(self, a: int, b: int, _: int) -> Command:
+        worker = WORKERS[a % 6]
+        return SetMaintenance(worker=worker, owner=owner_of(worker), maintenance=b % 2 == 0, message="")
+
+    def _pop(self, a: int, b: int, c: int) -> PopJob:
+        worker = WORKERS[a % 6]
+        rows: Any = self.log.state["workers"]
+        known = rows.get(worker)
+        return pop(
+            worker, owner_of(worker), self._able.get(worker), lease=self.new(), amount=1 + b % 3, choice=c,
+            own_only=known is not None and known.maintenance, blacklist=("cat",) if c in (3, 7) else (),
+        )  # fmt: skip
+
+    def _leases(self, *states: str) -> list[Any]:
+        rows: Any = self.log.state["leases"]
+        return [lease for lease in rows.values() if not states or lease.state.value in states]
+
+    def _deliver(self, a: int, b: int, c: int, states: Sequence[str] = ("LIVE",)) -> Command | None:
+        if not (leases := self._leases(*states)):
+            return None
+        lease = leases[a % len(leases)]
+        wanted = lease.generations[: 1 + b % 3] if c < 8 else lease.generations
+        kinds = (ResultState.OK,) * 8 + (
+            ResultState.CENSORED,
+            ResultState.CSAM,
+            ResultState.OK,
+            ResultState.OK,
+        )
+        return self._results(lease, wanted, kinds[c])
+
+    def _late(self, a: int, b: int, c: int) -> Command | None:
+        return self._deliver(a, b, c, ("EXPIRED", "RELEASED", "SETTLED"))
+
+    def _fault(self, a: int, b: int, _: int) -> Command | None:
+        if not (leases := self._leases("LIVE")):
+            return None
+        lease = leases[a % len(leases)]
+        return self._results(lease, lease.generations[: 1 + b % 3], ResultState.FAULTED)
+
+    def _results(self, lease: Any, generations: Sequence[UUID], state: ResultState) -> Command:
+        etag = "etag" if state is ResultState.OK else None
+        results = tuple(
+            GenerationResult(generation=g, state=state, etag=etag, seed=None, metadata=None)
+            for g in generations
+        )
+        return SubmitResults(lease=lease.id, owner=lease.owner, results=results)
+
+    def _extend(self, a: int, b: int, _: int) -> Command | None:
+        if not (leases := self._leases()):
+            return None
+        lease = leases[a % len(leases)]
+        return ExtendLease(lease=lease.id, owner=lease.owner if b else uid(99))
+
+    def _release(self, a: int, b: int, _: int) -> Command | None:
+        if not (leases := self._leases()):
+            return None
+        lease = leases[a % len(leases)]
+        return ReleaseLease(lease=lease.id, owner=lease.owner if b else uid(99))
+
+    def _expire_lease(self, a: int, _: int, __: int) -> Command | None:
+        leases = self._leases("LIVE") or self._leases()
+        return ExpireLease(lease=leases[a % len(leases)].id) if leases else None
+
+    def _cancel(self, a: int, _: int, __: int) -> Command | None:
+        jobs = list(self.log.jobs())
+        return CancelJob(job=jobs[a % len(jobs)]) if jobs else None
+
+    def _expire_job(self, a: int, _: int, __: int) -> Command | None:
+        jobs = list(self.log.jobs())
+        return ExpireJob(job=jobs[a % len(jobs)]) if jobs else None
+
+
+def created_by(command: Command) -> set[UUID]:
+    """Ids that nobody can name before this command has committed."""
+    match command:
+        case SubmitImageJob():
+            return {command.job}
+        case PopJob():
+            return {command.lease}
+        case _:
+            return set()
+
+
+def cut(script: Sequence[Command | float], sizes: Sequence[int]) -> list[list[Command] | float]:
+    """The same commands in batches of about these sizes (taken round and round).
+
+    A batch ends where time passes, and before a command that names what only the batch itself would make.
+    """
+    made: list[list[Command] | float] = []
+    batch: list[Command] = []
+    fresh: set[UUID] = set()
+    limit = 0
+    for step in script:
+        named: set[UUID] = set()
+        if not isinstance(step, int | float):
+            ids = {getattr(step, "job", None), getattr(step, "lease", None)} - {None}
+            named = ids - created_by(step)
+        full = len(batch) >= sizes[limit % len(sizes)]
+        if batch and (isinstance(step, int | float) or full or named & fresh):
+            made.append(batch)
+            batch, fresh, limit = [], set(), limit + 1
+        if isinstance(step, int | float):
+            made.append(step)
+        else:
+            batch.append(step)
+            fresh |= created_by(step)
+    return [*made, batch] if batch else made

@@ -1,0 +1,122 @@
+"""An accountant who never reads a posting: balances follow from what was granted, charged, earned and held.
+
+The floor is its own arithmetic here: a charge takes what the job holds, then what is available, and no more. Look
+next: `test_histories`, which compares the accountant's books with the log's.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from uuid import UUID
+
+from app.workers.lease_decider import LATE_CAP_PER_DAY
+from events.accounts import AnonymousOpened
+from events.base import ANONYMOUS, Fact
+from events.jobs import (
+    GenerationCensored,
+    GenerationDelivered,
+    HoldCaptured,
+    HoldPlaced,
+    HoldReleased,
+    ImageJobSubmitted,
+    JobEnded,
+    RedundantDeliveryPaid,
+)
+from events.kudos import KudosGranted, KudosTransferred
+from tests.model import day_of
+
+
+class Books:
+    """What everybody must have."""
+
+    def __init__(self) -> None:
+        self.balance: dict[UUID, int] = defaultdict(int)
+        self.consumed: dict[UUID, int] = defaultdict(int)
+        self.earned: dict[UUID, int] = defaultdict(int)
+        self.hold: dict[UUID, int] = {}
+        self.jobs: dict[UUID, ImageJobSubmitted] = {}
+        self.charged: dict[UUID, int] = defaultdict(int)
+        self.settled: set[UUID] = set()
+        self.late: dict[tuple[UUID, int], int] = defaultdict(int)
+        self._captured: dict[UUID, int] = defaultdict(int)
+
+    def held(self, user: UUID) -> int:
+        """What of a user's balance is reserved."""
+        return sum(amount for job, amount in self.hold.items() if self.jobs[job].requester == user)
+
+    def available(self, user: UUID) -> int:
+        return self.balance[user] - self.held(user)
+
+    def read(self, facts: Iterable[Fact]) -> "Books":
+        """Keep the books of a whole history."""
+        for fact in facts:
+            self._enter(fact)
+            for user, amount in self.balance.items():
+                assert amount == -5000 if user == ANONYMOUS else amount >= 0, (user, fact)
+                assert user == ANONYMOUS or self.available(user) >= 0, (user, fact)
+        return self
+
+    def _enter(self, fact: Fact) -> None:  # noqa: C901 - one case for each kind of fact that counts
+        match event := fact.event:
+            case AnonymousOpened():
+                self.balance[event.user] = -5000
+            case KudosGranted():
+                self.balance[event.user] += event.amount
+            case KudosTransferred():
+                self.balance[event.source] -= event.amount
+                self.balance[event.target] += event.amount
+            case ImageJobSubmitted():
+                self.jobs[event.job] = event
+                self.hold[event.job] = 0
+                assert event.priority == self.available(event.requester)
+            case HoldPlaced():
+                assert event.amount == min(self.available(event.requester), self.quote(event.job)) > 0
+                self.hold[event.job] += event.amount
+            case HoldCaptured():
+                self._captured[event.generation] += event.amount
+            case HoldReleased():
+                assert 0 < event.amount <= self.hold[event.job]
+                self.hold[event.job] -= event.amount
+            case GenerationDelivered() | GenerationCensored():
+                self._charge(event)
+            case RedundantDeliveryPaid():
+                self._redundant(fact, event)
+            case JobEnded():
+                assert self.hold[event.job] == 0, "an ended job holds nothing"
+            case _:
+                pass
+
+    def quote(self, job: UUID) -> int:
+        """The most that a job may cost."""
+        submitted = self.jobs[job]
+        total = (submitted.price + submitted.tax) * len(submitted.generations)
+        assert sum(amount for _, amount in submitted.quote) == total
+        return total
+
+    def _charge(self, event: GenerationDelivered | GenerationCensored) -> None:
+        assert event.generation not in self.settled, "a generation is charged once"
+        self.settled.add(event.generation)
+        job, payer, own = self.jobs[event.job], event.requester, event.owner == event.requester
+        charge = job.tax if own or isinstance(event, GenerationCensored) else job.price + job.tax
+        from_hold = min(self.hold[event.job], charge)
+        paid = 0 if payer == ANONYMOUS else from_hold + min(self.available(payer), charge - from_hold)
+        assert (event.charged, event.covered) == (charge, charge - paid)
+        assert self._captured[event.generation] == from_hold
+        self.hold[event.job] -= from_hold
+        if payer != ANONYMOUS:
+            self.balance[payer] -= paid
+        self.consumed[payer] += charge
+        self.charged[event.job] += charge
+        assert self.charged[event.job] <= self.quote(event.job)
+        if not own:
+            self.balance[event.owner] += job.price
+            self.earned[event.owner] += job.price
+
+    def _redundant(self, fact: Fact, event: RedundantDeliveryPaid) -> None:
+        assert event.generation in self.settled, "only what is settled can be redundant"
+        day = (event.owner, day_of(fact.occurred_at))
+        left = LATE_CAP_PER_DAY - self.late[day]
+        expected = 0 if event.owner == event.requester else min(left, self.jobs[event.job].price)
+        assert event.price == expected
+        self.late[day] += expected
+        self.balance[event.owner] += expected
+        self.earned[event.owner] += expected

@@ -1,0 +1,160 @@
+"""Whatever people do: nothing raises, kudos add up, counts add up, and batches are cut anywhere."""
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.platform.commands import Done, Rejection, Request
+from app.workers.lease_decider import PopJob, ResultState, SubmitResults
+from events.base import ANONYMOUS, postings_of
+from events.chain import genesis, link_of
+from projections import memory
+from projections.generations import GenerationState
+from projections.jobs import Job
+from projections.leases import LeaseState
+from projections.registry import INLINE
+from tests.factories import uid
+from tests.model import MemoryLog, naive_pop
+from tests.property.histories import Move, Play, cut, histories
+from tests.property.oracle import Books
+
+
+def played(made: list[Move]) -> Play:
+    play = Play()
+    play.play(made)
+    return play
+
+
+def check_outcomes(outcomes: list[Any]) -> None:
+    """A command is accepted or refused; it never raises."""
+    assert all(isinstance(outcome, Done | Rejection) for outcome in outcomes)
+
+
+def check_money(log: MemoryLog) -> None:
+    """Postings conserve kudos, and the accountant who reads none agrees with the accounts."""
+    for fact in log.facts:
+        assert sum(amount for _, amount in postings_of(fact.event)) == 0
+    sums: Counter[str] = Counter()
+    for row in log.postings:
+        sums[row.account] += row.amount
+        assert row.balance is None or row.balance == sums[row.account]
+    assert sum(sums.values()) == 0
+    books = Books().read(log.facts)
+    for user, account in log.accounts().items():
+        assert account.balance == sums[f"user:{user}"] == books.balance[user]
+        assert account.held == books.held(user)
+        assert (account.consumed, account.earned) == (books.consumed[user], books.earned[user])
+        assert account.anonymous or account.available >= 0
+    assert log.accounts()[ANONYMOUS].balance == -5000
+    for key, job in log.jobs().items():
+        assert (job.held, job.charged) == (books.hold[key], books.charged[key])
+        assert not job.final or job.held == 0
+
+
+def check_work(log: MemoryLog) -> None:
+    """Counts of jobs are counts of their generations, and what is in process is under one live lease."""
+    leases: Any = log.state["leases"]
+    for job in log.jobs().values():
+        counted = Counter(g.state for g in log.generations_of(job.id))
+        assert [counted[state] for state in GenerationState] == _counts(job)
+        assert job.final == (job.open == 0)
+    generations: Any = log.state["generations"]
+    for g in generations.values():
+        if g.state is GenerationState.PROCESSING:
+            assert leases[g.lease].state is LeaseState.LIVE
+            assert g.id in leases[g.lease].pending
+        if g.state is GenerationState.WAITING:
+            assert not any(x.state is LeaseState.LIVE and g.id in x.pending for x in leases.values())
+
+
+def _counts(job: Job) -> list[int]:
+    return [job.waiting, job.processing, job.done, job.censored, job.faulted, job.cancelled]
+
+
+def check_log(log: MemoryLog) -> None:
+    """Dense positions, an unbroken chain, instants that never run back, and a replay that gives the same rows."""
+    assert [event.position for event in log.events] == list(range(1, len(log.events) + 1))
+    digest = genesis(0)
+    for event in log.events:
+        digest = link_of(digest, event)
+        assert event.hash == digest
+    instants = [event.occurred_at for event in log.events]
+    assert instants == sorted(instants)
+    assert memory.replay(log.facts, INLINE) == log.state
+
+
+@settings(max_examples=150)
+@given(histories(80, 10))
+def test_every_history_adds_up(made: list[Move]):
+    play = played(made)
+    check_outcomes(play.outcomes)
+    check_money(play.log)
+    check_work(play.log)
+    check_log(play.log)
+
+
+class WatchedPlay(Play):
+    """A play that checks each pop and each delivery against what the log held just before."""
+
+    def do(self, command: Any) -> None:
+        log = self.log
+        if isinstance(command, PopJob):
+            workers: Any = log.state["workers"]
+            worker = workers.get(command.worker)
+            wanted = worker and naive_pop(log.state, log.prompts, worker, command.search)
+            super().do(command)
+            leases: Any = log.state["leases"]
+            lease = leases.get(command.lease)
+            got = (lease.job, list(lease.generations)) if lease else None
+            assert got == (wanted and (wanted[1].id, wanted[2][: command.amount]))
+            return
+        live = {}
+        if isinstance(command, SubmitResults):
+            leases = log.state["leases"]
+            lease = leases[command.lease]
+            if lease.state is LeaseState.LIVE:
+                live = {r.generation: r.state for r in command.results if r.generation in lease.pending}
+        super().do(command)
+        for generation, state in live.items():
+            outcome = self.outcomes[-1]
+            if state is not ResultState.FAULTED:
+                assert isinstance(outcome, Done), "a delivery under a live lease is always paid"
+                (answer,) = [o for o in outcome.result.outcomes if o.generation == generation]
+                assert answer.state in (GenerationState.DONE, GenerationState.CENSORED)
+
+
+@settings(max_examples=100)
+@given(histories(80, 10))
+def test_pops_are_those_of_a_naive_scan_and_live_deliveries_are_always_paid(made: list[Move]):
+    play = WatchedPlay()
+    play.play(made)
+    check_outcomes(play.outcomes)
+
+
+def bare(log: MemoryLog) -> list[tuple[Any, ...]]:
+    """The log without ids of events."""
+    return [(e.position, e.stream, e.type, e.subject, e.occurred_at, e.data) for e in log.events]
+
+
+def outcomes_of(outcomes: list[Any]) -> list[Any]:
+    return [(o.result, o.position) if isinstance(o, Done) and o.position else o for o in outcomes]
+
+
+@settings(max_examples=100)
+@given(histories(80, 10), st.lists(st.integers(1, 30), min_size=1, max_size=4))
+def test_any_cut_of_the_same_commands_into_batches_gives_the_same_log(made: list[Move], sizes: list[int]):
+    play = played(made)
+    other = MemoryLog()
+    outcomes: list[Any] = []
+    for step in cut(play.script, sizes):
+        if isinstance(step, int | float):
+            other.wait(step)
+        else:
+            outcomes += other.commit([Request(command, uid(1)) for command in step])
+    check_outcomes(outcomes)
+    assert bare(other) == bare(play.log)
+    assert outcomes_of(outcomes) == outcomes_of(play.outcomes)
+    assert other.postings == play.log.postings
+    assert other.state == play.log.state

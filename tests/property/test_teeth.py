@@ -1,0 +1,121 @@
+"""The checks of `test_histories` have teeth: each of these faults, planted, is found within a few random histories."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.jobs import decider as jobs_decider
+from app.ledger import closing, postings
+from app.platform.commands import Request
+from app.platform.rows import Rows
+from app.workers import lease_decider, matching
+from events.codec import EVENT_TYPES
+from projections.base import FoldError
+from tests.factories import uid
+from tests.model import MemoryLog
+from tests.property.histories import KINDS, Move, Play, cut
+from tests.property.test_histories import (
+    WatchedPlay,
+    bare,
+    check_log,
+    check_money,
+    check_outcomes,
+    check_work,
+)
+
+HISTORIES = 60
+
+
+def some_moves(seed: int, length: int = 90) -> list[Move]:
+    dice = random.Random(seed)
+    return [
+        (dice.choice(KINDS), dice.randint(0, 11), dice.randint(0, 11), dice.randint(0, 11))
+        for _ in range(length)
+    ]
+
+
+def check_all(seed: int) -> Play:
+    """Everything that `test_histories` checks, on one history."""
+    play = WatchedPlay()
+    play.play(some_moves(seed))
+    check_outcomes(play.outcomes)
+    check_money(play.log)
+    check_work(play.log)
+    check_log(play.log)
+    other = MemoryLog()
+    for step in cut(play.script, [7]):
+        if isinstance(step, int | float):
+            other.wait(step)
+        else:
+            check_outcomes(other.commit([Request(command, uid(1)) for command in step]))
+    assert bare(other) == bare(play.log)
+    return play
+
+
+def test_these_histories_are_sound_and_reach_nearly_every_kind_of_event():
+    seen = {event.type for seed in range(25) for event in check_all(seed).log.events}
+    not_reached = {name for name in EVENT_TYPES if name not in seen}
+    assert not_reached == {"sharing.PicturePublished", "sharing.PictureWithheld"}
+
+
+def _always_paid_late(draft: Any, lease: Any, job: Any, generation: Any, result: Any, _: Any) -> Any:
+    waits = generation.state.value == "WAITING"
+    return lease_decider._pay(draft, lease, job, result, waited=waits)
+
+
+def _to_the_worker_without_tax(**fields: Any) -> Any:
+    return postings.delivery(**{**fields, "tax": 0})
+
+
+def _as_if_registered(**fields: Any) -> Any:
+    return postings.delivery(**{**fields, "requester_anonymous": False, "available_after_hold": 0})
+
+
+def _as_if_anothers(**fields: Any) -> Any:
+    return postings.delivery(**{**fields, "worker_owner": uid(3)})
+
+
+class _Postings:
+    """The module with another way to book a delivery."""
+
+    def __init__(self, delivery: Callable[..., Any]) -> None:
+        self.delivery = delivery
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(postings, name)
+
+
+FAULTS: dict[str, tuple[Any, str, Any]] = {
+    "a hold pays nothing": (postings, "capture", lambda *_: 0),
+    "the tax is forgotten": (lease_decider, "postings", _Postings(_to_the_worker_without_tax)),
+    "anonymous is posted to": (lease_decider, "postings", _Postings(_as_if_registered)),
+    "another than the owner is paid": (lease_decider, "postings", _Postings(_as_if_anothers)),
+    "all that is available is held": (jobs_decider.holds, "place", lambda available, _: max(0, available)),
+    "more is released than is free": (closing, "release_on_drop", lambda left, *_: left + 1),
+    "jobs never end": (lease_decider, "end_if_over", lambda *_: None),
+    "late deliveries are always paid": (lease_decider, "_late", _always_paid_late),
+    "redundant deliveries have another cap": (lease_decider, "LATE_CAP_PER_DAY", 1000),
+    "the last is served first": (matching, "order", lambda c: (-c.own, c.rank, c.position)),
+    "own jobs do not come first": (matching, "order", lambda c: (-c.rank, c.position)),
+    "what failed is offered again": (
+        matching,
+        "_untried",
+        lambda _, job, rows: tuple(g.id for g in rows.generations_of(job.id) if g.state.value == "WAITING"),
+    ),
+    "later commands do not see earlier ones": (Rows, "accept", Rows.discard),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.filterwarnings("ignore")
+def test_a_planted_fault_is_found(fault: str, monkeypatch: pytest.MonkeyPatch):
+    target, name, wrong = FAULTS[fault]
+    monkeypatch.setattr(target, name, wrong)
+    for seed in range(HISTORIES):
+        try:
+            check_all(seed)
+        except (AssertionError, FoldError, KeyError):
+            return
+    pytest.fail(f"{HISTORIES} histories did not notice: {fault}")

@@ -62,4 +62,4 @@ def main(context: click.Context) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="hoard")

@@ -37,7 +37,7 @@ from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.routes import create_graphql_routes
 from app.platform.logging import configure_logging
 from app.platform.objects import ObjectStore
-from app.platform.presence import Presence
+from app.platform.presence import PATIENCE_SECONDS, Presence
 from app.platform.rates import BY_ADDRESS, BY_KEY, NEW_DOCUMENTS, Rates
 from app.platform.services import Links, Services
 from app.platform.settings import Settings
@@ -107,11 +107,15 @@ def make_services(settings: Settings) -> Services:
         objects=ObjectStore(
             settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
         ),
-        presence=Presence(Redis.from_url(settings.redis_url, socket_timeout=1.0), settings.realm),
+        presence=Presence(_valkey(settings.redis_url), settings.realm),
         rates=Rates(settings.redis_url, enabled=settings.rate_limits),
         tail=Tail(settings.database_url, settings.realm),
         links=Links(job=job_of_viewer, jobs_of=jobs_of),
     )
+
+
+def _valkey(url: str) -> Redis:
+    return Redis.from_url(url, socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -162,6 +166,7 @@ def serve(settings: Settings) -> None:
         loop="uvloop",
         http="httptools",
         log_config=None,
+        log_level="warning",  # below, it tells the address of every WebSocket
         access_log=False,  # it would log addresses
         proxy_headers=False,  # addresses are read by `app.platform.graphql.context`
         server_header=False,

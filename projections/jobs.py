@@ -128,9 +128,9 @@ def evolve(key: UUID, row: Job | None, fact: Fact) -> Job | None:
     job = known(row, fact)
     match event:
         case HoldPlaced():
-            return replace(job, held=job.held + event.amount)
+            moved = replace(job, held=job.held + event.amount)
         case HoldCaptured() | HoldReleased():
-            return replace(job, held=job.held - event.amount)
+            moved = replace(job, held=job.held - event.amount)
         case LeaseExpired() | LeaseExtended():
             return replace(job, active_at=fact.occurred_at)
         case JobEnded():

@@ -58,9 +58,12 @@ async def run(
     try:
         return await services.execute(command, actor=actor, id_=id_, idempotency=promise)
     except WriterBusyError as busy:
+        message = "the server is busy: nothing was done, try again"
+        if not busy.certain:
+            message = "the database went away during the commit: try again with the same idempotency key"
         return Rejection(
             code="TRY_AGAIN",
-            message="the server is busy: nothing was done, try again",
+            message=message,
             detail={"retry_after_seconds": busy.retry_after},
         )
 

@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 ONLINE_SECONDS = 300
 #: how often a process renews the same worker's presence, in seconds
 RENEW_SECONDS = 20.0
+#: how long a request waits for Valkey, and how long all go on without it after it failed, in seconds
+PATIENCE_SECONDS = 0.5
+REST_SECONDS = 5.0
 
 
 class Presence:
@@ -28,26 +31,29 @@ class Presence:
         self._redis = redis
         self._prefix = f"hoard:{realm}:online:"
         self._renewed: dict[UUID, float] = {}
+        self._away_until = 0.0
 
     async def saw(self, worker: UUID) -> None:
         """A worker polled just now."""
         now = time.monotonic()
-        if now - self._renewed.get(worker, -RENEW_SECONDS) < RENEW_SECONDS:
+        if now < self._away_until or now - self._renewed.get(worker, -RENEW_SECONDS) < RENEW_SECONDS:
             return
         self._renewed[worker] = now
         try:
             await self._redis.set(f"{self._prefix}{worker}", "1", ex=ONLINE_SECONDS)
         except RedisError as error:
             self._renewed.pop(worker, None)
+            self._away_until = time.monotonic() + REST_SECONDS
             _log.warning("presence_unknown", extra={"reason": type(error).__name__})
 
     async def online(self, workers: Sequence[UUID]) -> set[UUID]:
         """Which of these workers polled within the last 300 seconds."""
-        if not workers:
+        if not workers or time.monotonic() < self._away_until:
             return set()
         try:
             found = await self._redis.mget([f"{self._prefix}{worker}" for worker in workers])
         except RedisError as error:
+            self._away_until = time.monotonic() + REST_SECONDS
             _log.warning("presence_unknown", extra={"reason": type(error).__name__})
             return set()
         return {worker for worker, mark in zip(workers, found, strict=True) if mark}

@@ -1,7 +1,7 @@
 """Rate limits by key and by address, counted in Valkey for all processes together (library `limits`).
 
 When Valkey is away nothing is limited: the API's other bounds (queue, floors, cost) still hold. Look next:
-`app.authentication`, which asks before every operation.
+`app.main`, which asks before every operation.
 """
 
 from __future__ import annotations
@@ -25,22 +25,35 @@ REGISTRATIONS = RateLimitItemPerMinute(120)
 NEW_DOCUMENTS = RateLimitItemPerMinute(600)
 
 
+#: how long a request waits for Valkey, and how long all go on without it after it failed, in seconds
+PATIENCE_SECONDS = 0.5
+REST_SECONDS = 5.0
+
+
 class Rates:
     """Counts hits in fixed windows of a minute."""
 
     def __init__(self, redis_url: str, *, enabled: bool) -> None:
         self._enabled = enabled
-        self._limiter = FixedWindowRateLimiter(RedisStorage(f"async+{redis_url}", implementation="redispy"))
+        storage = RedisStorage(
+            f"async+{redis_url}",
+            implementation="redispy",
+            socket_timeout=PATIENCE_SECONDS,
+            socket_connect_timeout=PATIENCE_SECONDS,
+        )
+        self._limiter = FixedWindowRateLimiter(storage)
+        self._away_until = 0.0
 
     async def delay(self, item: RateLimitItem, *who: str) -> float | None:
         """Count a hit; None if it is within the limit, else the seconds until the window ends."""
-        if not self._enabled:
+        if not self._enabled or time.monotonic() < self._away_until:
             return None
         try:
             if await self._limiter.hit(item, *who):
                 return None
             window = await self._limiter.get_window_stats(item, *who)
         except RedisError as error:
+            self._away_until = time.monotonic() + REST_SECONDS
             _log.warning("rates_unknown", extra={"reason": type(error).__name__})
             return None
         return max(0.1, window.reset_time - time.time())

@@ -27,7 +27,7 @@ from app.workers.lease_decider import (
 )
 from app.workers.queries import BY_ID, BY_NAME, GENERATIONS, LEASE, TASKS, WORDS, Named
 from projections.generations import Generation, GenerationState
-from projections.leases import Lease
+from projections.leases import Lease, LeaseState
 
 #: upload links outlive their lease by so much, in seconds
 GRACE_SECONDS = 120
@@ -128,6 +128,8 @@ async def submit_results(
 
 async def _settled(services: Services, lease: Lease) -> set[UUID]:
     """Generations of a lease that are settled: whatever comes now repeats or is too late, and is not looked at."""
+    if lease.state is LeaseState.RELEASED:
+        return set(lease.generations)
     rows: list[Generation] = await GENERATIONS.all(
         services.pool, realm=services.realm, ids=list(lease.generations)
     )

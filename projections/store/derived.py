@@ -2,7 +2,7 @@
 
 They are not folded: each is a function of the waiting rows of `jobs`, changed in the same transaction as those rows
 and recomputed whole by `fill`, which the audit compares with. May not decide what is served. Look next:
-`projections.queue` (what they mean), `app.jobs.matching` (who reads them).
+`projections.queue` (what they mean), `projections.store.search` (who reads them).
 """
 
 from __future__ import annotations

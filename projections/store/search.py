@@ -2,7 +2,7 @@
 
 Looks at class heads first, so its cost does not grow with the queue. The only place where the vault is looked at
 while searching: a worker's blacklist is compared with at most `CANDIDATES` prompts. May not decide; what it finds is
-confirmed by the decider under the lock. Look next: `projections.queue`, `app.jobs.matching`.
+confirmed by the decider under the lock. Look next: `projections.queue`, `app.workers.matching`.
 """
 
 from __future__ import annotations

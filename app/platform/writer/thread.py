@@ -41,11 +41,15 @@ _IN_LOG = "SELECT 1 FROM log.event WHERE realm = %s AND position = %s AND event_
 
 
 class WriterBusyError(Exception):
-    """The queue is full or the database is away: nothing was done, try again after `retry_after` seconds."""
+    """The queue is full or the database is away: try again after `retry_after` seconds.
 
-    def __init__(self, retry_after: float) -> None:
+    Nothing was done, unless it is not `certain`: then a commit was sent and its answer never came.
+    """
+
+    def __init__(self, retry_after: float, *, certain: bool = True) -> None:
         super().__init__(f"try again in {retry_after} s")
         self.retry_after = retry_after
+        self.certain = certain
 
 
 class WriterStoppedError(WriterBusyError):
@@ -54,6 +58,10 @@ class WriterStoppedError(WriterBusyError):
 
 class InternalError(Exception):
     """A command raised: a bug. Nothing was done."""
+
+
+class OutcomeUnknownError(Exception):
+    """A commit was sent, its answer never came, and the database stayed away for too long to look."""
 
 
 Answer = Callable[[Outcome | BaseException], None]
@@ -161,6 +169,8 @@ class Writer:
         while True:
             try:
                 return self._attempt(requests)
+            except OutcomeUnknownError:
+                return [WriterBusyError(2.0, certain=False)] * len(requests)
             except psycopg.OperationalError as error:
                 self._disconnect()
                 if time.monotonic() > deadline:
@@ -192,7 +202,7 @@ class Writer:
         return result.outcomes
 
     def _committed(self, result: BatchResult) -> bool:
-        """Whether a batch whose commit was not answered is in the log. Raises `psycopg.OperationalError`."""
+        """Whether a batch whose commit was not answered is in the log. Raises `OutcomeUnknownError`."""
         if result.first is None:
             return False
         asked = (self._realm, result.first.position, result.first.event_id)
@@ -207,7 +217,7 @@ class Writer:
             except psycopg.OperationalError:
                 self._disconnect()
                 if time.monotonic() > deadline:
-                    raise
+                    raise OutcomeUnknownError from None
                 time.sleep(0.2)
             else:
                 return found

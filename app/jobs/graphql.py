@@ -203,9 +203,7 @@ async def _updates(services: Services, job_id: UUID) -> AsyncGenerator[JobRow, N
         shown: tuple[JobRow, int | None] | None = None
         while True:
             flag.clear()
-            row = await _row(services, job_id)
-            stands = await standing(services, row)
-            state = (row, stands.position if stands else None)
+            row, state = await _look(services, job_id)
             if state != shown:
                 shown = state
                 yield row
@@ -213,6 +211,20 @@ async def _updates(services: Services, job_id: UUID) -> AsyncGenerator[JobRow, N
                 return
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(flag.wait(), POSITION_SECONDS)
+
+
+async def _look(services: Services, job_id: UUID) -> tuple[JobRow, tuple[JobRow, int | None]]:
+    """The job and what of it is watched. While the database is away it waits: the last state is promised."""
+    while True:
+        try:
+            row = await _row(services, job_id)
+            stands = await standing(services, row)
+        except ApiError as away:
+            if away.retry_after is None:
+                raise
+            await asyncio.sleep(away.retry_after)
+        else:
+            return row, (row, stands.position if stands else None)
 
 
 async def job_of_viewer(info: Info, job: UUID) -> ImageJob | None:

@@ -305,10 +305,11 @@ class WorkerMutations:
         outcome = await handlers.extend_lease(services, info.context.viewer.subject, input.lease_id)
         if isinstance(outcome, Rejection):
             return error_of(outcome)
-        done, lease = outcome
+        done, work = outcome
+        extended: lease_decider.Extended = done.result
         return ExtendLeaseSuccess(
-            expires_at=lease.expires_at,
-            upload_urls=_tasks(await handlers.uploads(services, lease, lease.generations)),
+            expires_at=extended.expires_at,
+            upload_urls=_tasks(work.uploads) if work else [],
             position=Position(done.position),
         )
 

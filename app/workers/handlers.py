@@ -25,7 +25,7 @@ from app.workers.lease_decider import (
     ResultState,
     SubmitResults,
 )
-from app.workers.queries import BY_ID, BY_NAME, GENERATIONS, LEASE, TASKS, WORDS, Named
+from app.workers.queries import BY_ID, BY_NAME, GENERATIONS, LEASE, WORK, Named
 from projections.generations import Generation, GenerationState
 from projections.leases import Lease, LeaseState
 
@@ -62,35 +62,28 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     uploads: tuple[Upload, ...]
 
 
-async def assignment(services: Services, lease_id: UUID) -> Assignment | None:
-    """The work of a lease, with fresh links; None if its words were erased meanwhile."""
-    lease: Lease | None = await LEASE.one(services.pool, realm=services.realm, id=lease_id)
-    if lease is None:
-        return None
-    words = await WORDS.one(services.pool, realm=services.realm, job=lease.job)
-    if words is None:
+async def assignment(services: Services, lease: UUID) -> Assignment | None:
+    """The work of a lease, with links as long as the lease and a grace; None if its words were erased meanwhile."""
+    work = await WORK.one(services.pool, realm=services.realm, id=lease)
+    if work is None:
         return None
     payload = {
-        "prompt": words.prompt,
-        "negative_prompt": words.negative_prompt,
-        **msgspec.json.decode(words.payload),
+        "prompt": work.prompt,
+        "negative_prompt": work.negative_prompt,
+        **msgspec.json.decode(work.payload),
     }
-    return Assignment(lease=lease, payload=payload, uploads=await uploads(services, lease, lease.generations))
-
-
-async def uploads(services: Services, lease: Lease, wanted: tuple[UUID, ...]) -> tuple[Upload, ...]:
-    """Where to put the pictures of a lease: links as long as the lease and a grace."""
-    seconds = max(1, int((lease.expires_at - datetime.now(UTC)).total_seconds())) + GRACE_SECONDS
-    tasks = {
-        task.generation: task
-        for task in await TASKS.all(services.pool, realm=services.realm, ids=list(wanted))
-    }
+    seconds = max(1, int((work.lease.expires_at - datetime.now(UTC)).total_seconds())) + GRACE_SECONDS
     bucket = services.settings.bucket_results
-    return tuple(
-        Upload(key, tasks[key].seed, services.objects.presign_put(bucket, result_key(lease.id, key), seconds))
-        for key in wanted
-        if key in tasks
+    uploads = tuple(
+        Upload(
+            key,
+            work.seeds[key],
+            services.objects.presign_put(bucket, result_key(work.lease.id, key), seconds),
+        )
+        for key in work.lease.generations
+        if key in work.seeds
     )
+    return Assignment(lease=work.lease, payload=payload, uploads=uploads)
 
 
 async def submit_results(
@@ -188,15 +181,17 @@ async def _etag(services: Services, lease: Lease, generation: UUID, path: tuple[
     return head.etag
 
 
-async def extend_lease(services: Services, actor: UUID, lease_text: str) -> tuple[Done, Lease] | Rejection:
-    """More time for a lease; answers with the lease as it stands then."""
+async def extend_lease(
+    services: Services, actor: UUID, lease_text: str
+) -> tuple[Done, Assignment | None] | Rejection:
+    """More time for a lease; answers with its work, so that the links are as fresh as the lease."""
     lease = await _lease(services, actor, lease_text)
     if isinstance(lease, Rejection):
         return lease
     outcome = await run(services, ExtendLease(lease=lease.id, owner=actor), actor=actor)
     if isinstance(outcome, Rejection):
         return outcome
-    return outcome, msgspec.structs.replace(lease, expires_at=outcome.result.expires_at)
+    return outcome, await assignment(services, lease.id)
 
 
 async def release_lease(services: Services, actor: UUID, lease_text: str) -> Done | Rejection:

@@ -26,6 +26,7 @@ from app.platform.sql import (
     workers,
 )
 from events.store.columns import Table
+from projections.leases import Lease
 from projections.queue import Found
 from projections.store import search
 from projections.store.tables import TABLES
@@ -87,30 +88,43 @@ LEASE = rows_of("leases", leases.c.id == bind("id", sa.Uuid))
 GENERATIONS = rows_of("generations", any_of(generations.c.id, "ids"), generations.c.ordinal.asc())
 
 
-class Task(msgspec.Struct, frozen=True):
-    """A generation of a lease and the seed it is to be drawn with."""
+class Work(msgspec.Struct, frozen=True):
+    """A lease with what its work is done from: what the client wrote, and the seed of each generation of the job."""
 
-    generation: UUID
-    seed: int
-
-
-class Words(msgspec.Struct, frozen=True):
-    """What the client of a job wrote."""
-
+    lease: Lease
     prompt: str
     negative_prompt: str
     payload: str
+    seeds: dict[UUID, int]
 
 
-TASKS: Query[Task] = Query(
-    sa.select(generation_seeds.c.generation, generation_seeds.c.seed)
-    .where(generation_seeds.c.realm == bind("realm"), any_of(generation_seeds.c.generation, "ids"))
-    .order_by(generation_seeds.c.generation),
-    lambda row: Task(*row),
+_LEASE: Table[Lease] = TABLES["leases"]
+_SEEDS = (
+    sa.select(
+        sa.func.json_agg(sa.func.json_build_array(generation_seeds.c.generation, generation_seeds.c.seed))
+    )
+    .where(generation_seeds.c.realm == leases.c.realm, generation_seeds.c.job == leases.c.job)
+    .scalar_subquery()
 )
-WORDS: Query[Words] = Query(
-    sa.select(job_words.c.prompt, job_words.c.negative_prompt, job_words.c.payload).where(
-        job_words.c.realm == bind("realm"), job_words.c.job == bind("job", sa.Uuid)
-    ),
-    lambda row: Words(*row),
+
+
+def _work(row: Sequence[Any]) -> Work:
+    width = len(_LEASE.columns)
+    prompt, negative_prompt, payload, seeds = row[width:]
+    drawn = {UUID(generation): seed for generation, seed in seeds or ()}
+    return Work(_LEASE.load(row[:width]), prompt, negative_prompt, payload, drawn)
+
+
+#: the work of a lease in one read; none once its words are erased
+WORK: Query[Work] = Query(
+    sa.select(
+        *(leases.c[column.name] for column in _LEASE.columns),
+        job_words.c.prompt,
+        job_words.c.negative_prompt,
+        job_words.c.payload,
+        _SEEDS,
+    )
+    .join(job_words, sa.and_(job_words.c.realm == leases.c.realm, job_words.c.job == leases.c.job))
+    .where(leases.c.realm == bind("realm"), leases.c.id == bind("id", sa.Uuid)),
+    _work,
 )

@@ -41,7 +41,13 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 @click.command("worker")
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server's address.")
+@click.option(
+    "--url",
+    envvar="HOARD_URL",
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    help="The server's address, or $HOARD_URL.",
+)
 @click.option("--name", required=True, help="The worker's name, unique on the server.")
 @click.option(
     "--backend", "kind", type=click.Choice(["procedural", "a1111"]), default="procedural", show_default=True

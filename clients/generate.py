@@ -66,7 +66,13 @@ class InterruptedByUserError(Exception):
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where to save pictures."
 )
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="The server's address.")
+@click.option(
+    "--url",
+    envvar="HOARD_URL",
+    default="http://127.0.0.1:8000",
+    show_default=True,
+    help="The server's address, or $HOARD_URL.",
+)
 @click.option(
     "--api-key", envvar="HOARD_API_KEY", default="", help="Your key, or $HOARD_API_KEY; none: anonymous."
 )

@@ -184,7 +184,8 @@ def _environment(run: _Run, members: tuple[Service, ...]) -> dict[str, str]:
     embedded = settings(run.folder, members)
     if "HOARD_PEPPER" in callers:
         del embedded["HOARD_PEPPER"]
-    return callers | embedded | {"HOARD_HOST": HOST, "HOARD_PORT": str(run.port)}
+    here = {"HOARD_HOST": HOST, "HOARD_PORT": str(run.port), "HOARD_URL": f"http://{HOST}:{run.port}"}
+    return callers | embedded | here
 
 
 def _answers(port: int) -> bool:

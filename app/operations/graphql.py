@@ -19,10 +19,9 @@ from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.scalars import JSON, Position
 from app.platform.graphql.shared import First
 from app.platform.services import Info, services_of
-from app.platform.tail import follow
+from app.platform.tail import follow, read_log
 from events.base import Recorded
 from events.codec import EVENT_TYPES
-from events.store.log import read_page
 
 AfterPosition = Annotated[
     Position | None, strawberry.argument(description="Only events after this position; 0 is the start.")
@@ -112,8 +111,7 @@ class OperationQueries:
         size = page_size(first, 100)
         start = int(after or 0)
         names = _names(types)
-        async with services.pool.connection() as connection:
-            rows = await read_page(connection, services.realm, start, size + 1, names)
+        rows = await read_log(services.pool.connection, services.realm, start, size + 1, names)
         edges = [EventEdge(cursor=str(row.position), node=event_of(row)) for row in rows[:size]]
         page = PageInfo(
             has_next_page=len(rows) > size,

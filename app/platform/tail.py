@@ -16,7 +16,9 @@ from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg_pool import PoolTimeout
 
+from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.writer.apply import channel
 from events.base import Recorded
 from events.jobs import GenerationFailed, ImageJobSubmitted, LeaseReleased
@@ -140,8 +142,11 @@ async def follow(
     while True:
         page = tail.since(after)
         if page is None:
-            async with connect() as connection:
-                page = await log.read_page(connection, realm, after, PAGE)
+            try:
+                page = await read_log(connect, realm, after, PAGE)
+            except ApiError as away:  # nothing is missed: it goes on once the database is back
+                await asyncio.sleep(away.retry_after or POLL_SECONDS)
+                continue
         if not page:
             await tail.moved()
             continue
@@ -149,3 +154,15 @@ async def follow(
             if wanted is None or event.type in wanted:
                 yield event
         after = page[-1].position
+
+
+async def read_log(
+    connect: Any, realm: int, after: int, limit: int, names: Sequence[str] | None = None
+) -> list[Recorded]:
+    """At most `limit` events after a position. Raises `ApiError` TRY_AGAIN when the database does not answer."""
+    with contextlib.suppress(PoolTimeout):
+        for _ in range(2):  # a connection may be from before a restart: reading again does no harm
+            with contextlib.suppress(psycopg.OperationalError):
+                async with connect() as connection:
+                    return await log.read_page(connection, realm, after, limit, names)
+    raise ApiError("the database does not answer", code=TopLevelCode.TRY_AGAIN, retry_after=1.0)

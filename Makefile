@@ -25,7 +25,7 @@ demo: .venv/.ok ## Show the whole path once: submit, work, deliver, pay
 
 .PHONY: test
 test: .venv/.ok ## Run the tests (with real PostgreSQL, Valkey and S3)
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: check
 check: .venv/.ok ## Lint, format, types, import contracts, schema

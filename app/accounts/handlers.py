@@ -22,6 +22,8 @@ from events.base import ANONYMOUS
 MAX_USERNAME = 30
 #: the anonymous user's alias
 ANONYMOUS_ALIAS = "Anonymous#0"
+#: names that would be taken for somebody else's, without regard to case
+RESERVED = frozenset({"anonymous", "hoard", "system", "treasury"})
 #: numbers behind names are random within these bounds, so that they tell nothing about when or who
 NUMBERS = (100_000, 999_999_999)
 
@@ -30,6 +32,8 @@ def fault_of_username(username: str) -> str | None:
     """What is wrong with a name that somebody wants, or None."""
     if not 1 <= len(username) <= MAX_USERNAME:
         return f"a username has 1 to {MAX_USERNAME} characters"
+    if username.casefold() in RESERVED:
+        return "this username is reserved"
     if username != username.strip() or not username.isprintable() or "#" in username:
         return "a username has no '#', no control characters and no spaces at its ends"
     return None

@@ -59,10 +59,15 @@ def check(actor: UUID, raw: Mapping[str, object], *, censor_nsfw: bool) -> Asked
 
 def _faulty(faults: tuple[Fault, ...]) -> Rejection:
     first, *others = faults
-    message = f"{first.path[-1]} {first.message}"
+    message = f"{_named(first)} {first.message}"
     if others:
-        message += "; also " + "; ".join(f"{'.'.join(f.path[1:])} {f.message}" for f in others)
+        message += "; also " + "; ".join(f"{_named(f)} {f.message}" for f in others)
     return Rejection(code="INVALID_INPUT", message=message, path=first.path)
+
+
+def _named(fault: Fault) -> str:
+    """The field at fault, as a client wrote it."""
+    return ".".join(fault.path[1:])
 
 
 def quote(asked: Asked) -> ImageQuote:

@@ -24,7 +24,7 @@ def make_pool(url: str, size: int = POOL_SIZE) -> Pool:
         min_size=2,
         max_size=size,
         open=False,
-        timeout=10.0,
+        timeout=3.0,
         kwargs={"autocommit": True, "prepare_threshold": 0, "options": SETTINGS},
         name="reads",
     )

@@ -115,6 +115,8 @@ class Query(Generic[R]):
         try:
             try:
                 return await self._fetch(pool, parameters)
+            except PoolTimeout:
+                raise
             except psycopg.OperationalError:  # a connection from before a restart: reading again does no harm
                 return await self._fetch(pool, parameters)
         except (psycopg.OperationalError, PoolTimeout):

@@ -160,9 +160,12 @@ async def read_log(
     connect: Any, realm: int, after: int, limit: int, names: Sequence[str] | None = None
 ) -> list[Recorded]:
     """At most `limit` events after a position. Raises `ApiError` TRY_AGAIN when the database does not answer."""
-    with contextlib.suppress(PoolTimeout):
-        for _ in range(2):  # a connection may be from before a restart: reading again does no harm
-            with contextlib.suppress(psycopg.OperationalError):
-                async with connect() as connection:
-                    return await log.read_page(connection, realm, after, limit, names)
+    for _ in range(2):  # a connection may be from before a restart: reading again does no harm
+        try:
+            async with connect() as connection:
+                return await log.read_page(connection, realm, after, limit, names)
+        except PoolTimeout:
+            break
+        except psycopg.OperationalError:
+            continue
     raise ApiError("the database does not answer", code=TopLevelCode.TRY_AGAIN, retry_after=1.0)

@@ -106,7 +106,9 @@ class Skipped:
 class NoJob:
     """An empty poll."""
 
-    skipped: list[Skipped] = strawberry.field(description="What waits that it may not serve.")
+    skipped: list[Skipped] = strawberry.field(
+        description="What waits that it may not serve, as of at most a second ago."
+    )
 
 
 PopJobResult = Annotated[
@@ -129,6 +131,9 @@ class GenerationOutcome:
     generation_id: strawberry.ID = strawberry.field(description="The generation.")
     state: GenerationState = strawberry.field(description="Where it stands now.")
     reward: Kudos = strawberry.field(description="What its delivery under this lease earned.")
+    refusal: str | None = strawberry.field(
+        description="Why this one was not taken, beside others that were; null if it was."
+    )
 
 
 @strawberry.type(description="The results were taken.")
@@ -290,6 +295,7 @@ class WorkerMutations:
                     generation_id=strawberry.ID(str(each.generation)),
                     state=GenerationState(each.state.value),
                     reward=Kudos(each.reward),
+                    refusal=each.refusal,
                 )
                 for each in delivered.outcomes
             ],

@@ -31,6 +31,8 @@ from projections.leases import Lease, LeaseState
 
 #: upload links outlive their lease by so much, in seconds
 GRACE_SECONDS = 120
+#: what S3 signs at most
+MAX_LINK_SECONDS = 7 * 86_400
 MAX_RESULTS = 20
 MAX_SEED = 100
 MAX_METADATA = 20_000
@@ -72,7 +74,8 @@ async def assignment(services: Services, lease: UUID) -> Assignment | None:
         "negative_prompt": work.negative_prompt,
         **msgspec.json.decode(work.payload),
     }
-    seconds = max(1, int((work.lease.expires_at - datetime.now(UTC)).total_seconds())) + GRACE_SECONDS
+    left = int((work.lease.expires_at - datetime.now(UTC)).total_seconds())
+    seconds = min(max(1, left) + GRACE_SECONDS, MAX_LINK_SECONDS)
     bucket = services.settings.bucket_results
     uploads = tuple(
         Upload(

@@ -39,6 +39,8 @@ from projections.queue import Search
 
 #: a lease can be extended until so long after it was taken
 MAX_LEASE = timedelta(hours=1)
+#: a lease is not taken for longer than this, however many generations were asked for
+LONGEST_LEASE = timedelta(hours=24)
 #: the most that redundant deliveries earn an owner a day, in hundredths
 LATE_CAP_PER_DAY = 10_000
 
@@ -115,6 +117,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     generation: UUID
     state: GenerationState
     reward: int
+    #: why it was not taken, beside others that were
+    refusal: str | None = None
 
 
 class Delivered(Result, frozen=True, kw_only=True):
@@ -142,7 +146,8 @@ def pop_job(command: PopJob, rows: Rows) -> Decision | Rejection:
     if not isinstance(match, Match):
         return Decision((), Popped(after=match.after, blacklisted=match.blacklisted))
     job = match.job
-    taken = match.generations[: command.amount]
+    fitting = max(1, int(LONGEST_LEASE.total_seconds()) // job.lease_seconds)
+    taken = match.generations[: min(command.amount, fitting)]
     models = sorted(set(worker.models) & set(job.models)) or sorted(worker.models)
     leased = GenerationsLeased(
         job=job.id,
@@ -173,7 +178,7 @@ def submit_results(command: SubmitResults, rows: Rows) -> Decision | Rejection:
         settled = _settle(draft, lease, result, ("input", "results", str(index)))
         if isinstance(settled, Rejection):
             refused.append(settled)
-            settled = _as_it_stands(draft, result.generation)
+            settled = _outcome(draft, result.generation, refusal=settled.message)
         outcomes.append(settled)
     if len(refused) == len(command.results):
         return refused[0]
@@ -205,7 +210,7 @@ def _settle(
     mine = generation.state is GenerationState.PROCESSING and generation.lease == lease.id
     if mine and result.state is ResultState.FAULTED:
         fail(draft, lease, generation.id, FailureCause.REPORTED_BY_WORKER)
-        return _as_it_stands(draft, generation.id)
+        return _outcome(draft, generation.id)
     if mine:
         return _pay(draft, lease, job, result, waited=False)
     live = lease.state is LeaseState.LIVE and generation.id in lease.pending
@@ -284,15 +289,17 @@ def _pay(draft: Draft, lease: Lease, job: Job, result: GenerationResult, *, wait
         )
     else:
         draft.add(GenerationCensored(**paid, cause=CensorCause(result.state.value)))
-    return _as_it_stands(draft, result.generation)
+    return _outcome(draft, result.generation, reward=money.reward)
 
 
 def _pay_redundant(draft: Draft, lease: Lease, job: Job, generation: Generation) -> Outcome:
-    """A late delivery made this one redundant: the subsidy pays it, up to the owner's cap for the day."""
+    """Another owner's late delivery made this one redundant: the subsidy pays it, up to the cap for the day."""
     owner = _account(draft, lease.owner)
     day = int(draft.now.timestamp()) // 86_400
     left = LATE_CAP_PER_DAY - (owner.late_paid if owner.late_day == day else 0)
-    price = 0 if lease.owner == job.requester else max(0, min(job.price, left))
+    # the late one's expired lease is among the failures; nobody is paid for outrunning a worker of their own
+    first = dict(generation.failures).get(generation.worker) if generation.worker else None
+    price = 0 if lease.owner in (job.requester, first) else max(0, min(job.price, left))
     draft.add(
         RedundantDeliveryPaid(
             job=job.id,
@@ -392,10 +399,10 @@ def _account(draft: Draft, key: UUID) -> Account:
     return account
 
 
-def _as_it_stands(draft: Draft, key: UUID) -> Outcome:
+def _outcome(draft: Draft, key: UUID, *, reward: int = 0, refusal: str | None = None) -> Outcome:
     generation = draft.generation(key)
     assert generation is not None, "a lease names its generations"
-    return Outcome(generation=key, state=generation.state, reward=generation.reward or 0)
+    return Outcome(generation=key, state=generation.state, reward=reward, refusal=refusal)
 
 
 RULES = (

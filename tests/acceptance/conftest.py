@@ -13,12 +13,9 @@ import pytest
 
 from app.embedded.stack import EmbeddedStack, seed_keys_json
 from app.platform.settings import Settings
-from tests.acceptance.horde import Horde, User, unique
+from tests.acceptance.horde import GRANT_REASON, Horde, User, unique
 from tests.acceptance.processes import ApiProcess, Process, run_cli
 from tests.acceptance.wires import CONNECTIONS, Api
-
-#: A text that only the operator who seeds knows; `test_privacy` looks for it.
-GRANT_REASON = "marker-grant-reason-6f1c"
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from minio import Minio
 
 from tests.acceptance.horde import submit
@@ -104,6 +105,7 @@ def shared_names(up: Up, told: dict[str, Any]) -> set[str]:
         store._http.clear()  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_everything_runs_side_by_side_leaves_nothing_behind_and_loses_nothing(tmp_path: Path) -> None:
     with two(tmp_path) as (one, other):
         told, apart = one.ready(), other.ready()

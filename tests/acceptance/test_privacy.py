@@ -16,8 +16,7 @@ import pytest
 from minio import Minio
 from pyarrow import parquet
 
-from tests.acceptance.conftest import GRANT_REASON
-from tests.acceptance.horde import Horde, User, final, registration, submit, unique, upload
+from tests.acceptance.horde import GRANT_REASON, Horde, User, final, registration, submit, unique, upload
 from tests.acceptance.processes import eventually, run_cli
 from tests.acceptance.wires import Api, Refusal
 

@@ -104,6 +104,70 @@ def test_when_the_database_is_killed_every_gift_is_given_once(horde: Horde, stac
     run_cli("log", "verify", variables=horde.variables)
 
 
+READS = (
+    "{ viewer { kudos statement { edges { node { amount } } } jobs { edges { node { id } } } } }",
+    "{ events(first: 2) { edges { node { position } } } }",
+    "{ hordeStatus { queuedJobs workers } }",
+    "{ workers(first: 2) { edges { node { name } } } }",
+    '{ job(id: "00000000-0000-0000-0000-000000000001") { id } }',
+    '{ quoteImageJob(input: { prompt: "a cat" }) { __typename } }',
+    'mutation { submitImageJob(input: { prompt: "a cat" }) { __typename ... on UserError { code } } }',
+    'mutation { cancelJob(input: { id: "00000000-0000-0000-0000-000000000001" }) { ... on UserError { code } } }',
+    'mutation { registerUser(input: { username: "x" }) { __typename ... on UserError { code } } }',
+    'mutation { popJob(input: { workerName: "x", image: { models: ["m"] } }) { ... on UserError { code } } }',
+)
+
+
+@pytest.mark.slow
+def test_while_the_database_is_away_i_am_told_to_try_again(
+    horde: Horde, stack: EmbeddedStack, alice: User
+) -> None:
+    def ask(document: str, api: Api) -> list[str]:
+        answer = api.post(document)
+        told = [*answer.codes]
+        for result in (answer.body.get("data") or {}).values():
+            told += [result["code"]] if result and "code" in result else []
+        return told
+
+    def ask_all() -> dict[tuple[str, Api], list[str]]:
+        wishes = [(document, api) for document in READS for api in (alice.api, horde.anonymous)]
+        with ThreadPoolExecutor(len(wishes)) as pool:
+            return dict(zip(wishes, pool.map(ask, *zip(*wishes, strict=True)), strict=True))
+
+    kill(stack, "postgres")
+    try:
+        away = ask_all()
+        assert horde.process.health("healthz") == {"status": "ok"}
+        assert horde.process.health() is None
+    finally:
+        stack.restart("postgres")
+    back = ask_all()
+    allowed = {
+        "TRY_AGAIN",
+        "FORBIDDEN",
+    }  # anonymous users may not transfer, whether the database is there or not
+    assert "TRY_AGAIN" in {code for codes in away.values() for code in codes} <= allowed, away
+    assert "INTERNAL" not in {code for codes in back.values() for code in codes}, back
+    eventually(lambda: not ask(READS[1], horde.anonymous), 20, "the log is read again")
+
+
+@pytest.mark.parametrize("wire", ["websocket", "events"])
+def test_who_reads_the_whole_log_is_not_thrown_out_when_the_database_is_killed(
+    horde: Horde, stack: EmbeddedStack, wire: str, tmp_path: Path
+) -> None:
+    end = horde.quiet()
+    server = ApiProcess(tmp_path / "api.log", horde.variables).wait()  # it has followed nothing of this yet
+    follow = "subscription { events(after: 0) { position } }"
+    try:
+        kill(stack, "postgres")
+        stack.restart("postgres")  # its connections are from before
+        with getattr(Api(server.url), wire)(follow, timeout=40) as live:
+            told = [next(live)["data"]["events"]["position"] for _ in range(end)]
+    finally:
+        server.stop()
+    assert told == [str(place) for place in range(1, end + 1)]
+
+
 @pytest.mark.parametrize("wire", ["websocket", "events"])
 def test_who_follows_the_log_misses_nothing_when_the_database_is_killed(
     horde: Horde, stack: EmbeddedStack, wire: str

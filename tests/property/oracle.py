@@ -36,6 +36,8 @@ class Books:
         self.jobs: dict[UUID, ImageJobSubmitted] = {}
         self.charged: dict[UUID, int] = defaultdict(int)
         self.settled: set[UUID] = set()
+        #: who was paid for a generation
+        self.paid_to: dict[UUID, UUID] = {}
         self.late: dict[tuple[UUID, int], int] = defaultdict(int)
         self._captured: dict[UUID, int] = defaultdict(int)
 
@@ -95,6 +97,7 @@ class Books:
     def _charge(self, event: GenerationDelivered | GenerationCensored) -> None:
         assert event.generation not in self.settled, "a generation is charged once"
         self.settled.add(event.generation)
+        self.paid_to[event.generation] = event.owner
         job, payer, own = self.jobs[event.job], event.requester, event.owner == event.requester
         charge = job.tax if own or isinstance(event, GenerationCensored) else job.price + job.tax
         from_hold = min(self.hold[event.job], charge)
@@ -115,7 +118,8 @@ class Books:
         assert event.generation in self.settled, "only what is settled can be redundant"
         day = (event.owner, day_of(fact.occurred_at))
         left = LATE_CAP_PER_DAY - self.late[day]
-        expected = 0 if event.owner == event.requester else min(left, self.jobs[event.job].price)
+        nothing = event.owner in (event.requester, self.paid_to[event.generation])
+        expected = 0 if nothing else min(left, self.jobs[event.job].price)
         assert event.price == expected
         self.late[day] += expected
         self.balance[event.owner] += expected

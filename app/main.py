@@ -108,7 +108,7 @@ def make_services(settings: Settings) -> Services:
             settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
         ),
         presence=Presence(_valkey(settings.redis_url), settings.realm),
-        rates=Rates(settings.redis_url, enabled=settings.rate_limits),
+        rates=Rates(settings.redis_url, settings.pepper, enabled=settings.rate_limits),
         tail=Tail(settings.database_url, settings.realm),
         links=Links(job=job_of_viewer, jobs_of=jobs_of),
     )

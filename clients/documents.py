@@ -11,7 +11,7 @@ _JOB = """
 fragment JobView on Job {
   id state queuePosition estimatedWaitSeconds charged
   quote { total items { label amount } }
-  ... on ImageJob { generations { id state seed model workerName imageUrl sha256 } }
+  ... on ImageJob { generations { id state seed model workerName imageUrl sha256 etag } }
 }
 """
 

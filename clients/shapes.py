@@ -45,6 +45,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     worker_name: str | None = None
     image_url: str | None = None
     sha256: str | None = None
+    etag: str | None = None
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

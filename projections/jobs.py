@@ -236,7 +236,8 @@ PROJECTION = Projection(
     indexes=(
         "(realm, requester, position DESC)",
         "(realm, requester, rank DESC, position) WHERE waiting > 0 AND state IN ('WAITING', 'PROCESSING')",
-        "(realm, rank DESC, position) WHERE waiting > 0 AND state IN ('WAITING', 'PROCESSING')",
+        # its last condition keeps it from searches by requester, for which it would read the whole queue
+        "(realm, rank DESC, position) WHERE waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND rank IS NOT NULL",
         "(realm, active_at) WHERE ended_at IS NULL",
     ),
 )

@@ -105,13 +105,13 @@ CREATE TABLE vault.command (
   request_hash bytea NOT NULL, outcome text NOT NULL, position bigint NOT NULL,
   PRIMARY KEY (realm, scope, key, day)) PARTITION BY RANGE (day);
 
--- Outcomes of commands are kept 7 days in daily partitions, made three days ahead.
+-- Outcomes of commands are kept 7 days in daily partitions, made two weeks ahead.
 CREATE FUNCTION vault.ensure_partitions(today date DEFAULT current_date) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, vault AS $$
 DECLARE
   wanted date; part text; made integer := 0; old record;
 BEGIN
-  FOR wanted IN SELECT generate_series(today - 1, today + 3, interval '1 day')::date LOOP
+  FOR wanted IN SELECT generate_series(today - 1, today + 14, interval '1 day')::date LOOP
     part := 'command_' || to_char(wanted, 'YYYYMMDD');
     IF to_regclass('vault.' || part) IS NULL THEN
       EXECUTE format('CREATE TABLE vault.%I PARTITION OF vault.command FOR VALUES FROM (%L) TO (%L)',

@@ -92,6 +92,7 @@ class User(Node):
     @strawberry.field(description="Every movement on the account, newest first, explained.")
     async def statement(self, info: Info, first: First = 20, after: After = None) -> StatementConnection:
         """A page of the statement."""
+        _only_own(info, self.subject)
         services = services_of(info)
         size = page_size(first)
         position, ordinal = _NEWEST if after is None else decode_cursor(after, tuple[int, int])
@@ -121,8 +122,15 @@ class User(Node):
         state: Annotated[JobState | None, strawberry.argument(description="Only jobs in this state.")] = None,
     ) -> Annotated[JobConnection, strawberry.lazy("app.jobs.types")]:
         """A page of the jobs; anonymous users share one account, so theirs are not listed."""
+        _only_own(info, self.subject)
         page: JobConnection = await services_of(info).links.jobs_of(info, self.subject, first, after, state)
         return page
+
+
+def _only_own(info: Info, subject: UUID) -> None:
+    """Whoever registers an account does not ask with its key yet. Raises `ApiError` FORBIDDEN."""
+    if viewer_of(info).subject != subject:
+        raise ApiError("ask with the account's own key", code=TopLevelCode.FORBIDDEN)
 
 
 def items(breakdown: tuple[LedgerItem, ...]) -> list[PriceItem]:
@@ -143,8 +151,8 @@ def _line(movement: Movement, user: UUID) -> StatementLine:
     )
 
 
-async def load_user(info: Info, subject: UUID) -> User:
-    """The user of a subject id, which must be the viewer's."""
+async def load_user(info: Info, subject: UUID, *, private: bool = True) -> User:
+    """The user of a subject id, which must be the viewer's or just registered; `private` shows the amounts."""
     services = services_of(info)
     account: Account | None = await ACCOUNT.one(services.pool, realm=services.realm, id=subject)
     if account is None:
@@ -157,9 +165,9 @@ async def load_user(info: Info, subject: UUID) -> User:
     return User(
         id=strawberry.ID(str(subject)),
         username=alias,
-        kudos=Kudos(account.balance),
-        held=Kudos(account.held),
-        consumed=Kudos(account.consumed),
+        kudos=Kudos(account.balance) if private else None,
+        held=Kudos(account.held) if private else None,
+        consumed=Kudos(account.consumed) if private else None,
         created_at=account.registered_at,
         roles=[role.value for role in account.roles],
         subject=subject,
@@ -264,7 +272,7 @@ class AccountMutations:
             return error_of(outcome)
         done, api_key = outcome
         result: Registered = done.result
-        user = await load_user(info, result.user)
+        user = await load_user(info, result.user, private=not done.repeated)
         return RegisterUserSuccess(user=user, api_key=api_key, position=Position(done.position))
 
     @strawberry.mutation(description="Give another user kudos.", graphql_type=TransferKudosResult)

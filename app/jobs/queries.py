@@ -50,6 +50,7 @@ class GenerationView(msgspec.Struct, frozen=True, array_like=True):
     result_seed: str | None
     sha256: str | None
     withheld: str | None
+    etag: str | None
 
 
 GENERATIONS: Query[GenerationView] = Query(
@@ -65,6 +66,7 @@ GENERATIONS: Query[GenerationView] = Query(
         result_words.c.seed,
         generations.c.sha256,
         generations.c.withheld,
+        generations.c.etag,
     )
     .outerjoin(
         worker_names,

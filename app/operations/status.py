@@ -10,6 +10,7 @@ from collections import defaultdict
 
 import msgspec
 
+from app.platform.caching import fresh
 from app.platform.fleet import online_workers
 from app.platform.services import Services
 from app.platform.sql import Query
@@ -65,13 +66,7 @@ class ModelFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 async def figures(services: Services) -> Figures:
     """The figures, computed at most once a second."""
-    made_at, known = services.caches.get("figures", (-AGE_SECONDS, None))
-    now = time.monotonic()
-    if known is None or now - made_at >= AGE_SECONDS:
-        known = await _figures(services)
-        services.caches["figures"] = (now, known)
-    result: Figures = known
-    return result
+    return await fresh(services.caches, "figures", AGE_SECONDS, lambda: _figures(services))
 
 
 async def _figures(services: Services) -> Figures:
@@ -107,6 +102,10 @@ async def _past_minute(services: Services) -> tuple[int, int]:
 
 async def models(services: Services) -> list[ModelFigures]:
     """Models that are served or asked for, most work first."""
+    return await fresh(services.caches, "models", AGE_SECONDS, lambda: _models(services))
+
+
+async def _models(services: Services) -> list[ModelFigures]:
     waiting = {
         name: (jobs, work) for name, jobs, work in await _BY_MODEL.all(services.pool, realm=services.realm)
     }

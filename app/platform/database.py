@@ -14,6 +14,16 @@ from psycopg_pool import AsyncConnectionPool
 POOL_SIZE = 8
 SETTINGS = "-c timezone=UTC -c plan_cache_mode=force_generic_plan -c jit=off -c statement_timeout=10s -c application_name=hoard-read"
 
+#: a peer that vanished is noticed within seconds, not hours
+NETWORK: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 
@@ -25,6 +35,6 @@ def make_pool(url: str, size: int = POOL_SIZE) -> Pool:
         max_size=size,
         open=False,
         timeout=3.0,
-        kwargs={"autocommit": True, "prepare_threshold": 0, "options": SETTINGS},
+        kwargs={"autocommit": True, "prepare_threshold": 0, "options": SETTINGS, **NETWORK},
         name="reads",
     )

@@ -5,8 +5,7 @@ A copy at most a second old; no decision reads it. Look next: `app.platform.pres
 
 from __future__ import annotations
 
-import time
-
+from app.platform.caching import fresh
 from app.platform.services import Services
 from app.platform.sql import rows_of, workers
 from projections.workers import Worker
@@ -19,13 +18,10 @@ _ALL = rows_of("workers", workers.c.maintenance.is_not(None), workers.c.id.asc()
 
 async def online_workers(services: Services) -> list[Worker]:
     """Every worker that polled within the last 300 seconds."""
-    made_at, fleet = services.caches.get("fleet", (-AGE_SECONDS, []))
-    now = time.monotonic()
-    if now - made_at < AGE_SECONDS:
-        known: list[Worker] = fleet
-        return known
-    rows: list[Worker] = await _ALL.all(services.pool, realm=services.realm)
-    online = await services.presence.online([worker.id for worker in rows])
-    fleet = [worker for worker in rows if worker.id in online]
-    services.caches["fleet"] = (now, fleet)
-    return fleet
+
+    async def load() -> list[Worker]:
+        rows: list[Worker] = await _ALL.all(services.pool, realm=services.realm)
+        online = await services.presence.online([worker.id for worker in rows])
+        return [worker for worker in rows if worker.id in online]
+
+    return await fresh(services.caches, "fleet", AGE_SECONDS, load)

@@ -115,9 +115,17 @@ class ObjectStore:
         """A link that lets anyone PUT the object for `seconds`; without a Content-Type header."""
         return self._client.presigned_put_object(bucket, key, timedelta(seconds=seconds))
 
-    def presign_get(self, bucket: str, key: str, seconds: int) -> str:
-        """A link that lets anyone GET the object for `seconds`; not good for HEAD."""
-        return self._client.presigned_get_object(bucket, key, timedelta(seconds=seconds))
+    def presign_get(self, bucket: str, key: str, seconds: int, content_type: str | None = None) -> str:
+        """A link that lets anyone GET the object for `seconds`; not good for HEAD.
+
+        With a `content_type` the answer says so, whatever type the uploader gave it.
+        """
+        said: dict[str, str | list[str] | tuple[str]] = {}
+        if content_type is not None:
+            said["response-content-type"] = content_type
+        return self._client.presigned_get_object(
+            bucket, key, timedelta(seconds=seconds), response_headers=said
+        )
 
     async def head_of_object(
         self, session: aiohttp.ClientSession, bucket: str, key: str

@@ -101,14 +101,15 @@ class Sweeper:
             psycopg.Error: the database does not answer.
         """
         connection = self._connected()
-        if time.monotonic() >= self._upkeep_at:
-            self._keep_up(connection)
         passed_over = list(self._passed_over)
         leases = connection.execute(_LEASES, (self._realm, passed_over, AT_ONCE)).fetchall()
         jobs = connection.execute(_JOBS, (self._realm, self._expiry, passed_over, AT_ONCE)).fetchall()
         due: list[tuple[UUID, Command]] = [(key, ExpireLease(lease=key)) for (key,) in leases]
         due += [(key, ExpireJob(job=key)) for (key,) in jobs]
-        return self._execute(due)
+        accepted = self._execute(due)
+        if time.monotonic() >= self._upkeep_at:
+            self._keep_up(connection)
+        return accepted
 
     def close(self) -> None:
         """Close the connection."""
@@ -132,10 +133,16 @@ class Sweeper:
         self.close()
 
     def _keep_up(self, connection: Connection[Any]) -> None:
-        connection.execute(_PARTITIONS)
+        self._upkeep_at = time.monotonic() + UPKEEP_SECONDS
+        try:
+            with connection.transaction():
+                # a new partition keeps everybody out of its parent: rather wait a minute than behind a long reader
+                connection.execute("SET LOCAL lock_timeout = '100ms'")
+                connection.execute(_PARTITIONS)
+        except psycopg.errors.LockNotAvailable:
+            _log.info("partitions_wait_for_a_reader")
         parameters = {"realm": self._realm, "follower": FOLLOWER, "kept": KEPT_POSITIONS}
         connection.execute(_FORGET, parameters)
-        self._upkeep_at = time.monotonic() + UPKEEP_SECONDS
 
     def _execute(self, due: Sequence[tuple[UUID, Command]]) -> int:
         """All at once, so that they make few batches; how many were accepted."""

@@ -23,7 +23,10 @@ MAX_WORD = 30
 MAX_AGENT = 1_000
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+:#()\[\]/-]*")
-_AGENT_PART = re.compile(r"[^A-Za-z0-9 ._+-]")
+_AGENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 ._+-]{0,49}")
+_AGENT_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,19}")
+#: a version has fewer dots than an address; what holds one is not kept
+_ADDRESS = re.compile(r"[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+")
 
 
 class Polling(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +79,13 @@ def agent_of(text: str) -> str:
     """Name and version of an agent string `name:version:contact`: the contact is never kept."""
     name, _, rest = text.partition(":")
     version = rest.partition(":")[0]
-    return f"{_AGENT_PART.sub('', name)[:50]}:{_AGENT_PART.sub('', version)[:20]}"
+    if (
+        not _AGENT_NAME.fullmatch(name)
+        or not _AGENT_VERSION.fullmatch(version)
+        or _ADDRESS.search(text[:100])
+    ):
+        return "unknown:0"
+    return f"{name}:{version}"
 
 
 def _of_itself(poll: Polling) -> Rejection | None:

@@ -65,7 +65,10 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def assignment(services: Services, lease: UUID) -> Assignment | None:
-    """The work of a lease, with links as long as the lease and a grace; None if its words were erased meanwhile."""
+    """The work of a lease, with links as long as the lease and a grace; None if its words were erased meanwhile.
+
+    What the lease has delivered, or a lease that has ended, gets no link: nothing may replace what was accepted.
+    """
     work = await WORK.one(services.pool, realm=services.realm, id=lease)
     if work is None:
         return None
@@ -83,7 +86,7 @@ async def assignment(services: Services, lease: UUID) -> Assignment | None:
             work.seeds[key],
             services.objects.presign_put(bucket, result_key(work.lease.id, key), seconds),
         )
-        for key in work.lease.generations
+        for key in work.lease.pending
         if key in work.seeds
     )
     return Assignment(lease=work.lease, payload=payload, uploads=uploads)

@@ -41,6 +41,8 @@ from projections.queue import Search
 MAX_LEASE = timedelta(hours=1)
 #: a lease is not taken for longer than this, however many generations were asked for
 LONGEST_LEASE = timedelta(hours=24)
+#: an extension by less than this changes nothing
+WORTH_EXTENDING = timedelta(seconds=10)
 #: the most that redundant deliveries earn an owner a day, in hundredths
 LATE_CAP_PER_DAY = 10_000
 
@@ -213,6 +215,8 @@ def _settle(
         return _outcome(draft, generation.id)
     if mine:
         return _pay(draft, lease, job, result, waited=False)
+    if result.state is ResultState.FAULTED and lease.worker in dict(generation.failures):
+        return _outcome(draft, generation.id)  # told before
     live = lease.state is LeaseState.LIVE and generation.id in lease.pending
     if live and result.state is not ResultState.FAULTED:
         return _pay_redundant(draft, lease, job, generation)
@@ -244,9 +248,10 @@ def _late(
         )
     open_ = generation.state in (GenerationState.WAITING, GenerationState.PROCESSING)
     if not open_ or lease.state is not LeaseState.EXPIRED or result.state is not ResultState.OK:
-        return Rejection(
-            code="LEASE_ENDED", message=f"the lease has ended ({lease.state.lower()})", path=path
+        message = (
+            f"the generation is {generation.state.lower()}, the lease {lease.state.lower()}: nothing is paid"
         )
+        return Rejection(code="LEASE_ENDED", message=message, path=path)
     return _pay(draft, lease, job, result, waited=generation.state is GenerationState.WAITING)
 
 
@@ -324,11 +329,11 @@ def extend_lease(command: ExtendLease, rows: Rows) -> Decision | Rejection:
     assert job is not None, "a lease brings its job"
     length = timedelta(seconds=job.lease_seconds * len(lease.generations))
     expires_at = max(lease.expires_at, min(rows.now + length, lease.taken_at + max(MAX_LEASE, length)))
-    extended = Extended(expires_at=expires_at)
-    if expires_at == lease.expires_at:
-        return Decision((), extended)
+    gain = expires_at - lease.expires_at
+    if not gain or (gain < WORTH_EXTENDING and rows.now < lease.expires_at):
+        return Decision((), Extended(expires_at=lease.expires_at))
     event = LeaseExtended(job=lease.job, requester=lease.requester, lease=lease.id, expires_at=expires_at)
-    return Decision((event,), extended)
+    return Decision((event,), Extended(expires_at=expires_at))
 
 
 def release_lease(command: ReleaseLease, rows: Rows) -> Decision | Rejection:

@@ -5,11 +5,12 @@ Computed once a second for each set of capabilities, so that idle polls stay che
 
 from __future__ import annotations
 
-import time
 from collections import Counter
+from typing import Any
 
 import msgspec
 
+from app.platform.caching import fresh
 from app.platform.services import Services
 from app.platform.sql import Query
 from projections.queue import unmet
@@ -45,11 +46,7 @@ DEMAND: Query[DemandRow] = Query(
 
 async def skips(services: Services, worker: Worker, blacklisted: int) -> tuple[Skip, ...]:
     """The reasons, most jobs first."""
-    made_at, demand, answers = services.caches.get("demand", (-AGE_SECONDS, [], {}))
-    now = time.monotonic()
-    if now - made_at >= AGE_SECONDS:
-        demand, answers = await DEMAND.all(services.pool, realm=services.realm), {}
-        services.caches["demand"] = (now, demand, answers)
+    demand, answers = await fresh(services.caches, "demand", AGE_SECONDS, lambda: _demand(services))
     capabilities = (worker.models, worker.max_pixels, worker.allowed)
     if capabilities not in answers:
         answers[capabilities] = _count(worker, demand)
@@ -57,6 +54,11 @@ async def skips(services: Services, worker: Worker, blacklisted: int) -> tuple[S
     if blacklisted:
         counts["blacklist"] = blacklisted
     return tuple(Skip(reason, count) for reason, count in counts.most_common())
+
+
+async def _demand(services: Services) -> tuple[list[DemandRow], dict[Any, dict[str, int]]]:
+    """The counters, and room for the answers made of them."""
+    return await DEMAND.all(services.pool, realm=services.realm), {}
 
 
 def _count(worker: Worker, demand: list[DemandRow]) -> dict[str, int]:

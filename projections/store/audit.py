@@ -21,6 +21,7 @@ from projections.accounts import USER
 from projections.base import Projection
 from projections.registry import ALL, INLINE, TAILING
 from projections.store import derived
+from projections.store.build import REBUILD_LOCK
 from projections.store.tables import LIVE, table_of
 
 
@@ -58,6 +59,8 @@ def verify(
     connection: Connection[Any], realm: int, progress: Callable[[int, int], None] | None = None
 ) -> Report:
     """Compare live tables with the log at one snapshot. `connection` must not be in a transaction."""
+    # a rebuild would wait for this long reader, and all writers for the rebuild
+    connection.execute("SELECT pg_advisory_lock_shared(%s)", (REBUILD_LOCK,))
     connection.isolation_level = IsolationLevel.REPEATABLE_READ
     try:
         with connection.transaction():
@@ -74,6 +77,7 @@ def verify(
             )
     finally:
         connection.isolation_level = None
+        connection.execute("SELECT pg_advisory_unlock_shared(%s)", (REBUILD_LOCK,))
     return Report(position=position, findings=tuple(findings), total=total)
 
 

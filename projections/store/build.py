@@ -6,11 +6,12 @@ last events are folded while the writer waits. Look next: `projections.store.aud
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, errors
 
 from events.base import Fact
 from events.codec import fact_of
@@ -18,13 +19,16 @@ from events.store import log
 from projections.base import Projection
 from projections.registry import ALL, TAILING, VERSIONS
 from projections.store import derived
-from projections.store.tables import LIVE, NEXT, table_of
+from projections.store.tables import LIVE, NEXT, TABLES, table_of
 
 #: facts folded before their rows are written
 CHUNK = 20_000
 #: when fewer than this many events are left the writer is made to wait for the rest
 CLOSE = 2_000
 
+#: how long the swap waits for readers while writers wait for it, and how long it lets them be before it tries again
+PATIENCE_MS = 500
+PAUSE_SECONDS = 1.0
 #: advisory lock under which tables are rebuilt
 REBUILD_LOCK = 4_850_104
 
@@ -59,17 +63,39 @@ def rebuild(connection: Connection[Any], realm: int, progress: Progress | None =
     with connection.transaction():
         _create(connection)
     reached = {each: _catch_up(connection, each, 0, progress if each == realm else None) for each in realms}
-    with connection.transaction():
-        connection.execute("SELECT 1 FROM log.lock ORDER BY realm FOR UPDATE")
-        last = {each: _last(connection, each) for each in realms}
-        for each in realms:
-            fold_into(connection, each, NEXT, _facts(connection, each, reached[each], last[each]))
-            _derive(connection, each)
-        _swap(connection, last)
+    while (last := _finish(connection, reached)) is None:
+        time.sleep(PAUSE_SECONDS)
+        reached = {each: _catch_up(connection, each, after, None) for each, after in reached.items()}
+    for table in (*TABLES, *derived.NAMES):
+        connection.execute(f"ANALYZE {LIVE}.{table}")
     connection.execute("SELECT pg_advisory_unlock(%s)", (REBUILD_LOCK,))
     if progress is not None:
         progress(last[realm], last[realm])
     return last[realm]
+
+
+def _finish(connection: Connection[Any], reached: dict[int, int]) -> dict[int, int] | None:
+    """Fold the rest under the lock and swap; None if somebody reads the live tables and would hold everybody up."""
+    try:
+        with connection.transaction():
+            connection.execute("SELECT 1 FROM log.lock ORDER BY realm FOR UPDATE")
+            _lock_live(connection)
+            last = {realm: _last(connection, realm) for realm in reached}
+            for realm, after in reached.items():
+                fold_into(connection, realm, NEXT, _facts(connection, realm, after, last[realm]))
+                _derive(connection, realm)
+            _swap(connection, last)
+    except errors.LockNotAvailable:
+        return None
+    return last
+
+
+def _lock_live(connection: Connection[Any]) -> None:
+    """Keep readers out of the live tables, if there are any. Raises `LockNotAvailable` where one stays too long."""
+    tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (LIVE,)).fetchall()
+    connection.execute(f"SET LOCAL lock_timeout = '{PATIENCE_MS}ms'")
+    for (table,) in sorted(tables):
+        connection.execute(f"LOCK TABLE {LIVE}.{table} IN ACCESS EXCLUSIVE MODE")
 
 
 def ensure(connection: Connection[Any], realm: int, progress: Progress | None = None) -> bool:

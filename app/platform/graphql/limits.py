@@ -1,9 +1,10 @@
-"""Syntactic limits of a document: depth, aliases, root fields. Computed once, before validation.
+"""Syntactic limits of a document: depth, aliases, fields, root fields. Computed once, before validation.
 
 Before, because validation itself is what a hostile document makes expensive; therefore fragments may
 still be unknown or cyclic here. Cost needs types and follows validation: `cost.py`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from graphql import (
@@ -31,7 +32,8 @@ def limit_error(code: TopLevelCode, what: str, value: int | None, limit: int) ->
 
 
 def check_limits(document: DocumentNode, options: TransportOptions) -> None:
-    """Raises ApiError LIMIT_ALIASES, LIMIT_DEPTH or LIMIT_ROOT_FIELDS."""
+    """Raises ApiError LIMIT_ALIASES, LIMIT_FIELDS, LIMIT_DEPTH or LIMIT_ROOT_FIELDS."""
+    _check_size(document, options)
     aliases = sum(1 for node in _fields(document) if node.alias)
     if aliases > options.max_aliases:
         raise limit_error(TopLevelCode.LIMIT_ALIASES, "Aliases in a document", aliases, options.max_aliases)
@@ -53,6 +55,24 @@ def check_limits(document: DocumentNode, options: TransportOptions) -> None:
             raise limit_error(
                 TopLevelCode.LIMIT_ROOT_FIELDS, "Root fields of an operation", roots, options.max_root_fields
             )
+
+
+def _check_size(document: DocumentNode, options: TransportOptions) -> None:
+    """Validation compares fields that answer under the same key with each other: their number must stay small."""
+    sets = list(_selection_sets(document))
+    fields = sum(isinstance(node, FieldNode) for each in sets for node in each.selections)
+    if fields > options.max_fields:
+        raise limit_error(TopLevelCode.LIMIT_FIELDS, "Fields in a document", fields, options.max_fields)
+    spreads = sum(isinstance(node, FragmentSpreadNode) for each in sets for node in each.selections)
+    if spreads > options.max_spreads:
+        raise limit_error(
+            TopLevelCode.LIMIT_FIELDS, "Fragment spreads in a document", spreads, options.max_spreads
+        )
+    for each in sets:
+        keys = Counter((n.alias or n.name).value for n in each.selections if isinstance(n, FieldNode))
+        repeats = max(keys.values(), default=0)
+        if repeats > options.max_repeats:
+            raise limit_error(TopLevelCode.LIMIT_FIELDS, "Repeats of a field", repeats, options.max_repeats)
 
 
 def root_fields(
@@ -77,15 +97,22 @@ def root_fields(
 
 
 def _fields(document: DocumentNode) -> Iterator[FieldNode]:
+    for each in _selection_sets(document):
+        for node in each.selections:
+            if isinstance(node, FieldNode):
+                yield node
+
+
+def _selection_sets(document: DocumentNode) -> Iterator[SelectionSetNode]:
     stack: list[SelectionSetNode] = [
         node.selection_set
         for node in document.definitions
         if isinstance(node, OperationDefinitionNode | FragmentDefinitionNode)
     ]
     while stack:
-        for node in stack.pop().selections:
-            if isinstance(node, FieldNode):
-                yield node
+        each = stack.pop()
+        yield each
+        for node in each.selections:
             nested = getattr(node, "selection_set", None)
             if nested is not None:
                 stack.append(nested)

@@ -45,17 +45,15 @@ def _statements() -> dict[tuple[str, bool], str]:
         leased = f"SELECT job FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
         named = "SELECT unnest(%(jobs)s::uuid[])"
         jobs = f"{named} UNION {leased}{found}"
-        payers = (
-            f"SELECT requester FROM {LIVE}.jobs WHERE realm = %(realm)s AND id IN ({named} UNION {leased})"  # noqa: S608
-        )
+        payers = f"SELECT requester FROM {LIVE}.jobs WHERE realm = %(realm)s AND id = ANY(ARRAY({named} UNION {leased}))"  # noqa: S608
         owners = f"SELECT owner FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
         hosts = f"SELECT worker FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
         where = {
             "leases": "id = ANY(%(leases)s::uuid[])",
-            "jobs": f"id IN ({jobs})",
-            "generations": f"job IN ({jobs})",
-            "accounts": f"id IN (SELECT unnest(%(accounts)s::uuid[]) UNION {payers} UNION {owners})",
-            "workers": f"id IN (SELECT unnest(%(workers)s::uuid[]) UNION {hosts})",
+            "jobs": f"id = ANY(ARRAY({jobs}))",
+            "generations": f"job = ANY(ARRAY({jobs}))",
+            "accounts": f"id = ANY(ARRAY(SELECT unnest(%(accounts)s::uuid[]) UNION {payers} UNION {owners}))",
+            "workers": f"id = ANY(ARRAY(SELECT unnest(%(workers)s::uuid[]) UNION {hosts}))",
         }
         for name, condition in where.items():
             made[name, searching] = TABLES[name].select(LIVE, condition)

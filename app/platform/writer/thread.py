@@ -20,6 +20,7 @@ from typing import Any
 import psycopg
 
 from app.platform.commands import Outcome, Request, Rules
+from app.platform.database import NETWORK
 from app.platform.writer.batch import BatchResult, commit_batch, decide_batch
 from app.platform.writer.gather import VersionMismatchError
 
@@ -224,9 +225,7 @@ class Writer:
 
     def _connect(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
-                self._url, options=SETTINGS, prepare_threshold=0, connect_timeout=5
-            )
+            self._connection = psycopg.connect(self._url, options=SETTINGS, prepare_threshold=0, **NETWORK)
             self._connection.prepared_max = None
         return self._connection
 

@@ -62,7 +62,7 @@ def job(state: str, *generations: dict, **more) -> dict:
     return {**shape, "estimatedWaitSeconds": None, "generations": list(generations), **more}
 
 
-def made(server, name: str, body: bytes, *, sha256: str | None = None) -> dict:
+def made(server, name: str, body: bytes, *, etag: str | None = None) -> dict:
     server.pictures[name] = body
     return {
         "id": name,
@@ -71,7 +71,8 @@ def made(server, name: str, body: bytes, *, sha256: str | None = None) -> dict:
         "model": "m",
         "workerName": "w",
         "imageUrl": f"{server.url}/store/{name}",
-        "sha256": sha256 or hashlib.sha256(body).hexdigest(),
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "etag": etag or hashlib.md5(body).hexdigest(),
     }
 
 
@@ -158,7 +159,7 @@ async def test_anything_less_than_all_pictures_is_a_failure(server, tmp_path, st
 
 async def test_a_picture_that_differs_from_the_delivered_one_is_not_saved(server, tmp_path, capsys):
     server.on("submitImageJob", submitted(job("WAITING")))
-    server.on("job", job("DONE", made(server, "one", b"swapped", sha256="0" * 64)))
+    server.on("job", job("DONE", made(server, "one", b"swapped", etag="0" * 32)))
     assert await run(server, tmp_path) == 1
     assert list(tmp_path.iterdir()) == []
     assert "differs" in capsys.readouterr().err

@@ -153,7 +153,15 @@ async def test_depth_counts_through_fragments_and_a_cycle_ends():
     assert code_of(await refusal(engine_of(), cycle)) == "INVALID_DOCUMENT"
     chain = "".join(f"fragment F{n} on Shelf {{ ...F{n + 1} }} " for n in range(245))
     query = "{ shelf { ...F0 } } " + chain + "fragment F245 on Shelf { id }"
-    assert code_of(await refusal(engine_of(), query)) in ("LIMIT_DEPTH", "INVALID_DOCUMENT")
+    assert code_of(await refusal(engine_of(), query)) == "LIMIT_FIELDS"
+
+
+@pytest.mark.parametrize(
+    "selection",
+    ["hello " * 11, " ".join(f"...F{n}" for n in range(51)), " ".join(f"field{n}" for n in range(501))],
+)
+async def test_what_makes_validation_slow_is_refused_before_it(selection: str):
+    assert code_of(await refusal(engine_of(), f"{{ {selection} }}")) == "LIMIT_FIELDS"
 
 
 async def test_aliases_root_fields_and_tokens_are_limited():

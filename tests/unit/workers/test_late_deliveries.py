@@ -136,7 +136,14 @@ def test_the_cap_begins_anew_the_next_day():
     assert (after.late_day, after.late_paid) == (before.late_day + 1, PRICE)
 
 
-@pytest.mark.parametrize("state", [ResultState.CENSORED, ResultState.CSAM, ResultState.FAULTED])
+def test_a_failure_told_twice_changes_nothing_more():
+    outcome = (
+        expired().when(deliver(FIRST, BOB, G1, state=ResultState.FAULTED)).then_nothing().result.outcomes[0]
+    )
+    assert (outcome.reward, outcome.refusal) == (0, None)
+
+
+@pytest.mark.parametrize("state", [ResultState.CENSORED, ResultState.CSAM])
 def test_only_a_picture_may_be_late(state):
     expired().when(deliver(FIRST, BOB, G1, state=state)).then_rejected("LEASE_ENDED", "input", "results", "0")
 

@@ -1,0 +1,142 @@
+"""The stores and API processes that benchmarks run against: real ones, in a temporary folder, gone at the end.
+
+One stack for all benchmarks of a run, a fresh migrated database for each. Only what was started here is ended.
+Look next: `app.embedded.stack`, `benchmarks.commands` for what a database is filled with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from app.embedded.process import Child, ProcessSpec, log_tail, own_environment
+from app.embedded.stack import EmbeddedStack
+from app.operations.migrate import migrate, owner_url
+from app.platform.settings import Settings
+from benchmarks.machine import cpu_seconds
+
+_CHECKOUT = Path(__file__).resolve().parents[1]
+#: seconds an API process may take to get ready
+_PATIENCE = 30.0
+
+
+class LabError(Exception):
+    """A process of the server did not start."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """A running API process."""
+
+    pid: int
+    url: str
+
+    @property
+    def graphql(self) -> str:
+        """The endpoint."""
+        return f"{self.url}/graphql"
+
+
+class Lab:
+    """PostgreSQL, Valkey and S3 for the length of a run; use as a context manager in the main thread."""
+
+    def __init__(self) -> None:
+        self._exit = contextlib.ExitStack()
+        self._databases = 0
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as starting:
+            folder = Path(starting.enter_context(tempfile.TemporaryDirectory(prefix="hoard-bench-")))
+            folder.chmod(0o711)  # PostgreSQL may run as another account and must get through
+            self._folder = folder
+            self._stack = EmbeddedStack(folder / "data")
+            starting.callback(self._stack.stop)
+            self._settings = Settings.from_env(self._stack.start())
+            self._exit = starting.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    def database(self) -> Settings:
+        """Settings for a fresh, migrated database."""
+        self._databases += 1
+        name = f"bench{self._databases}"
+        with psycopg.connect(owner_url(self._settings), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        settings = msgspec.structs.replace(
+            self._settings,
+            database_url=_renamed(self._settings.database_url, name),
+            migrate_url=_renamed(owner_url(self._settings), name),
+            rate_limits=False,
+        )
+        migrate(settings)
+        return settings
+
+    @contextlib.contextmanager
+    def api(self, settings: Settings) -> Iterator[Api]:
+        """One API process, ready to serve. Raises `LabError`."""
+        settings = msgspec.structs.replace(settings, port=_free_port())
+        spec = ProcessSpec(
+            name="api",
+            argv=(sys.executable, "-m", "app.cli", "serve"),
+            cwd=_CHECKOUT,
+            log=self._folder / "api.log",
+            env=own_environment(**settings.to_env()),
+        )
+        child = Child(spec)
+        try:
+            url = f"http://{settings.host}:{settings.port}"
+            _wait_until_ready(child, url, spec.log)
+            yield Api(child.pid, url)
+        finally:
+            child.stop()
+
+    def cpu(self, api: Api) -> dict[str, float]:
+        """CPU seconds used so far by the API process, PostgreSQL and S3."""
+        return {
+            "api": cpu_seconds(api.pid),
+            "postgres": cpu_seconds(self._stack.pid("postgres")),
+            "s3": cpu_seconds(self._stack.pid("seaweedfs")),
+        }
+
+    def postgres_version(self) -> str:
+        """As PostgreSQL tells it."""
+        with psycopg.connect(owner_url(self._settings)) as connection:
+            return (
+                str(connection.info.server_version // 10_000) + f".{connection.info.server_version % 10_000}"
+            )
+
+
+def _renamed(url: str, database: str) -> str:
+    return urlsplit(url)._replace(path=f"/{database}").geturl()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(child: Child, url: str, log: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while child.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/readyz", timeout=2.0):
+            return
+        time.sleep(0.1)
+    message = f"the API process did not get ready{log_tail(log)}"
+    raise LabError(message)

@@ -20,6 +20,8 @@ import uvicorn
 from limits import RateLimitItem
 from psycopg_pool import PoolTimeout
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -115,7 +117,13 @@ def make_services(settings: Settings) -> Services:
 
 
 def _valkey(url: str) -> Redis:
-    return Redis.from_url(url, socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS)
+    # one repeat: a connection from before a restart of Valkey fails once
+    return Redis.from_url(
+        url,
+        socket_timeout=PATIENCE_SECONDS,
+        socket_connect_timeout=PATIENCE_SECONDS,
+        retry=Retry(NoBackoff(), 1),
+    )
 
 
 @contextlib.asynccontextmanager

@@ -114,7 +114,7 @@ def up(
             if not port_is_free(port, HOST):
                 raise EmbeddedError(f"port {port} is taken; choose another with --port or HOARD_PORT")
             # Not before the lock is ours: a refused second run must not touch the first one's file.
-            _remove(ready_file)
+            _prepare(ready_file)
             try:
                 _run(
                     _Run(port, folder, ready_file, stop, report),
@@ -129,6 +129,22 @@ def up(
         report(f"hoard up: {error}")
         return 1
     return 0
+
+
+def _prepare(ready_file: Path | None) -> None:
+    """Make the ready file's folder and take away a stale file, before anything is started.
+
+    Raises:
+        EmbeddedError: it could not be written at the end either.
+    """
+    if ready_file is None:
+        return
+    try:
+        ready_file.parent.mkdir(parents=True, exist_ok=True)
+        write_private(ready_file, b"")
+        ready_file.unlink()
+    except OSError as error:
+        raise EmbeddedError(f"cannot write the ready file {ready_file}: {error.strerror}") from error
 
 
 def _remove(ready_file: Path | None) -> None:
@@ -211,7 +227,6 @@ def ready_content(port: int, s3_url: str, keys: SeedKeys) -> bytes:
 
 def _announce(run: _Run, s3_url: str) -> None:
     if run.ready_file is not None:
-        run.ready_file.parent.mkdir(parents=True, exist_ok=True)
         write_private(run.ready_file, ready_content(run.port, s3_url, run.folder.secrets.seed_keys))
     run.report(
         f"ready: http://{HOST}:{run.port}/graphql (S3 {s3_url}, logs {run.folder.logs}, "

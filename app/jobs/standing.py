@@ -7,12 +7,13 @@ Look next: `projections.store.derived`.
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import accumulate
 
 import msgspec
 
+from app.platform.caching import fresh
 from app.platform.fleet import online_workers
 from app.platform.services import Services
 from app.platform.sql import Query
@@ -30,10 +31,19 @@ _HISTOGRAM: Query[tuple[int, int, int]] = Query(
     "SELECT bucket, jobs, pixelsteps FROM projections.queue_histogram WHERE realm = %(realm)s ORDER BY bucket DESC",
     lambda row: (row[0], row[1], row[2]),
 )
+#: for each job asked about: what waits before it in its own bucket
 _AHEAD: Query[tuple[int, int]] = Query(
-    f"SELECT count(*), coalesce(sum(work), 0)::bigint FROM (SELECT waiting * pixelsteps AS work FROM projections.jobs "  # noqa: S608
-    "WHERE realm = %(realm)s AND waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND rank < %(above)s "
-    f"AND (rank > %(rank)s OR (rank = %(rank)s AND position < %(position)s)) LIMIT {COUNTED}) AS ahead",
+    f"""
+    SELECT ahead.jobs, ahead.work
+    FROM unnest(%(ranks)s::bigint[], %(positions)s::bigint[], %(above)s::bigint[]) WITH ORDINALITY
+      AS asked(rank, position, above, number)
+    CROSS JOIN LATERAL (
+      SELECT count(*) AS jobs, coalesce(sum(work), 0)::bigint AS work FROM (
+        SELECT waiting * pixelsteps AS work FROM projections.jobs
+        WHERE realm = %(realm)s AND waiting > 0 AND state IN ('WAITING', 'PROCESSING')
+          AND rank >= asked.rank AND rank < asked.above AND (rank > asked.rank OR position < asked.position)
+        LIMIT {COUNTED}) AS counted) AS ahead
+    ORDER BY asked.number""",  # noqa: S608
     lambda row: (row[0], row[1]),
 )
 
@@ -55,31 +65,43 @@ class _Histogram(msgspec.Struct, frozen=True):
 
 async def standing(services: Services, job: Job) -> Standing | None:
     """The standing of a job; None once nothing of it waits."""
-    if not waits(job):
-        return None
+    return (await standings(services, [job]))[0]
+
+
+async def standings(services: Services, jobs: Sequence[Job]) -> list[Standing | None]:
+    """The standing of each job, from one statement for all of them; None where nothing waits."""
+    waiting = [job for job in jobs if waits(job)]
+    if not waiting:
+        return [None] * len(jobs)
     histogram = await _histogram(services)
-    own = bucket(job.rank)
-    before = bisect_left(histogram.keys, -own)
-    beside = await _AHEAD.one(
-        services.pool, realm=services.realm, above=(own + 1) * BUCKET, rank=job.rank, position=job.position
-    )
-    jobs, work = beside or (0, 0)
     threads = sum(worker.threads for worker in await online_workers(services))
+    beside = await _AHEAD.all(
+        services.pool,
+        realm=services.realm,
+        ranks=[job.rank for job in waiting],
+        positions=[job.position for job in waiting],
+        above=[(bucket(job.rank) + 1) * BUCKET for job in waiting],
+    )
+    found = (_standing(histogram, job, before, threads) for job, before in zip(waiting, beside, strict=True))
+    return [next(found) if waits(job) else None for job in jobs]
+
+
+def _standing(histogram: _Histogram, job: Job, beside: tuple[int, int], threads: int) -> Standing:
+    """From the jobs and the work before it in its own bucket, and in the buckets before."""
+    jobs, work = beside
+    before = bisect_left(histogram.keys, -bucket(job.rank))
     ahead = histogram.pixelsteps[before] + work + job.waiting * job.pixelsteps
     seconds = -(-ahead // (threads * BASELINE_PER_THREAD)) if threads else None
     return Standing(histogram.jobs[before] + jobs + 1, seconds)
 
 
 async def _histogram(services: Services) -> _Histogram:
-    made_at, known = services.caches.get("histogram", (-AGE_SECONDS, None))
-    now = time.monotonic()
-    if known is None or now - made_at >= AGE_SECONDS:
+    async def load() -> _Histogram:
         rows = await _HISTOGRAM.all(services.pool, realm=services.realm)
-        known = _Histogram(
+        return _Histogram(
             [-number for number, _, _ in rows],
             list(accumulate((count for _, count, _ in rows), initial=0)),
             list(accumulate((work for _, _, work in rows), initial=0)),
         )
-        services.caches["histogram"] = (now, known)
-    histogram: _Histogram = known
-    return histogram
+
+    return await fresh(services.caches, "histogram", AGE_SECONDS, load)

@@ -6,14 +6,14 @@ Resolvers only read and map. Look next: `app.jobs.graphql` for the operations, `
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
-from uuid import UUID
+from functools import partial
 
 import strawberry
+from strawberry.dataloader import DataLoader
 
 from app.jobs.loaders import load_generations
 from app.jobs.queries import GenerationView
-from app.jobs.standing import Standing, standing
+from app.jobs.standing import Standing, standings
 from app.platform.graphql.connections import PageInfo
 from app.platform.graphql.scalars import Kudos
 from app.platform.graphql.shared import GenerationState, JobKind, JobState, Node, PriceItem, Quote
@@ -70,6 +70,10 @@ class ImageGeneration(Node):
     withheld: str | None = strawberry.field(
         description="Why a picture that was to be shared is not in the shared bucket."
     )
+    etag: str | None = strawberry.field(
+        description="Entity tag of the picture as it was accepted (MD5 in most storages). Send it as If-Match with "
+        "imageUrl, or compare: the link's object could be replaced by whoever has the upload link."
+    )
     view: strawberry.Private[GenerationView]
 
     @strawberry.field(description="A link to the picture, good for 30 minutes; null before it is delivered.")
@@ -80,7 +84,7 @@ class ImageGeneration(Node):
             return None
         services = services_of(info)
         key = result_key(view.lease, view.id)
-        return services.objects.presign_get(services.settings.bucket_results, key, LINK_SECONDS)
+        return services.objects.presign_get(services.settings.bucket_results, key, LINK_SECONDS, "image/webp")
 
 
 @strawberry.type(description="A job that asks for pictures.")
@@ -134,6 +138,7 @@ def image_generation(view: GenerationView) -> ImageGeneration:
         worker_name=view.worker_name,
         sha256=view.sha256,
         withheld=view.withheld,
+        etag=view.etag,
         view=view,
     )
 
@@ -145,10 +150,9 @@ def quote_of(items: tuple[tuple[str, int], ...]) -> Quote:
 
 
 async def _standing(info: Info, row: JobRow) -> Standing | None:
-    """Computed once for an operation, however many fields show it."""
-    loaders: dict[Any, Any] = info.context.loaders
-    name: tuple[str, UUID] = ("standing", row.id)
-    if name not in loaders:
-        loaders[name] = await standing(services_of(info), row)
-    found: Standing | None = loaders[name]
+    """One statement for all jobs that an operation shows, however many of their fields."""
+    loaders = info.context.loaders
+    if "standings" not in loaders:
+        loaders["standings"] = DataLoader(load_fn=partial(standings, services_of(info)))
+    found: Standing | None = await loaders["standings"].load(row)
     return found

@@ -216,11 +216,13 @@ def read_copy(folder: Path, manifest: Manifest, upto: int | None = None) -> Iter
     """The events of a whole copy in order, to its end or to position `upto`, checked to be dense.
 
     Raises:
-        CopyError: a segment is missing or unreadable, or a position is. Hashes are `verify_log`'s business.
+        CopyError: a segment is missing, unreadable or not the file that the manifest names, or a position is
+            missing. The chain is `verify_log`'s business.
     """
     expected = 1
     for segment in manifest.segments:
         try:
+            _check_file(folder / segment.file, segment.sha256)
             for event in read_segment(folder / segment.file, manifest.realm):
                 if upto is not None and event.position > upto:
                     return
@@ -230,6 +232,15 @@ def read_copy(folder: Path, manifest: Manifest, upto: int | None = None) -> Iter
                 yield event
         except CopyError as error:
             raise CopyError(error.problem, position=expected, file=segment.file) from None
+
+
+def _check_file(path: Path, sha256: str) -> None:
+    try:
+        altered = sha256_of(path) != sha256
+    except OSError as error:
+        raise CopyError("is missing or unreadable") from error
+    if altered:
+        raise CopyError("is not the file that the manifest names: its SHA-256 differs")
 
 
 def sha256_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The process's follower of the log: wakes subscriptions and waiting pops. A cache; no decision reads it.
+"""The process's follower of the log: wakes subscriptions and waiting polls. A cache; no decision reads it.
 
 Notifications are hints; a poll always stands behind them. It keeps the last events, so that live followers share one
 read; who is further behind reads the log itself. Look next: `events.store.log`, `app.operations.graphql`.
@@ -10,19 +10,22 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg import AsyncConnection
-from psycopg_pool import PoolTimeout
 
-from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.errors import ApiError
+from app.platform.sql import read
 from app.platform.writer.apply import channel
 from events.base import Recorded
 from events.jobs import GenerationFailed, ImageJobSubmitted, LeaseReleased
 from events.store import log
+from projections.queue import ANY_MODEL
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +34,27 @@ POLL_SECONDS = 0.25
 KEPT = 4_000
 PAGE = 500
 
-#: facts after which something waits that did not before
-QUEUEING = frozenset({ImageJobSubmitted.TYPE, GenerationFailed.TYPE, LeaseReleased.TYPE})
+#: facts after which something waits again that did not before; they are rare and do not say for which models
+REQUEUEING = frozenset({GenerationFailed.TYPE, LeaseReleased.TYPE})
+
+
+class _Submitted(msgspec.Struct, frozen=True):
+    """What a submission says to whom it matters."""
+
+    models: tuple[str, ...]
+
+
+_submitted = msgspec.json.Decoder(_Submitted)
+
+
+class Place:
+    """Where one poll waits: `flag` is raised by what may suit it, and when the worker polled anew, so that it is `over`."""
+
+    __slots__ = ("flag", "over")
+
+    def __init__(self, flag: asyncio.Event) -> None:
+        self.flag = flag
+        self.over = False
 
 
 class Tail:
@@ -44,8 +66,8 @@ class Tail:
         self._kept: deque[Recorded] = deque(maxlen=KEPT)
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
-        self._queued = asyncio.Event()
-        self._streams: dict[str, set[asyncio.Event]] = {}
+        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._places: dict[UUID, Place] = {}
         #: the last position that this process has seen
         self.position = 0
 
@@ -78,23 +100,35 @@ class Tail:
         """Wait for the next events."""
         await self._moved.wait()
 
-    async def queued(self, seconds: float) -> None:
-        """Wait until something was queued, or for so long."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._queued.wait(), seconds)
-
     @contextlib.contextmanager
-    def watch(self, stream: str) -> Iterator[asyncio.Event]:
-        """A flag that is raised by every event of a stream; the watcher lowers it."""
+    def watch(self, *topics: str) -> Iterator[asyncio.Event]:
+        """A flag that is raised by every event of these streams or of a model's queue; the watcher lowers it."""
         flag = asyncio.Event()
-        self._streams.setdefault(stream, set()).add(flag)
+        for topic in topics:
+            self._watchers.setdefault(topic, set()).add(flag)
         try:
             yield flag
         finally:
-            watchers = self._streams[stream]
-            watchers.discard(flag)
-            if not watchers:
-                del self._streams[stream]
+            for topic in topics:
+                watchers = self._watchers[topic]
+                watchers.discard(flag)
+                if not watchers:
+                    del self._watchers[topic]
+
+    @contextlib.contextmanager
+    def place(self, worker: UUID, models: Sequence[str]) -> Iterator[Place]:
+        """A worker's place to wait for jobs of these models. It has one: the place it had before is over."""
+        before = self._places.get(worker)
+        if before is not None:
+            before.over = True
+            before.flag.set()
+        with self.watch(*map(_queue, {*models, ANY_MODEL})) as flag:
+            place = self._places[worker] = Place(flag)
+            try:
+                yield place
+            finally:
+                if self._places.get(worker) is place:
+                    del self._places[worker]
 
     async def _connect(self) -> AsyncConnection[Any]:
         return await AsyncConnection.connect(
@@ -126,12 +160,24 @@ class Tail:
         self.position = page[-1].position
         self._moved.set()
         self._moved = asyncio.Event()
-        if any(event.type in QUEUEING for event in page):
-            self._queued.set()
-            self._queued = asyncio.Event()
         for event in page:
-            for flag in self._streams.get(event.stream, ()):
-                flag.set()
+            for topic in _topics(event):
+                for flag in self._watchers.get(topic, ()):
+                    flag.set()
+
+
+def _queue(model: str) -> str:
+    """The topic of a model's queue; that of `ANY_MODEL` is watched by every poll."""
+    return f"queue/{model}"
+
+
+def _topics(event: Recorded) -> Iterable[str]:
+    """What an event is about: its stream, and the queues that it may have put something into."""
+    yield event.stream
+    if event.type == ImageJobSubmitted.TYPE:
+        yield from map(_queue, _submitted.decode(event.data).models or (ANY_MODEL,))
+    elif event.type in REQUEUEING:
+        yield _queue(ANY_MODEL)
 
 
 async def follow(
@@ -142,30 +188,27 @@ async def follow(
     while True:
         page = tail.since(after)
         if page is None:
+            end = tail.position  # before reading: a page that is not full holds all up to there
             try:
-                page = await read_log(connect, realm, after, PAGE)
+                page = await read_log(connect, realm, after, PAGE, names)
             except ApiError as away:  # nothing is missed: it goes on once the database is back
                 await asyncio.sleep(away.retry_after or POLL_SECONDS)
                 continue
-        if not page:
+            full = len(page) == PAGE
+            reached = page[-1].position if full else max([end, *(event.position for event in page)])
+        elif page:
+            reached = page[-1].position
+        else:
             await tail.moved()
             continue
         for event in page:
             if wanted is None or event.type in wanted:
                 yield event
-        after = page[-1].position
+        after = reached
 
 
 async def read_log(
     connect: Any, realm: int, after: int, limit: int, names: Sequence[str] | None = None
 ) -> list[Recorded]:
     """At most `limit` events after a position. Raises `ApiError` TRY_AGAIN when the database does not answer."""
-    for _ in range(2):  # a connection may be from before a restart: reading again does no harm
-        try:
-            async with connect() as connection:
-                return await log.read_page(connection, realm, after, limit, names)
-        except PoolTimeout:
-            break
-        except psycopg.OperationalError:
-            continue
-    raise ApiError("the database does not answer", code=TopLevelCode.TRY_AGAIN, retry_after=1.0)
+    return await read(connect, lambda connection: log.read_page(connection, realm, after, limit, names))

@@ -105,7 +105,8 @@ class Reactions:
             after = row[0] if row else 0
             last = _last(connection, realm)
             # Read after `last`: what stands up to there is all in the page, unless the page is full.
-            rows = connection.execute(log.READ_TYPES, (realm, after, self._names, PAGE), binary=True)
+            asked = {"realm": realm, "after": after, "names": self._names, "limit": PAGE}
+            rows = connection.execute(log.READ_TYPES, asked, binary=True)
             facts = [fact_of(log.recorded(row)) for row in rows]
             full = len(facts) == PAGE
             reached = facts[-1].position if full else max([last, after, *(f.position for f in facts)])

@@ -255,7 +255,9 @@ class WorkerMutations:
         if isinstance(poll, Rejection):
             return error_of(poll)
         services = services_of(info)
-        answer = await pop_job(services, info.context.viewer.subject, poll, input.idempotency_key, poll)
+        answer = await pop_job(
+            services, info.context.viewer.subject, poll, input.idempotency_key, poll, info.context.client
+        )
         if isinstance(answer, Rejection):
             return error_of(answer)
         if isinstance(answer, Nothing):

@@ -41,8 +41,6 @@ from projections.queue import Search
 MAX_LEASE = timedelta(hours=1)
 #: a lease is not taken for longer than this, however many generations were asked for
 LONGEST_LEASE = timedelta(hours=24)
-#: an extension by less than this changes nothing
-WORTH_EXTENDING = timedelta(seconds=10)
 #: the most that redundant deliveries earn an owner a day, in hundredths
 LATE_CAP_PER_DAY = 10_000
 
@@ -329,8 +327,7 @@ def extend_lease(command: ExtendLease, rows: Rows) -> Decision | Rejection:
     assert job is not None, "a lease brings its job"
     length = timedelta(seconds=job.lease_seconds * len(lease.generations))
     expires_at = max(lease.expires_at, min(rows.now + length, lease.taken_at + max(MAX_LEASE, length)))
-    gain = expires_at - lease.expires_at
-    if not gain or (gain < WORTH_EXTENDING and rows.now < lease.expires_at):
+    if expires_at == lease.expires_at:
         return Decision((), Extended(expires_at=lease.expires_at))
     event = LeaseExtended(job=lease.job, requester=lease.requester, lease=lease.id, expires_at=expires_at)
     return Decision((event,), Extended(expires_at=expires_at))

@@ -1,11 +1,14 @@
 """Polling for work: check-in, a lock-free probe, the writer, and waiting for something to be queued.
 
-Empty polls are the common case: the probe answers them and nothing is appended. Look next:
-`app.workers.lease_decider`, `projections.store.search`, `app.workers.skips` for what a poll passed over.
+Empty polls are the common case: the probe answers them and nothing is appended. Nobody gets a lease who has hung up,
+as far as that can be known. Look next: `app.workers.lease_decider`, `projections.store.search`, `app.workers.skips`
+for what a poll passed over.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 import time
 from uuid import UUID
@@ -14,6 +17,7 @@ import msgspec
 import psycopg
 
 from app.platform.commands import Done, Idempotency, Rejection
+from app.platform.graphql.context import Client
 from app.platform.handling import idempotency, run
 from app.platform.ids import new_id
 from app.platform.services import Services
@@ -44,9 +48,14 @@ class Leased(msgspec.Struct, frozen=True):
 
 
 async def pop_job(
-    services: Services, actor: UUID, poll: Polled, key: str | None, parameters: object
+    services: Services,
+    actor: UUID,
+    poll: Polled,
+    key: str | None,
+    parameters: object,
+    client: Client | None = None,
 ) -> Leased | Nothing | Rejection:
-    """Lease the best job for a worker, waiting for one as long as the poll says."""
+    """Lease the best job for a worker, waiting for one as long as the poll says and the client stays."""
     promise = idempotency(actor, "popJob", key, parameters)
     if isinstance(promise, Rejection):
         return promise
@@ -54,13 +63,10 @@ async def pop_job(
     if isinstance(worker, Rejection):
         return worker
     await services.presence.saw(worker.worker.id)
-    deadline = time.monotonic() + poll.wait_seconds
-    while True:
+    if poll.wait_seconds:
+        answer = await _waiting(services, actor, poll, worker, promise, client or Client())
+    else:
         answer = await _attempt(services, actor, poll, worker, promise)
-        left = deadline - time.monotonic()
-        if not isinstance(answer, Nothing) or left <= 0:
-            break
-        await services.tail.queued(left)
     if isinstance(answer, Nothing) and worker.worker.maintenance:
         detail = {"maintenance_message": worker.message or ""}
         return Rejection(
@@ -69,6 +75,29 @@ async def pop_job(
             detail=detail,
         )
     return answer
+
+
+async def _waiting(
+    services: Services,
+    actor: UUID,
+    poll: Polled,
+    worker: Named,
+    promise: Idempotency | None,
+    client: Client,
+) -> Leased | Nothing | Rejection:
+    """Look at the queue now, whenever something is queued that may suit, and once more at the deadline."""
+    deadline = time.monotonic() + poll.wait_seconds
+    with services.tail.place(worker.worker.id, poll.capabilities.models) as place:
+        client.tell(place.flag)
+        while not client.gone and not place.over:
+            place.flag.clear()  # before looking: what comes while it looks raises it again
+            answer = await _attempt(services, actor, poll, worker, promise)
+            left = deadline - time.monotonic()
+            if not isinstance(answer, Nothing) or left <= 0:
+                return answer
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(place.flag.wait(), left)
+    return Nothing(())
 
 
 async def _check_in(services: Services, actor: UUID, poll: Polled) -> Named | Rejection:
@@ -103,9 +132,11 @@ async def _attempt(
     )
     for _ in range(PAGES):
         if not answered:
-            seen = await PROBE.one(services.pool, **search.parameters(services.realm, [wanted]))
-            if seen is None or not seen.candidates:
+            promising, barred = await _promising(services, wanted)
+            blacklisted += barred
+            if promising is None:
                 break
+            wanted = promising
         command = PopJob(
             lease=new_id(),
             worker=worker.worker.id,
@@ -124,6 +155,22 @@ async def _attempt(
             break
         wanted = msgspec.structs.replace(wanted, after=popped.after)
     return Nothing(await skips(services, worker.worker, blacklisted))
+
+
+async def _promising(services: Services, wanted: Search) -> tuple[Search | None, int]:
+    """The place where something waits that the blacklist does not bar, looked for without a lock; how many it bars."""
+    barred = 0
+    for _ in range(PAGES):
+        seen = await PROBE.one(services.pool, **search.parameters(services.realm, [wanted]))
+        if seen is None or not seen.candidates:
+            break
+        if not all(candidate.blacklisted for candidate in seen.candidates):
+            return wanted, barred
+        barred += len(seen.candidates)
+        if seen.after is None:
+            break
+        wanted = msgspec.structs.replace(wanted, after=seen.after)
+    return None, barred
 
 
 def _search(poll: Polled, worker: Named) -> Search:

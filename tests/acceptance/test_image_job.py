@@ -1,11 +1,15 @@
 """Somebody wants pictures: quoted, queued, drawn, delivered, paid, and told at every step."""
 
+import http.client
+import json
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -13,9 +17,11 @@ import pytest
 from tests.acceptance.horde import (
     JOB,
     NOBODY,
+    POPPED,
     WATCH,
     Horde,
     User,
+    Worker,
     picture,
     read_job,
     refused,
@@ -522,6 +528,49 @@ def test_a_waiting_worker_with_an_idempotency_key_wakes_too(alice: User, bob: Us
     assert upload(again["generations"][0])
     with refused("IDEMPOTENCY_CONFLICT", "input", "idempotencyKey"):
         worker.pop(idempotencyKey=key, amount=2)
+
+
+def hang_up_by_http(worker: Worker, document: str, variables: dict[str, Any]) -> None:
+    api = worker.owner.api
+    parts = urlsplit(api.url)
+    connection = http.client.HTTPConnection(parts.netloc)
+    body = json.dumps({"query": document, "variables": variables})
+    connection.request("POST", parts.path, body, api.headers())
+    time.sleep(0.7)
+    connection.close()
+
+
+def hang_up_by_websocket(worker: Worker, document: str, variables: dict[str, Any]) -> None:
+    with worker.owner.api.websocket(document, variables):
+        time.sleep(0.7)
+
+
+@pytest.mark.parametrize("hang_up", [hang_up_by_http, hang_up_by_websocket])
+def test_a_worker_that_hung_up_while_it_waited_gets_no_job(
+    alice: User, bob: User, model: str, hang_up: Callable[[Worker, str, dict[str, Any]], None]
+) -> None:
+    worker = bob.worker(model)
+    worker.skipped()
+    asked = {"workerName": worker.name, "waitSeconds": 20, "image": {"models": [model]}}
+    document = f"mutation($input: PopJobInput!) {{ popJob(input: $input) {{ __typename {POPPED} }} }}"
+    hang_up(worker, document, {"input": asked})
+    time.sleep(0.2)
+    job = alice.submit(models=[model])
+    time.sleep(1)
+    assert job.now()["state"] == "WAITING"
+    assert bob.worker(model).take()["jobId"] == job.id
+
+
+def test_a_workers_second_long_poll_ends_its_first(alice: User, bob: User, model: str) -> None:
+    worker = bob.worker(model)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(worker.pop, waitSeconds=20)
+        time.sleep(0.7)
+        second = pool.submit(worker.pop, waitSeconds=20)
+        assert first.result(3)["__typename"] == "NoJob"
+        assert not second.done()
+        job = alice.submit(models=[model])
+        assert second.result(20)["jobId"] == job.id
 
 
 def test_a_waiting_worker_waits_no_longer_than_it_said(bob: User, model: str) -> None:

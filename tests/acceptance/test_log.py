@@ -127,6 +127,20 @@ def test_live_i_get_only_the_types_i_name(horde: Horde, second: ApiProcess, bob:
     assert (event["data"]["target"], event["data"]["amount"]) == (user.id, 300)
 
 
+@pytest.mark.parametrize("wire", ["websocket", "events"])
+def test_from_the_beginning_i_get_all_of_the_types_i_name_then_new_ones(
+    horde: Horde, second: ApiProcess, alice: User, wire: str
+) -> None:
+    wanted = ["kudos.KudosTransferred", "accounts.AnonymousOpened"]
+    stored = horde.events(types=wanted)
+    assert len(stored) >= 2
+    with getattr(Api(second.url), wire)(FOLLOW, {"after": "0", "types": wanted}) as live:
+        assert [next(live)["data"]["events"] for _ in stored] == stored
+        user = horde.register("late", "3")
+        event = next(live)["data"]["events"]
+    assert (event["type"], event["data"]["target"]) == ("kudos.KudosTransferred", user.id)
+
+
 def test_what_is_written_through_one_process_is_read_at_once_through_the_other(
     horde: Horde, second: ApiProcess
 ) -> None:

@@ -276,6 +276,48 @@ async def test_a_stream_nobody_reads_is_cut_off(session: aiohttp.ClientSession, 
         writer.close()
 
 
+@pytest.mark.parametrize("accept", [RESPONSE, "text/event-stream"])
+async def test_a_mutation_hears_that_its_client_hung_up_and_runs_on(
+    session: aiohttp.ClientSession, url: str, state: ToyState, accept: str
+):
+    flag = asyncio.Event()
+    asked = asyncio.create_task(
+        session.post(url, json={"query": "mutation { slow }"}, headers={"accept": accept})
+    )
+    await until(lambda: state.notes)
+    client = state.contexts[-1].client
+    client.tell(flag)
+    await asyncio.sleep(0.05)
+    assert not flag.is_set()
+    if asked.done():  # an event stream has begun
+        asked.result().close()
+    asked.cancel()
+    async with asyncio.timeout(5):
+        await flag.wait()
+    assert client.gone
+    assert state.notes == ["began"]
+    await until(lambda: state.notes == ["began", "ended"])
+
+
+async def test_who_does_not_ask_for_its_client_is_not_watched(
+    session: aiohttp.ClientSession, url: str, state: ToyState
+):
+    await post(session, url, "mutation { slow }")
+    assert state.contexts[-1].client._watching is None
+
+
+async def test_a_connection_goes_on_after_its_client_was_watched(
+    session: aiohttp.ClientSession, url: str, state: ToyState
+):
+    asked = asyncio.create_task(post(session, url, "mutation { slow }"))
+    await until(lambda: state.notes)
+    state.contexts[-1].client.tell(asyncio.Event())
+    assert (await asked)[1] == {"data": {"slow": 1}}
+    assert (await post(session, url, "{ hello }"))[0] == 200
+    assert session.connector is not None
+    assert len(session.connector._conns) == 1  # type: ignore[attr-defined]
+
+
 async def test_graphiqls_own_query_passes_the_limits(session: aiohttp.ClientSession, url: str):
     status, body, _ = await post(session, url, get_introspection_query(input_value_deprecation=True))
     assert status == 200

@@ -213,6 +213,31 @@ async def test_a_client_that_vanishes_ends_no_mutation_half_way(url: str, state:
     await until(lambda: state.notes == ["began", "ended"])
 
 
+@pytest.mark.parametrize("how", ["complete", "close", "abort"])
+async def test_a_mutation_hears_that_its_client_left_and_runs_on(url: str, state: ToyState, how: str):
+    flag = asyncio.Event()
+    async with connection(url, init={}) as wire:
+        await wire.subscribe("a", "mutation { slow }")
+        await wire.subscribe("b", "subscription { silence }")
+        await until(lambda: state.notes and state.running)
+        client, neighbour = (context.client for context in state.contexts)
+        client.tell(flag)
+        await asyncio.sleep(0.05)
+        assert not flag.is_set()
+        if how == "complete":
+            await wire.send("complete", "a")
+        elif how == "close":
+            await wire.socket.close()
+        else:
+            wire.socket.transport.abort()
+        async with asyncio.timeout(5):
+            await flag.wait()
+        assert client.gone
+        assert state.notes == ["began"]
+        assert how != "complete" or not neighbour.gone
+        await until(lambda: state.notes == ["began", "ended"])
+
+
 @pytest.mark.parametrize(
     "bound", [{"ws_max_waiting_messages": 100}, {"ws_max_waiting_characters": 2_000_000}]
 )

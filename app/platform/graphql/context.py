@@ -3,7 +3,8 @@
 Nothing here authenticates: it only carries the key. `before_operation` (see `execution.py`) decides.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -24,6 +25,10 @@ class TransportOptions:
     max_depth: int = 15
     #: Aliases written in the document.
     max_aliases: int = 30
+    #: Fields written in the document, spreads of fragments, and repeats of one field in one selection.
+    max_fields: int = 500
+    max_spreads: int = 50
+    max_repeats: int = 10
     #: Different root fields of one operation, fragments followed.
     max_root_fields: int = 20
     #: See `cost.py` for the unit.
@@ -46,6 +51,40 @@ class TransportOptions:
     ws_close_seconds: float = 2.0
 
 
+class Client:
+    """Whoever waits for an operation's answer: still there, or gone.
+
+    For resolvers that wait long and do something only for who still wants it. `watch` returns once the client is
+    gone; it is started by the first who asks, so that other operations pay nothing for it. A transport without it
+    hears by itself that its client left, and tells by `leave`.
+    """
+
+    __slots__ = ("_flags", "_watch", "_watching", "gone")
+
+    def __init__(self, watch: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        self.gone = False
+        self._watch = watch
+        self._watching: asyncio.Task[None] | None = None
+        self._flags: list[asyncio.Event] = []
+
+    def tell(self, flag: asyncio.Event) -> None:
+        """Raise a flag once the client is gone, which may be now."""
+        self._flags.append(flag)
+        if self.gone:
+            flag.set()
+        elif self._watch is not None and self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
+            self._watching.add_done_callback(lambda _: self.leave())
+
+    def leave(self) -> None:
+        """Nobody waits for the operation any more: its client left, or has its answer."""
+        self.gone = True
+        for flag in self._flags:
+            flag.set()
+        if self._watching is not None:
+            self._watching.cancel()
+
+
 @dataclass(slots=True, kw_only=True)
 class RequestContext:
     """One operation's context: `info.context` in every resolver."""
@@ -64,14 +103,16 @@ class RequestContext:
     loaders: dict[Any, Any] = field(default_factory=dict)
     #: Whatever `before_operation` found out of the caller.
     viewer: Any = None
+    #: Whether anybody still waits for the answer.
+    client: Client = field(default_factory=Client)
 
     def for_event(self) -> "RequestContext":
         """The same caller with fresh loaders: a subscription's event must not read an old cache."""
         return replace(self, loaders={})
 
     def for_operation(self) -> "RequestContext":
-        """The same caller for another operation of its connection: own id, own loaders."""
-        return replace(self, request_id=new_request_id(), loaders={})
+        """The same caller for another operation of its connection, which can be left for itself: own id, own loaders."""
+        return replace(self, request_id=new_request_id(), loaders={}, client=Client())
 
 
 def new_request_id() -> str:

@@ -6,6 +6,7 @@ and POST needs a JSON content type, so that no foreign form can send one.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,13 +14,13 @@ from urllib.parse import parse_qsl
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from app.platform.graphql.context import RequestContext, context_of, headers_of
+from app.platform.graphql.context import Client, RequestContext, context_of, headers_of
 from app.platform.graphql.documents import OperationKind
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.execution import Engine, GraphQLRequest
 from app.platform.graphql.limits import limit_error
 from app.platform.graphql.refusals import Payload, RequestRefused
-from app.platform.graphql.sse import send_events
+from app.platform.graphql.sse import client_left, send_events
 from app.platform.graphql.wire import (
     CORS,
     JSON_TYPE,
@@ -153,14 +154,21 @@ class GraphQLHTTP:
             return
         if wants.events_first or (operation.info.kind == "subscription" and wants.events):
             payloads = self._engine.stream(operation)
-            await send_events(payloads, context.request_id, self._options, receive, send)
+            try:
+                await send_events(payloads, context.request_id, self._options, receive, send)
+            finally:
+                context.client.leave()
             return
         if operation.info.kind == "subscription":
             raise refused(
                 "A subscription needs Accept: text/event-stream, or the WebSocket protocol graphql-transport-ws.",
                 TopLevelCode.NOT_ACCEPTABLE,
             )
-        payload = await self._engine.execute(operation)
+        context.client = Client(partial(client_left, receive))
+        try:
+            payload = await self._engine.execute(operation)
+        finally:
+            context.client.leave()
         await _send_json(send, asked, 200, payload, context.request_id, [])
 
 

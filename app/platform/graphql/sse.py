@@ -42,7 +42,7 @@ async def send_events(
     )
     source = _single(payloads) if isinstance(payloads, dict) else payloads
     pump = asyncio.ensure_future(_pump(source, options, send))
-    left = asyncio.ensure_future(_client_left(receive))
+    left = asyncio.ensure_future(client_left(receive))
     try:
         await asyncio.wait((pump, left), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -83,7 +83,8 @@ async def _next(source: AsyncGenerator[Payload, None]) -> Payload | None:
     return await anext(source, None)
 
 
-async def _client_left(receive: Receive) -> None:
+async def client_left(receive: Receive) -> None:
+    """Returns when the client has left. Nobody else may receive meanwhile."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

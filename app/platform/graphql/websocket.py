@@ -244,10 +244,15 @@ class _Connection:
             self._forget(id_, this)
 
     async def _stream(self, id_: str, request: GraphQLRequest) -> None:
-        operation = await self._engine.admit(request, self._context.for_operation())
-        async with aclosing(self._engine.stream(operation)) as payloads:
-            async for payload in payloads:
-                self._send({"id": id_, "type": "next", "payload": payload})
+        context = self._context.for_operation()
+        operation = await self._engine.admit(request, context)
+        try:
+            async with aclosing(self._engine.stream(operation)) as payloads:
+                async for payload in payloads:
+                    self._send({"id": id_, "type": "next", "payload": payload})
+        finally:
+            # A mutation goes on when this task is cancelled, and may want to know.
+            context.client.leave()
 
     def _forget(self, id_: str, task: "asyncio.Task[None] | None") -> None:
         # After a client's complete the id may already belong to a new operation.

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from events.base import Fact
 from events.jobs import (
+    FailureCause,
     GenerationCensored,
     GenerationDelivered,
     GenerationFailed,
@@ -69,6 +70,8 @@ class Generation(msgspec.Struct, frozen=True, gc=False):
     etag: str | None
     #: (worker, owner) of each failed lease
     failures: tuple[tuple[UUID, UUID], ...]
+    #: workers that it is not offered to again: they said they failed it, or twice let a lease run out
+    barred: tuple[UUID, ...]
     #: leases whose redundant delivery was paid: (lease, reward)
     redundant: tuple[tuple[UUID, int], ...]
     sha256: str | None
@@ -102,8 +105,7 @@ def evolve(key: UUID, row: Generation | None, fact: Fact) -> Generation | None: 
         case LeaseReleased():
             return _waiting_again(generation)
         case GenerationFailed():
-            failed = (*generation.failures, (event.worker, event.owner))
-            return replace(_waiting_again(generation), failures=failed)
+            return _failed(_waiting_again(generation), event)
         case GenerationFaulted():
             return replace(generation, state=GenerationState.FAULTED, settled=fact.position)
         case JobCancelled() | JobExpired():
@@ -134,10 +136,19 @@ def _submitted(key: UUID, event: ImageJobSubmitted) -> Generation:
         settled=None,
         etag=None,
         failures=(),
+        barred=(),
         redundant=(),
         sha256=None,
         withheld=None,
     )
+
+
+def _failed(generation: Generation, event: GenerationFailed) -> Generation:
+    before = sum(worker == event.worker for worker, _ in generation.failures)
+    barred = generation.barred
+    if event.worker not in barred and (before or event.cause is FailureCause.REPORTED_BY_WORKER):
+        barred = (*barred, event.worker)
+    return replace(generation, failures=(*generation.failures, (event.worker, event.owner)), barred=barred)
 
 
 def _waiting_again(generation: Generation) -> Generation:

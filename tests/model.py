@@ -191,7 +191,7 @@ def naive_pop(
     untried: dict[UUID, list[Generation]] = {}
     rows: Any = state["generations"]
     for generation in rows.values():
-        tried = worker.id in [failed for failed, _ in generation.failures]
+        tried = worker.id in generation.barred
         if generation.state is GenerationState.WAITING and not tried:
             untried.setdefault(generation.job, []).append(generation)
     best: tuple[tuple[int, int, int], Job, list[UUID]] | None = None

@@ -97,14 +97,18 @@ def _refusal(command: SubmitImageJob, account: Account, quote: ImageQuote) -> Re
     beyond = check_upfront(
         command.params, quote, registered=not account.anonymous, available=account.available, book=CURRENT
     )
-    return None if beyond is None else _insufficient(beyond)
+    return None if beyond is None else _insufficient(beyond, account)
 
 
-def _insufficient(beyond: Upfront) -> Rejection:
+def _insufficient(beyond: Upfront, account: Account) -> Rejection:
     message = (
         f"beyond {beyond.limit_pixels} pixels or {beyond.limit_steps} accurate steps the whole quote of "
-        f"{decimal_text(beyond.required)} kudos must be available; {decimal_text(beyond.missing)} are missing"
+        f"{decimal_text(beyond.required)} kudos must be available; "
     )
+    if account.anonymous:
+        message += "register to be able to have kudos"
+    else:
+        message += f"{decimal_text(beyond.missing)} are missing"
     return Rejection(
         code="INSUFFICIENT_KUDOS",
         message=message,

@@ -81,13 +81,21 @@ class Chain:
         expected = self.position + 1
         if recorded.position != expected:
             raise FaultError(expected, f"is missing; {recorded.position} stands in its place")
-        if link_of(self.hash, recorded) != recorded.hash:
+        if not _follows(self.hash, recorded):
             raise FaultError(expected, "its hash is not that of its content after the event before it")
         event = _fact(recorded)
         if sum(amount for _, amount in postings_of(event)) != 0:
             raise FaultError(expected, "its postings do not sum to zero")
         self.position, self.hash = expected, recorded.hash
         return event
+
+
+def _follows(previous: bytes, recorded: Recorded) -> bool:
+    """Whether an event has the hash it must have; a text that is no UTF-8 was never hashed."""
+    try:
+        return link_of(previous, recorded) == recorded.hash
+    except UnicodeDecodeError:
+        return False
 
 
 def _fact(recorded: Recorded) -> Event:

@@ -19,7 +19,7 @@ from projections.workers import Worker
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
-    """The best job, and those of its waiting generations that this worker has not failed before."""
+    """The best job, and those of its waiting generations that this worker is not barred from."""
 
     job: Job
     generations: tuple[UUID, ...]
@@ -90,6 +90,5 @@ def _untried(worker: Worker, job: Job, rows: Rows) -> tuple[UUID, ...]:
     return tuple(
         generation.id
         for generation in rows.generations_of(job.id)
-        if generation.state is GenerationState.WAITING
-        and worker.id not in {failed for failed, _ in generation.failures}
+        if generation.state is GenerationState.WAITING and worker.id not in generation.barred
     )

@@ -291,6 +291,14 @@ def test_a_reported_fault_lets_the_generation_wait_again_but_not_for_the_same_wo
     assert scene.when(take(W_CAROL, LEASE_2)).names == ["GenerationsLeased"]
 
 
+def test_a_worker_may_let_a_lease_run_out_once_but_not_twice():
+    scene = leased().and_given(later(SECONDS), ExpireLease(lease=LEASE))
+    assert scene.when(take(lease=LEASE_2)).names == ["GenerationsLeased"], "a crash is not an incapacity"
+    scene.and_given(take(lease=LEASE_2), later(SECONDS), ExpireLease(lease=LEASE_2))
+    scene.when(take(lease=LEASE_3)).then_nothing()
+    assert scene.when(take(W_CAROL, LEASE_3)).names == ["GenerationsLeased"]
+
+
 def faults(*workers: UUID) -> Scene:
     """Each of these workers in turn took the job's first generation and failed it."""
     scene = waiting(G1, G2)

@@ -1,0 +1,9 @@
+"""Servers of their own for tests that kill them: nobody else's tests may suffer.
+
+Importing a fixture makes another one of it, so that nothing here is shared with `tests/acceptance`.
+"""
+
+from tests.acceptance.conftest import alice, bob, horde, model, variables
+from tests.conftest import stack, stack_settings
+
+__all__ = ["alice", "bob", "horde", "model", "stack", "stack_settings", "variables"]

@@ -6,13 +6,17 @@ Tests share it, so they use models, users and prompts of their own. Look next: `
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 import psycopg
 import pytest
 
 from app.embedded.stack import EmbeddedStack, seed_keys_json
+from app.jobs.decider import RULES, CancelJob
+from app.platform.commands import Request, rules
 from app.platform.settings import Settings
+from app.platform.writer import Writer
 from tests.acceptance.horde import GRANT_REASON, Horde, User, unique
 from tests.acceptance.processes import ApiProcess, Process, run_cli
 from tests.acceptance.wires import CONNECTIONS, Api
@@ -60,6 +64,25 @@ def horde(
         run_cli("grant", bank.alias, "10000000", "--reason", GRANT_REASON, variables=variables)
         made.bank = bank
         yield made
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits_for_any_model(request: pytest.FixtureRequest) -> None:
+    """Jobs for any model that an earlier test left waiting are cancelled: every worker would be given them first."""
+    if "horde" not in request.fixturenames:
+        return
+    settings = Settings.from_env(request.getfixturevalue("variables"))
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        left = connection.execute(
+            "SELECT id FROM projections.jobs WHERE waiting > 0 AND models = '[]' AND ended_at IS NULL"
+        ).fetchall()
+    if not left:
+        return
+    writer = Writer(settings.database_url, settings.realm, rules(RULES), on_fatal=print)
+    writer.start()
+    for (job,) in left:
+        writer.execute_sync(Request(CancelJob(job=job), uuid4()))
+    writer.stop()
 
 
 @pytest.fixture

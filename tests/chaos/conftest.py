@@ -3,7 +3,16 @@
 Importing a fixture makes another one of it, so that nothing here is shared with `tests/acceptance`.
 """
 
-from tests.acceptance.conftest import alice, bob, horde, model, variables
+from tests.acceptance.conftest import alice, bob, horde, model, nothing_waits_for_any_model, variables
 from tests.conftest import stack, stack_settings
 
-__all__ = ["alice", "bob", "horde", "model", "stack", "stack_settings", "variables"]
+__all__ = [
+    "alice",
+    "bob",
+    "horde",
+    "model",
+    "nothing_waits_for_any_model",
+    "stack",
+    "stack_settings",
+    "variables",
+]

@@ -7,9 +7,6 @@ REGISTER = """mutation($input: RegisterUserInput!) { registerUser(input: $input)
   ... on RegisterUserSuccess { user { id username } apiKey position }
   ... on UserError { code message path } } }"""
 
-TRANSFER = """mutation($input: TransferKudosInput!) { transferKudos(input: $input) {
-  ... on TransferKudosSuccess { amount position } ... on UserError { code message path } } }"""
-
 SUBMIT = """mutation($input: SubmitImageJobInput!) { submitImageJob(input: $input) {
   ... on SubmitImageJobSuccess { accessKey warnings { code message } position
     job { id quote { total items { label amount } } } }

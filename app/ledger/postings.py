@@ -21,16 +21,6 @@ FLOOR_SUBSIDY: Final = "subsidy:floor"
 ANONYMOUS_SUBSIDY: Final = "subsidy:anonymous"
 LATE_SUBSIDY: Final = "subsidy:late"
 CENSORED_SUBSIDY: Final = "subsidy:censored"
-SYSTEM_ACCOUNTS: Final = frozenset(
-    {
-        TREASURY,
-        TAX_SINK,
-        FLOOR_SUBSIDY,
-        ANONYMOUS_SUBSIDY,
-        LATE_SUBSIDY,
-        CENSORED_SUBSIDY,
-    }
-)
 
 #: What the anonymous user stands at, from its genesis on and for ever.
 ANONYMOUS_BALANCE: Final = -5000

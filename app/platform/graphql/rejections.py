@@ -23,9 +23,6 @@ _TYPES: dict[str, type[UserError]] = {
     "TRY_AGAIN": errors.TryAgain,
 }
 
-#: members that any result union may hold
-COMMON = (errors.InvalidInput, errors.NotFound, errors.Forbidden, errors.IdempotencyConflict, errors.TryAgain)
-
 
 def error_of(rejection: Rejection) -> Any:
     """The API's error for a rejection."""

@@ -153,8 +153,8 @@ def check_in(worker: Worker) -> CheckIn:
 def search(worker: Worker) -> Search:
     """What a worker asks of the queue."""
     return Search(
-        worker=str(worker.id),
-        owner=str(worker.owner.id),
+        worker=worker.id,
+        owner=worker.owner.id,
         models=worker.models,
         max_pixels=worker.max_pixels,
         allowed=NSFW | POST_PROCESSING,

@@ -85,14 +85,14 @@ def _row(
 
 def _probe(settings: Settings, worker: Worker, count: int) -> list[float]:
     """The seconds of the probe's statement, executed and fetched."""
-    parameters = search.parameters(settings.realm, [commands.search(worker)])
+    parameters = search.Questions(settings.realm, [commands.search(worker)]).parameters()
     taken = []
     with psycopg.connect(
         settings.database_url, autocommit=True, prepare_threshold=0, options=database.SETTINGS
     ) as connection:
         for _ in range(count):
             started = time.perf_counter()
-            connection.execute(search.PROBE, parameters, binary=True).fetchone()
+            connection.execute(search.FIND, parameters, binary=True).fetchone()
             taken.append(time.perf_counter() - started)
     return taken
 

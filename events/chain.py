@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from functools import lru_cache
 from uuid import UUID
 
 import msgspec
@@ -23,6 +24,7 @@ def genesis(realm: int) -> bytes:
     return hashlib.sha256(f"hoard log 1 realm {realm}".encode()).digest()
 
 
+@lru_cache(256)  # all events of a batch have the same
 def instant(moment: datetime) -> str:
     """An instant as the chain and exports write it: UTC, six decimals."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
@@ -44,11 +46,11 @@ def link(
     canonical = _encoder.encode(
         [
             position,
-            str(event_id),
+            event_id,
             stream,
             name,
             schema_version,
-            None if subject is None else str(subject),
+            subject,
             instant(occurred_at),
             data.decode(),
             metadata.decode(),

@@ -10,6 +10,7 @@ audited. Look next: `projections.store.derived` for their tables, `app.ledger.pr
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
 import msgspec
 
@@ -56,7 +57,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     pixels: int
     rank: int
     position: int
-    job: str
+    job: UUID
 
 
 class Demand(msgspec.Struct, frozen=True, gc=False):
@@ -80,7 +81,7 @@ def waits(job: Job | None) -> bool:
 def entries(job: Job) -> tuple[Entry, ...]:
     """A waiting job's places, one for each model it accepts."""
     models = job.models or (ANY_MODEL,)
-    return tuple(Entry(model, job.mask, job.pixels, job.rank, job.position, str(job.id)) for model in models)
+    return tuple(Entry(model, job.mask, job.pixels, job.rank, job.position, job.id) for model in models)
 
 
 def bucket(rank: int) -> int:
@@ -110,15 +111,17 @@ def serves(server: ImageServer, job: Job) -> bool:
 
 #: how many places in the queue a search looks at; a job that names several models has several
 CANDIDATES = 16
-#: how many of the owner's own jobs a search brings besides
-OWN_CANDIDATES = 64
+#: how many of the owner's own jobs a search brings besides, not counting those whose generations are all barred to
+#: the worker; with a blacklist, which may turn down any of them, it brings more
+OWN_CANDIDATES = 4
+OWN_CANDIDATES_BLACKLISTED = 64
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker asks of the queue: its capabilities, and where it stopped when it asked before."""
 
-    worker: str
-    owner: str
+    worker: UUID
+    owner: UUID
     models: tuple[str, ...]
     max_pixels: int
     allowed: int
@@ -133,7 +136,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 class Candidate(msgspec.Struct, frozen=True, array_like=True):
     """A waiting job that a search found, best first."""
 
-    job: str
+    job: UUID
     #: 1 for the worker owner's own jobs, which come first
     own: int
     rank: int

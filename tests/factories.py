@@ -139,8 +139,8 @@ def search_of(
     """The search that a worker's capabilities make."""
     able = able or capabilities()
     return Search(
-        worker=str(worker),
-        owner=str(owner),
+        worker=worker,
+        owner=owner,
         models=able.models,
         max_pixels=able.max_pixels,
         allowed=requirement_mask(nsfw=able.nsfw, post_processing=able.post_processing),

@@ -23,7 +23,7 @@ from projections import memory
 from projections.accounts import Account
 from projections.generations import Generation, GenerationState
 from projections.jobs import Job
-from projections.queue import CANDIDATES, OWN_CANDIDATES, Candidate, Found, Search, order
+from projections.queue import CANDIDATES, Candidate, Found, Search, order
 from projections.registry import INLINE
 from projections.workers import Worker
 from tests.factories import RULES, START, request
@@ -113,12 +113,13 @@ class MemoryLog:
         wanted: dict[str, set[UUID]] = {p.name: set() for p in INLINE}
         jobs: set[UUID] = set()
         for need in needs:
-            for name, keys in wanted.items():
-                keys.update(getattr(need, name))
+            for name in ("accounts", "jobs", "leases", "workers"):
+                wanted[name].update(getattr(need, name))
+            rows.made.update(need.made)
             if need.search is not None:
                 found = self.search(need.search)
                 rows.put_found(need.search, found)
-                jobs.update(UUID(candidate.job) for candidate in found.candidates)
+                jobs.update(candidate.job for candidate in found.candidates)
         leases = [tables["leases"][key] for key in wanted["leases"] if key in tables["leases"]]
         paying = {
             tables["jobs"][key] for key in wanted["jobs"] | {x.job for x in leases} if key in tables["jobs"]
@@ -142,15 +143,15 @@ class MemoryLog:
             if not _waits(job) or not _may(search, job):
                 continue
             barred = any(word in self.prompts[job.id].lower() for word in search.blacklist)
-            if str(job.requester) == search.owner and search.after is None:
-                own.append(Candidate(str(job.id), 1, job.rank, job.position, barred))
+            if job.requester == search.owner and search.after is None:
+                own.append(Candidate(job.id, 1, job.rank, job.position, barred))
             if not search.own_only and _behind(job, search.after):
-                place = Candidate(str(job.id), 0, job.rank, job.position, barred)
+                place = Candidate(job.id, 0, job.rank, job.position, barred)
                 places += [place] * max(1, len(set(job.models) & set(search.models)))
         own.sort(key=order)
         places = sorted(places, key=order)[:CANDIDATES]
         last = places[-1] if len(places) == CANDIDATES else None
-        distinct = dict.fromkeys((*own[:OWN_CANDIDATES], *places))
+        distinct = dict.fromkeys((*own, *places))
         return Found(tuple(distinct), (last.rank, last.position) if last else None)
 
 

@@ -188,7 +188,7 @@ RULES = (
     Rule(
         SubmitImageJob,
         Submitted,
-        lambda c: Needs(accounts=(c.requester,), jobs=(c.job,), generations=c.generations),
+        lambda c: Needs(accounts=(c.requester,), made=(c.job, *c.generations)),
         submit_image_job,
     ),
     Rule(CancelJob, Closed, lambda c: Needs(jobs=(c.job,)), cancel_job),

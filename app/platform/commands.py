@@ -41,16 +41,19 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows that deciding a command takes, by id; ids of things to be made are named too, and must be free.
+    """The rows that deciding a command takes, by id.
 
-    A lease brings its job and its owner's account; a job brings its generations and its requester's account.
+    A lease brings its job, its worker and its owner's account; a job brings its generations and its requester's
+    account.
     """
 
     accounts: tuple[UUID, ...] = ()
     jobs: tuple[UUID, ...] = ()
-    generations: tuple[UUID, ...] = ()
     leases: tuple[UUID, ...] = ()
     workers: tuple[UUID, ...] = ()
+    #: random ids that were made for this command: nothing has them yet, so nothing is read
+    made: tuple[UUID, ...] = ()
+    #: what it finds is brought like named jobs; naming what it is likely to find saves a round trip
     search: Search | None = None
 
 

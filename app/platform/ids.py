@@ -5,9 +5,15 @@ Deciders and folds may not call this; ids reach them inside commands. Look next:
 
 from __future__ import annotations
 
-import secrets
-from datetime import datetime
+import os
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+#: version and variant, and the 74 bits that are left beside them below the time
+_VERSION_7 = 0x7 << 76 | 0b10 << 62
+_RANDOM = (1 << 80) - 1 & ~(0xF << 76 | 0b11 << 62)
 
 
 def new_id() -> UUID:
@@ -17,8 +23,6 @@ def new_id() -> UUID:
 
 def uuid7(moment: datetime) -> UUID:
     """A UUID of version 7 (RFC 9562) at an instant: milliseconds since 1970, then 74 random bits."""
-    milliseconds = int(moment.timestamp() * 1000) & ((1 << 48) - 1)
-    random = secrets.randbits(74)
-    return UUID(
-        int=milliseconds << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & ((1 << 62) - 1)
-    )
+    milliseconds = (moment - _EPOCH) // _MILLISECOND & (1 << 48) - 1
+    random = int.from_bytes(os.urandom(10), "big") & _RANDOM
+    return UUID(int=milliseconds << 80 | _VERSION_7 | random)

@@ -18,7 +18,7 @@ from projections.accounts import Account
 from projections.generations import Generation
 from projections.jobs import Job
 from projections.leases import Lease
-from projections.queue import Found, Search
+from projections.queue import Found, Search, waits
 from projections.registry import INLINE, INLINE_OF
 from projections.workers import Worker
 
@@ -34,7 +34,14 @@ class Rows:
         #: the batch's instant, read under the lock
         self.now = now
         self.tables: dict[str, dict[Any, Any]] = {projection.name: {} for projection in INLINE}
+        #: ids that commands of this batch made: nothing has them yet
+        self.made: set[UUID] = set()
+        #: jobs that wait because of this batch: no search saw them so
+        self.queued: dict[UUID, Job] = {}
+        #: jobs of which nothing waits any more because of this batch
+        self.gone: set[UUID] = set()
         self._pending: dict[str, dict[Any, Any]] = {}
+        self._members: dict[UUID, list[UUID]] = {}
         self._found: dict[Search, Found] = {}
         #: prompts of jobs that this batch submits or changes, for blacklists
         self.prompts: dict[UUID, str] = {}
@@ -49,6 +56,8 @@ class Rows:
         """Put gathered rows."""
         table = self.tables[projection]
         for row in rows:
+            if projection == "generations" and table.get(row.id) is None:
+                self._members.setdefault(row.job, []).append(row.id)
             table[row.id] = row
 
     def put_found(self, search: Search, found: Found) -> None:
@@ -66,6 +75,8 @@ class Rows:
         try:
             return self.tables[projection][key]
         except KeyError:
+            if key in self.made:
+                return None
             message = f"{projection} {key} was not gathered"
             raise UngatheredRowError(message) from None
 
@@ -94,22 +105,20 @@ class Rows:
         row: Worker | None = self._get("workers", key)
         return row
 
-    def jobs(self) -> list[Job]:
-        """All jobs of the working set as they stand."""
-        merged = {**self.tables["jobs"], **self._pending.get("jobs", {})}
-        return [job for job in merged.values() if job is not None]
-
     def generations_of(self, job: UUID) -> list[Generation]:
         """A job's generations in their order."""
-        merged = {**self.tables["generations"], **self._pending.get("generations", {})}
-        return sorted((g for g in merged.values() if g is not None and g.job == job), key=lambda g: g.ordinal)
+        rows = (self.generation(key) for key in self._members.get(job, ()))
+        return sorted((row for row in rows if row is not None), key=lambda row: row.ordinal)
 
     def fold(self, fact: Fact) -> None:
         """Move the rows on by one fact; not kept before `accept`."""
         for projection in INLINE_OF[type(fact.event)]:
+            pending = self._pending.setdefault(projection.name, {})
             for key in projection.keys(fact):
-                row = projection.evolve(key, self._get(projection.name, key), fact)
-                self._pending.setdefault(projection.name, {})[key] = row
+                before = self._get(projection.name, key)
+                pending[key] = row = projection.evolve(key, before, fact)
+                if before is None and isinstance(row, Generation):
+                    self._members.setdefault(row.job, []).append(key)
 
     def draft(self) -> Draft:
         """These rows as a decider may move them on while it composes events; they themselves stay as they are."""
@@ -119,6 +128,13 @@ class Rows:
         """Keep what was folded since the last accept or discard."""
         for name, rows in self._pending.items():
             self.tables[name].update(rows)
+        for key, job in self._pending.get("jobs", {}).items():
+            if waits(job):
+                self.queued[key] = job
+                self.gone.discard(key)
+            else:
+                self.queued.pop(key, None)
+                self.gone.add(key)
         self._pending = {}
 
     def discard(self) -> None:
@@ -136,7 +152,9 @@ class Draft(Rows):
     def __init__(self, rows: Rows) -> None:
         super().__init__(rows.now)
         self.tables = rows.tables
+        self.made = rows.made
         self.prompts = rows.prompts
+        self._members = rows._members  # noqa: SLF001 - the same rows
         self.events: list[Event] = []
 
     def add(self, event: Event) -> None:

@@ -63,6 +63,8 @@ class PopJob(Command, frozen=True, kw_only=True):
     amount: int
     #: chance, made beforehand: which of several models serves
     choice: int
+    #: what a look at the queue without the lock found
+    candidates: tuple[UUID, ...] = ()
 
 
 class GenerationResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -411,7 +413,7 @@ RULES = (
     Rule(
         PopJob,
         Popped,
-        lambda c: Needs(workers=(c.worker,), leases=(c.lease,), search=c.search),
+        lambda c: Needs(workers=(c.worker,), made=(c.lease,), search=c.search, jobs=c.candidates),
         pop_job,
     ),
     Rule(SubmitResults, Delivered, lambda c: Needs(leases=(c.lease,)), submit_results),

@@ -6,7 +6,7 @@ The same rule as a naive scan of all waiting jobs at the batch's place in the lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 import msgspec
@@ -36,10 +36,9 @@ class Nothing(msgspec.Struct, frozen=True, kw_only=True):
 def best(worker: Worker, search: Search, rows: Rows) -> Match | Nothing:
     """The first candidate that is confirmed."""
     found = rows.found(search)
-    candidates = sorted((*found.candidates, *_changed(worker, search, rows)), key=order)
     blacklisted = 0
-    for candidate in _once(candidates):
-        job = rows.job(UUID(candidate.job))
+    for candidate in _candidates(worker, search, rows):
+        job = rows.job(candidate.job)
         if job is None or not waits(job) or not serves(worker, job):
             continue
         if worker.maintenance and job.requester != worker.owner:
@@ -52,30 +51,32 @@ def best(worker: Worker, search: Search, rows: Rows) -> Match | Nothing:
     return Nothing(after=found.after, blacklisted=blacklisted)
 
 
-def _once(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Each job where it comes first: an owner's own job is found twice."""
-    first: dict[str, Candidate] = {}
-    for candidate in candidates:
-        first.setdefault(candidate.job, candidate)
-    return list(first.values())
+def _candidates(worker: Worker, search: Search, rows: Rows) -> Iterator[Candidate]:
+    """What was found and what this batch queued, best first, each job once: an owner's own job is found twice."""
+    found: Iterable[Candidate] = rows.found(search).candidates
+    if queued := _queued(worker, search, rows):
+        found = sorted((*found, *queued), key=order)
+    seen = set()
+    for candidate in found:
+        if candidate.job not in seen and candidate.job not in rows.gone:
+            seen.add(candidate.job)
+            yield candidate
 
 
-def _changed(worker: Worker, search: Search, rows: Rows) -> list[Candidate]:
-    """Jobs of the working set that the search could not see yet, because this batch queued them."""
+def _queued(worker: Worker, search: Search, rows: Rows) -> list[Candidate]:
+    """Jobs that wait because of this batch, where the search could not see them yet."""
     found = rows.found(search)
-    seen = {candidate.job for candidate in found.candidates}
     made = []
-    for job in rows.jobs():
+    for job in rows.queued.values():
         own = job.requester == worker.owner
-        if str(job.id) in seen or not waits(job) or (search.own_only and not own):
+        if search.own_only and not own:
             continue
         prompt = rows.prompts.get(job.id)
         if prompt is None and search.blacklist:
             continue
         barred = any(word in prompt.lower() for word in search.blacklist) if prompt else False
-        candidate = Candidate(str(job.id), int(own), job.rank, job.position, barred)
         if own or (_below(job, search.after) and (found.after is None or not _below(job, found.after))):
-            made.append(candidate)
+            made.append(Candidate(job.id, int(own), job.rank, job.position, barred))
     return made
 
 

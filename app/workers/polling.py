@@ -28,8 +28,8 @@ from app.workers.queries import ANSWERED, BY_NAME, PROBE, Named
 from app.workers.skips import Skip, skips
 from events.base import ANONYMOUS
 from events.jobs import JobKind
-from projections.queue import Search, requirement_mask
-from projections.store import search
+from projections.queue import Found, Search, requirement_mask
+from projections.store.search import Questions
 
 #: how often a poll goes on where its candidates were exhausted
 PAGES = 50
@@ -131,18 +131,20 @@ async def _attempt(
         services.pool, realm=services.realm, scope=promise.scope, key=promise.key
     )
     for _ in range(PAGES):
+        likely: tuple[UUID, ...] = ()
         if not answered:
             promising, barred = await _promising(services, wanted)
             blacklisted += barred
             if promising is None:
                 break
-            wanted = promising
+            wanted, likely = promising
         command = PopJob(
             lease=new_id(),
             worker=worker.worker.id,
             search=wanted,
             amount=poll.amount,
             choice=secrets.randbits(32),
+            candidates=likely,
         )
         outcome = await run(services, command, actor=actor, promise=promise)
         if isinstance(outcome, Rejection):
@@ -157,27 +159,37 @@ async def _attempt(
     return Nothing(await skips(services, worker.worker, blacklisted))
 
 
-async def _promising(services: Services, wanted: Search) -> tuple[Search | None, int]:
-    """The place where something waits that the blacklist does not bar, looked for without a lock; how many it bars."""
+async def _promising(
+    services: Services, wanted: Search
+) -> tuple[tuple[Search, tuple[UUID, ...]] | None, int]:
+    """Where something waits that the blacklist does not bar, and what, looked for without a lock; how many it bars."""
     barred = 0
     for _ in range(PAGES):
-        seen = await PROBE.one(services.pool, **search.parameters(services.realm, [wanted]))
-        if seen is None or not seen.candidates:
+        found = await _probe(services, wanted)
+        jobs = {candidate.job: candidate.blacklisted for candidate in found.candidates}
+        if not jobs:
             break
-        if not all(candidate.blacklisted for candidate in seen.candidates):
-            return wanted, barred
-        barred += len(seen.candidates)
-        if seen.after is None:
+        if not all(jobs.values()):
+            return (wanted, tuple(jobs)), barred
+        barred += len(jobs)
+        if found.after is None:
             break
-        wanted = msgspec.structs.replace(wanted, after=seen.after)
+        wanted = msgspec.structs.replace(wanted, after=found.after)
     return None, barred
+
+
+async def _probe(services: Services, wanted: Search) -> Found:
+    """One look at the queue, without a lock."""
+    questions = Questions(services.realm, [wanted])
+    text = await PROBE.one(services.pool, **questions.parameters())
+    return questions.answers(text or "[]")[wanted]
 
 
 def _search(poll: Polled, worker: Named) -> Search:
     capabilities = poll.capabilities
     return Search(
-        worker=str(worker.worker.id),
-        owner=str(worker.worker.owner),
+        worker=worker.worker.id,
+        owner=worker.worker.owner,
         models=capabilities.models,
         max_pixels=capabilities.max_pixels,
         allowed=requirement_mask(nsfw=capabilities.nsfw, post_processing=capabilities.post_processing),

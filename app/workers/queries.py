@@ -27,7 +27,6 @@ from app.platform.sql import (
 )
 from events.store.columns import Table
 from projections.leases import Lease
-from projections.queue import Found
 from projections.store import search
 from projections.store.tables import TABLES
 from projections.workers import Worker
@@ -77,7 +76,8 @@ NAMED_PAGE: Query[Named] = Query(
     .limit(bind("limit", sa.BigInteger)),
     _named,
 )
-PROBE: Query[Found] = Query(search.PROBE, lambda row: search.found(row[0])[0])
+#: binds: those of `search.Questions`; one text for it to read
+PROBE: Query[str] = Query(search.FIND, lambda row: str(row[0]))
 #: whether a poll with this key was answered with a lease before
 ANSWERED: Query[bool] = Query(
     "SELECT true FROM vault.command WHERE realm = %(realm)s AND scope = %(scope)s AND key = %(key)s "

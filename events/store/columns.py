@@ -18,6 +18,8 @@ from uuid import UUID
 
 import msgspec
 
+from events.store.arrays import PACK
+
 R = TypeVar("R", bound=msgspec.Struct)
 
 _SIMPLE: dict[type, str] = {
@@ -34,7 +36,7 @@ _SIMPLE: dict[type, str] = {
 class Column:
     """One field of a row struct as a column."""
 
-    __slots__ = ("decode", "encode", "name", "nullable", "pg_type")
+    __slots__ = ("_pack", "decode", "encode", "name", "nullable", "pg_type")
 
     def __init__(self, name: str, annotation: Any) -> None:
         self.name = name
@@ -55,19 +57,24 @@ class Column:
             self.decode = annotation
         else:
             self.pg_type = _SIMPLE[annotation]
+        self._pack = PACK["text" if self.pg_type == "jsonb" else self.pg_type]
+
+    @property
+    def cast(self) -> str:
+        """What turns an unpacked value into the column's type."""
+        return "::jsonb" if self.pg_type == "jsonb" else ""
 
     @property
     def parameter(self) -> str:
         """The SQL array type in which values of this column travel."""
         return "text[]" if self.pg_type == "jsonb" else f"{self.pg_type}[]"
 
-    def values(self, rows: Sequence[msgspec.Struct]) -> list[Any]:
-        """This column of many rows, as parameters."""
-        raw = [getattr(row, self.name) for row in rows]
-        encode = self.encode
-        if encode is None:
-            return raw
-        return [None if value is None else encode(value) for value in raw]
+    def values(self, rows: Sequence[msgspec.Struct]) -> bytes:
+        """This column of many rows, as one array parameter."""
+        values = [getattr(row, self.name) for row in rows]
+        if (encode := self.encode) is not None:
+            values = [None if value is None else encode(value) for value in values]
+        return self._pack(values)
 
 
 class Table(Generic[R]):
@@ -103,9 +110,7 @@ class Table(Generic[R]):
     def upsert(self, schema: str) -> str:
         """A statement that writes many rows from one array a column (parameters: realm, then the columns)."""
         unpacked = ", ".join(f"%b::{c.parameter}" for c in self.columns)
-        taken = ", ".join(
-            f"t.{c.name}::jsonb" if c.pg_type == "jsonb" else f"t.{c.name}" for c in self.columns
-        )
+        taken = ", ".join(f"t.{c.name}{c.cast}" for c in self.columns)
         changed = [c.name for c in self.columns if c.name not in self.key]
         action = f"UPDATE SET {', '.join(f'{n} = excluded.{n}' for n in changed)}" if changed else "NOTHING"
         return (
@@ -113,6 +118,33 @@ class Table(Generic[R]):
             f"SELECT %b::bigint, {taken} FROM unnest({unpacked}) AS t({self.column_list}) "
             f"ON CONFLICT (realm, {', '.join(self.key)}) DO {action}"
         )
+
+    def changed(self, before: R, after: R) -> list[str]:
+        """The names of the columns in which two versions of a row differ."""
+        return [c.name for c in self.columns if getattr(before, c.name) != getattr(after, c.name)]
+
+    def update(self, schema: str, changed: Iterable[str]) -> str:
+        """A statement that writes some columns of many rows that exist; parameters: `update_parameters`.
+
+        The keys are named twice so that rows are looked up by them under any plan.
+        """
+        key, *others = self._written(changed)
+        arrays = ", ".join(f"%b::{c.parameter}" for c in (key, *others))
+        names = ", ".join(c.name for c in (key, *others))
+        set_ = ", ".join(f"{c.name} = t.{c.name}{c.cast}" for c in others)
+        return (
+            f"UPDATE {schema}.{self.name} AS o SET {set_} FROM unnest({arrays}) AS t({names}) "  # noqa: S608
+            f"WHERE o.realm = %b::bigint AND o.{key.name} = ANY(%b::{key.parameter}) AND o.{key.name} = t.{key.name}"
+        )
+
+    def update_parameters(self, realm: int, rows: Sequence[R], changed: Iterable[str]) -> list[Any]:
+        """What `update` takes for these rows."""
+        keys, *others = (column.values(rows) for column in self._written(changed))
+        return [keys, *others, realm, keys]
+
+    def _written(self, changed: Iterable[str]) -> list[Column]:
+        names = {*self.key, *changed}
+        return [column for column in self.columns if column.name in names]
 
     def parameters(self, realm: int, rows: Sequence[R]) -> list[Any]:
         """What `upsert` takes for these rows."""

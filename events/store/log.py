@@ -14,8 +14,12 @@ from uuid import UUID
 import msgspec
 from psycopg import AsyncConnection, Connection
 
+import events.store.dumpers  # noqa: F401 - packed arrays can be sent
 from events.base import Postings, Recorded
 from events.chain import genesis, link
+from events.store.arrays import byteas, instants, int8s, texts, uuids
+
+_COLUMNS = "position, event_id, stream, type, schema_version, subject, occurred_at, data, metadata, hash"
 
 #: Binds: realm. Takes the realm's lock row, which is locked and never written (a written one would rot).
 LOCK = "SELECT 1 FROM log.lock WHERE realm = %s FOR UPDATE"
@@ -24,6 +28,12 @@ LOCK = "SELECT 1 FROM log.lock WHERE realm = %s FOR UPDATE"
 HEAD = (
     "SELECT clock_timestamp(), e.position, e.occurred_at, e.hash FROM (SELECT 1) AS one LEFT JOIN LATERAL "
     "(SELECT position, occurred_at, hash FROM log.event WHERE realm = %s ORDER BY position DESC LIMIT 1) AS e ON true"
+)
+
+#: Binds: realm, position, limit. Database clock and the events from a position on: one row at least.
+SINCE = (
+    "SELECT clock_timestamp(), e.* FROM (SELECT 1) AS one LEFT JOIN LATERAL "  # noqa: S608
+    f"(SELECT {_COLUMNS} FROM log.event WHERE realm = %s AND position >= %s ORDER BY position LIMIT %s) AS e ON true"
 )
 
 #: Binds: realm, then one array a column.
@@ -39,7 +49,6 @@ INSERT_POSTINGS = (
     "FROM unnest(%b::bigint[], %b::bigint[], %b::text[], %b::bigint[], %b::bigint[]) AS t"
 )
 
-_COLUMNS = "position, event_id, stream, type, schema_version, subject, occurred_at, data, metadata, hash"
 #: Binds: realm, after, limit.
 READ = f"SELECT {_COLUMNS} FROM log.event WHERE realm = %s AND position > %s ORDER BY position LIMIT %s"  # noqa: S608
 #: Binds (by name): realm, after, names, limit. Places first, from each type's own index and at most `limit` of each,
@@ -118,16 +127,16 @@ def event_parameters(realm: int, events: Sequence[Recorded]) -> list[Any]:
     """What `INSERT_EVENTS` takes."""
     return [
         realm,
-        [e.position for e in events],
-        [e.event_id for e in events],
-        [e.stream for e in events],
-        [e.type for e in events],
-        [e.schema_version for e in events],
-        [e.subject for e in events],
-        [e.occurred_at for e in events],
-        [e.data.decode() for e in events],
-        [e.metadata.decode() for e in events],
-        [e.hash for e in events],
+        int8s([e.position for e in events]),
+        uuids([e.event_id for e in events]),
+        texts([e.stream for e in events]),
+        texts([e.type for e in events]),
+        int8s([e.schema_version for e in events]),
+        uuids([e.subject for e in events]),
+        instants([e.occurred_at for e in events]),
+        texts([e.data.decode() for e in events]),
+        texts([e.metadata.decode() for e in events]),
+        byteas([e.hash for e in events]),
     ]
 
 
@@ -135,11 +144,11 @@ def posting_parameters(realm: int, postings: Sequence[PostingRow]) -> list[Any]:
     """What `INSERT_POSTINGS` takes."""
     return [
         realm,
-        [p.position for p in postings],
-        [p.ordinal for p in postings],
-        [p.account for p in postings],
-        [p.amount for p in postings],
-        [p.balance for p in postings],
+        int8s([p.position for p in postings]),
+        int8s([p.ordinal for p in postings]),
+        texts([p.account for p in postings]),
+        int8s([p.amount for p in postings]),
+        int8s([p.balance for p in postings]),
     ]
 
 
@@ -193,6 +202,8 @@ async def follow_pages(
     """Pages of the log from `after` to its present end."""
     while page := await read_page(connection, realm, after, limit):
         yield page
+        if len(page) < limit:
+            return
         after = page[-1].position
 
 

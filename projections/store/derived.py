@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from events.store.arrays import int8s, texts, uuids
 from projections.jobs import Job
 from projections.queue import BUCKET, Demand, Entry, bucket, entries, waits
 
@@ -104,10 +105,8 @@ def _count(change: Change, job: Job, sign: int) -> None:
     change.histogram.setdefault(bucket(job.rank), Counter()).update(amounts)
 
 
-_REMOVE = (
-    "DELETE FROM projections.queue_entry WHERE realm = %b AND (job, model) IN "
-    "(SELECT * FROM unnest(%b::uuid[], %b::text[]))"
-)
+#: a job leaves all of its places at once
+_REMOVE = "DELETE FROM projections.queue_entry WHERE realm = %b AND job = ANY(%b::uuid[])"
 _ADD = (
     "INSERT INTO projections.queue_entry (realm, model, mask, pixels, rank, position, job) SELECT %b::bigint, t.* "
     "FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::uuid[]) AS t"
@@ -136,9 +135,7 @@ _DEMAND = (
     "generations = d.generations + excluded.generations, pixelsteps = d.pixelsteps + excluded.pixelsteps"
 )
 _DEMAND_EMPTY = (
-    "DELETE FROM projections.queue_demand WHERE realm = %b AND jobs = 0 AND (models, mask, pixels) IN "
-    "(SELECT t.models::jsonb, t.mask, t.pixels FROM unnest(%b::text[], %b::bigint[], %b::bigint[]) "
-    "AS t(models, mask, pixels))"
+    "DELETE FROM projections.queue_demand WHERE realm = %b AND jobs = 0 AND models = ANY(%b::text[]::jsonb[])"
 )
 _HISTOGRAM = (
     "INSERT INTO projections.queue_histogram AS h (realm, bucket, jobs, generations, pixelsteps) "
@@ -157,7 +154,7 @@ def statements(realm: int, change: Change) -> list[Statement]:
     """What to run after the changed job rows are written, in this order."""
     made: list[Statement] = []
     if change.removed:
-        made.append((_REMOVE, [realm, [e.job for e in change.removed], [e.model for e in change.removed]]))
+        made.append((_REMOVE, [realm, uuids(list({e.job for e in change.removed}))]))
     if change.added:
         added = change.added
         made.append(
@@ -165,18 +162,18 @@ def statements(realm: int, change: Change) -> list[Statement]:
                 _ADD,
                 [
                     realm,
-                    [e.model for e in added],
-                    [e.mask for e in added],
-                    [e.pixels for e in added],
-                    [e.rank for e in added],
-                    [e.position for e in added],
-                    [e.job for e in added],
+                    texts([e.model for e in added]),
+                    int8s([e.mask for e in added]),
+                    int8s([e.pixels for e in added]),
+                    int8s([e.rank for e in added]),
+                    int8s([e.position for e in added]),
+                    uuids([e.job for e in added]),
                 ],
             )
         )
     if touched := {(e.model, e.mask, e.pixels) for e in (*change.added, *change.removed)}:
-        models, masks, pixels = (list(column) for column in zip(*touched, strict=True))
-        made.append((_HEADS, [models, masks, pixels, realm, realm, realm]))
+        models, masks, pixels = zip(*touched, strict=True)
+        made.append((_HEADS, [texts(models), int8s(masks), int8s(pixels), realm, realm, realm]))
     made.extend(_sums(realm, change))
     return made
 
@@ -185,20 +182,20 @@ def _sums(realm: int, change: Change) -> list[Statement]:
     made: list[Statement] = []
     if moved := [(d, c) for d, c in change.demand.items() if any(c.values())]:
         named = [
-            [msgspec.json.encode(d.models).decode() for d, _ in moved],
-            [d.mask for d, _ in moved],
-            [d.pixels for d, _ in moved],
+            texts([msgspec.json.encode(d.models).decode() for d, _ in moved]),
+            int8s([d.mask for d, _ in moved]),
+            int8s([d.pixels for d, _ in moved]),
         ]
         made.append((_DEMAND, [realm, *named, *_amounts([c for _, c in moved])]))
         if any(c["jobs"] < 0 for _, c in moved):
-            made.append((_DEMAND_EMPTY, [realm, *named]))
+            made.append((_DEMAND_EMPTY, [realm, named[0]]))
     if ranked := [(b, c) for b, c in change.histogram.items() if any(c.values())]:
-        buckets = [b for b, _ in ranked]
+        buckets = int8s([b for b, _ in ranked])
         made.append((_HISTOGRAM, [realm, buckets, *_amounts([c for _, c in ranked])]))
         if any(c["jobs"] < 0 for _, c in ranked):
             made.append((_HISTOGRAM_EMPTY, [realm, buckets]))
     return made
 
 
-def _amounts(counters: list[Counter[str]]) -> list[list[int]]:
-    return [[c[name] for c in counters] for name in ("jobs", "generations", "pixelsteps")]
+def _amounts(counters: list[Counter[str]]) -> list[bytes]:
+    return [int8s([c[name] for c in counters]) for name in ("jobs", "generations", "pixelsteps")]

@@ -318,7 +318,9 @@ def test_a_search_reads_no_table_from_end_to_end_and_does_not_grow_with_the_queu
         )
         with psycopg.connect(database.database_url, options=SETTINGS, autocommit=True) as connection:
             for wanted in (some, nothing):
-                nodes, blocks = _explained(connection, search.PROBE, search.parameters(0, [wanted]))
+                nodes, blocks = _explained(
+                    connection, search.FIND, search.Questions(0, [wanted]).parameters()
+                )
                 tables = [n for n in nodes if "Relation Name" in n]
                 assert tables
                 assert not [n for n in tables if "Seq Scan" in n["Node Type"] or n.get("Disabled")]

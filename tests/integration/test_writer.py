@@ -246,9 +246,9 @@ def test_a_batch_is_bounded(start_writer: Callable[..., Writer], monkeypatch: py
     sizes: list[int] = []
     original = writer_thread.decide_batch
 
-    def counted(connection: Any, realm: int, rules: Any, requests: Any) -> Any:
+    def counted(connection: Any, realm: int, rules: Any, requests: Any, *more: Any) -> Any:
         sizes.append(len(requests))
-        return original(connection, realm, rules, requests)
+        return original(connection, realm, rules, requests, *more)
 
     monkeypatch.setattr(writer_thread, "decide_batch", counted)
     writer = start_writer(start=False)

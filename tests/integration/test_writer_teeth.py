@@ -1,17 +1,21 @@
 """The checks of `test_writer_concurrency` have teeth: take a safeguard of the writer away, and they find it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import psycopg
 import pytest
 
+from app.accounts.decider import TransferKudos
 from app.platform.writer import Writer, apply, gather
 from app.platform.writer import thread as writer_thread
+from app.platform.writer.recent import Recent
+from events.base import Recorded
 from events.store import log
 from projections.store import audit, derived
-from tests.integration.load import Answer, check_answers, check_chain, drive, prepare
+from tests.factories import run
+from tests.integration.load import USERS, Answer, check_answers, check_chain, drive, prepare
 
 
 def under_load(writers: list[Writer], steps: int = 8) -> list[Answer]:
@@ -72,11 +76,31 @@ def test_a_row_that_is_not_written_is_found(
 ):
     writer = start_writer()
     prepare(writer)
-    lazy = apply._UPSERTS["accounts"].replace("DO UPDATE SET", "DO UPDATE SET id = excluded.id --")
-    monkeypatch.setitem(apply._UPSERTS, "accounts", lazy)
+    update = apply._update
+    monkeypatch.setattr(
+        apply, "_update", lambda table, columns: update(table, columns).replace("= t.balance", "= o.balance")
+    )
     under_load([writer])
     broken = [finding.name for finding in audit.verify(owner, 0).findings if not finding.identical]
     assert "accounts" in broken
+
+
+def test_rows_that_miss_what_other_writers_did_are_found(
+    start_writer: Callable[..., Writer], owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+):
+    def blind(recent: Recent, events: Sequence[Recorded]) -> None:
+        recent.position, recent._hash = events[-1].position, events[-1].hash
+
+    def in_turn() -> list[str]:
+        for writer in (*writers, *writers):
+            run(writer, TransferKudos(source=USERS[0], target=USERS[1], amount=100))
+        return [finding.name for finding in audit.verify(owner, 0).findings if not finding.identical]
+
+    writers = (start_writer(), start_writer())
+    prepare(writers[0])
+    assert in_turn() == []
+    monkeypatch.setattr(Recent, "catch_up", blind)
+    assert in_turn() == ["postings", "accounts"]
 
 
 def test_a_forged_hash_is_found_by_the_same_check(writer: Writer, owner: psycopg.Connection[Any]):

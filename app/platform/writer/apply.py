@@ -7,6 +7,7 @@ May not decide. Every statement is set-based: one for each table that changed. L
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -17,10 +18,10 @@ from app.platform.rows import Rows
 from app.platform.vault import CommandOutcome
 from events.base import Recorded
 from events.store import log
+from events.store.columns import Table
 from projections.store import derived
 from projections.store.tables import LIVE, TABLES
 
-_UPSERTS = {name: table.upsert(LIVE) for name, table in TABLES.items()}
 #: Binds: channel, position.
 NOTIFY = "SELECT pg_notify(%s, %s)"
 
@@ -52,11 +53,7 @@ def apply(
         if writes.postings:
             connection.execute(log.INSERT_POSTINGS, log.posting_parameters(realm, writes.postings))
         for name, table in rows.tables.items():
-            changed = [
-                row for key, row in table.items() if row is not None and before[name].get(key) is not row
-            ]
-            if changed:
-                connection.execute(_UPSERTS[name], TABLES[name].parameters(realm, changed))
+            _write(connection, realm, TABLES[name], before[name], table)
         jobs = [(before["jobs"].get(key), job) for key, job in rows.tables["jobs"].items()]
         for statement, parameters in derived.statements(realm, derived.change_of(jobs)):
             connection.execute(statement, parameters)
@@ -67,6 +64,42 @@ def apply(
         if writes.events:
             connection.execute(NOTIFY, (channel(realm), str(writes.events[-1].position)))
         connection.commit()
+
+
+def _write(
+    connection: Connection[Any],
+    realm: int,
+    table: Table[Any],
+    before: Mapping[Any, Any],
+    after: Mapping[Any, Any],
+) -> None:
+    """Insert the rows that are new; of those that changed write only the columns in which any of them did."""
+    made: list[Any] = []
+    moved: list[Any] = []
+    changed: set[str] = set()
+    for key, row in after.items():
+        if row is None or (was := before.get(key)) is row:
+            continue
+        if was is None:
+            made.append(row)
+        elif names := table.changed(was, row):
+            moved.append(row)
+            changed.update(names)
+    if made:
+        connection.execute(_upsert(table), table.parameters(realm, made))
+    if moved:
+        columns = tuple(sorted(changed))
+        connection.execute(_update(table, columns), table.update_parameters(realm, moved, columns))
+
+
+@cache
+def _upsert(table: Table[Any]) -> str:
+    return table.upsert(LIVE)
+
+
+@cache
+def _update(table: Table[Any], columns: tuple[str, ...]) -> str:
+    return table.update(LIVE, columns)
 
 
 def _by_type(rows: Sequence[msgspec.Struct]) -> dict[type[msgspec.Struct], list[msgspec.Struct]]:

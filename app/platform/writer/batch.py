@@ -20,6 +20,7 @@ from app.platform.ids import uuid7
 from app.platform.rows import Rows
 from app.platform.writer.apply import Writes, apply
 from app.platform.writer.gather import Gathered, gather
+from app.platform.writer.recent import Recent
 from events.base import Event, Fact, Metadata, Recorded, postings_of
 from events.codec import encode, encode_metadata
 from events.store import log
@@ -151,12 +152,12 @@ class BatchResult(msgspec.Struct):
 
 
 def decide_batch(
-    connection: Connection[Any], realm: int, rules: Rules, requests: Sequence[Request]
+    connection: Connection[Any], realm: int, rules: Rules, requests: Sequence[Request], recent: Recent
 ) -> tuple[Batch, dict[str, dict[Any, Any]], BatchResult]:
     """Gather under the lock and decide: the transaction stays open. Raises `psycopg.Error`."""
     needs: list[Needs] = [rules[type(r.command)].needs(r.command) for r in requests]
     keys = [r.idempotency for r in requests if r.idempotency is not None]
-    gathered = gather(connection, realm, needs, keys)
+    gathered = gather(connection, realm, needs, keys, recent)
     before = gathered.rows.snapshot()
     batch = Batch(realm, rules, gathered)
     outcomes = [batch.decide(request) for request in requests]

@@ -1,22 +1,26 @@
 """The first round trip of a batch: take the lock, then read clock, head, known keys, live versions and rows.
 
 The lock and each read are statements of their own, so that every read sees what was committed before the lock was
-had. May not decide. Look next: `app.platform.writer.batch`.
+had. Rows that this process has at the head of the log are not read again. What a search finds and nobody has is read
+in a second round trip, still under the lock: callers name the jobs that a search is likely to find. May not decide.
+Look next: `app.platform.writer.batch`, `app.platform.writer.recent`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
-from psycopg import Connection
+from psycopg import Connection, Cursor
 
 from app.platform import vault
 from app.platform.commands import Idempotency, Needs
 from app.platform.rows import Rows
+from app.platform.writer.recent import GAP, Recent
 from events.store import log
-from projections.queue import Search
+from projections.queue import Found, Search
 from projections.registry import VERSIONS
 from projections.store import search
 from projections.store.tables import LIVE, TABLES
@@ -37,107 +41,182 @@ class Gathered(msgspec.Struct):
     known: dict[tuple[str, str], vault.CommandOutcome]
 
 
-def _statements() -> dict[tuple[str, bool], str]:
-    """The row reads by table, without and with searches in the batch."""
-    made: dict[tuple[str, bool], str] = {}
-    for searching in (False, True):
-        found = f" UNION {search.FOUND_JOBS}" if searching else ""
-        leased = f"SELECT job FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
-        named = "SELECT unnest(%(jobs)s::uuid[])"
-        jobs = f"{named} UNION {leased}{found}"
-        payers = f"SELECT requester FROM {LIVE}.jobs WHERE realm = %(realm)s AND id = ANY(ARRAY({named} UNION {leased}))"  # noqa: S608
-        owners = f"SELECT owner FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
-        hosts = f"SELECT worker FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
-        where = {
-            "leases": "id = ANY(%(leases)s::uuid[])",
-            "jobs": f"id = ANY(ARRAY({jobs}))",
-            "generations": f"job = ANY(ARRAY({jobs}))",
-            "accounts": f"id = ANY(ARRAY(SELECT unnest(%(accounts)s::uuid[]) UNION {payers} UNION {owners}))",
-            "workers": f"id = ANY(ARRAY(SELECT unnest(%(workers)s::uuid[]) UNION {hosts}))",
-        }
-        for name, condition in where.items():
-            made[name, searching] = TABLES[name].select(LIVE, condition)
-    return made
+_LEASED = f"SELECT job FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
+_JOBS = f"SELECT unnest(%(jobs)s::uuid[]) UNION {_LEASED}"
+_PAYERS = f"SELECT requester FROM {LIVE}.jobs WHERE realm = %(realm)s AND id = ANY(ARRAY({_JOBS}))"  # noqa: S608
+_OWNERS = f"SELECT owner FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
+_HOSTS = f"SELECT worker FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
+#: the row reads by table
+_READS = {
+    name: TABLES[name].select(LIVE, condition)
+    for name, condition in {
+        "leases": "id = ANY(%(leases)s::uuid[])",
+        "jobs": f"id = ANY(ARRAY({_JOBS}))",
+        "generations": f"job = ANY(ARRAY({_JOBS}))",
+        "accounts": f"id = ANY(ARRAY(SELECT unnest(%(accounts)s::uuid[]) UNION {_PAYERS} UNION {_OWNERS}))",
+        "workers": f"id = ANY(ARRAY(SELECT unnest(%(workers)s::uuid[]) UNION {_HOSTS}))",
+    }.items()
+}
+#: prompts of the jobs that a batch may queue again, for searches with a blacklist: these were found before it began
+_PROMPTS = f"SELECT job, prompt FROM vault.job WHERE realm = %(realm)s AND job IN ({_JOBS})"  # noqa: S608
 
 
-_READS = _statements()
-#: prompts of the jobs that a batch changes, for searches with a blacklist: these were found before the batch began
-_PROMPTS = """
-SELECT job, prompt FROM vault.job WHERE realm = %(realm)s AND job IN (SELECT unnest(%(jobs)s::uuid[])
-  UNION SELECT job FROM projections.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[]))
-"""
+_Ids = dict[str, set[UUID]]
 
 
-def _merged(needs: Sequence[Needs]) -> Needs:
-    return Needs(
-        accounts=tuple({key for need in needs for key in need.accounts}),
-        jobs=tuple({key for need in needs for key in need.jobs}),
-        generations=tuple({key for need in needs for key in need.generations}),
-        leases=tuple({key for need in needs for key in need.leases}),
-        workers=tuple({key for need in needs for key in need.workers}),
-    )
+class _Wanted:
+    """The rows that a batch needs, as far as they are at hand, and the ids of those that are not."""
 
+    def __init__(self, needs: Iterable[Needs], found: Iterable[UUID], recent: Recent) -> None:
+        self._recent = recent
+        self.rows: dict[str, dict[UUID, Any]] = {name: {} for name in _READS}
+        self.missing: _Ids = {name: set() for name in _READS}
+        for need in needs:
+            for key in need.leases:
+                self._lease(key)
+            for key in need.jobs:
+                self._job(key)
+            for key in need.accounts:
+                self._one("accounts", key)
+            for key in need.workers:
+                self._one("workers", key)
+        for key in found:
+            self._job(key)
 
-def _wanted(needs: Needs, searches: Sequence[Search]) -> list[str]:
-    """The tables that must be read at all: a statement costs, also one that finds nothing."""
-    jobs = bool(needs.jobs or needs.leases or searches)
-    wanted = {
-        "leases": bool(needs.leases),
-        "jobs": jobs,
-        "generations": jobs,
-        "accounts": bool(needs.accounts or needs.jobs or needs.leases),
-        "workers": bool(needs.workers or needs.leases),
-    }
-    return [name for name, wants in wanted.items() if wants]
+    def _one(self, projection: str, key: UUID) -> Any:
+        row = self._recent.get(projection, key)
+        if row is None:
+            self.missing[projection].add(key)
+        else:
+            self.rows[projection][key] = row
+        return row
+
+    def _lease(self, key: UUID) -> None:
+        lease = self._one("leases", key)
+        if lease is not None:
+            self._job(lease.job)
+            self._one("accounts", lease.owner)
+            self._one("workers", lease.worker)
+
+    def _job(self, key: UUID) -> None:
+        job = self._one("jobs", key)
+        if job is not None:
+            self.rows["generations"].update((g.id, g) for g in self._recent.generations_of(key))
+            self._one("accounts", job.requester)
 
 
 def gather(
-    connection: Connection[Any], realm: int, needs: Sequence[Needs], keys: Sequence[Idempotency]
+    connection: Connection[Any],
+    realm: int,
+    needs: Sequence[Needs],
+    keys: Sequence[Idempotency],
+    recent: Recent,
 ) -> Gathered:
     """Open the transaction, take the lock and read. Raises `VersionMismatchError`, `psycopg.Error`."""
-    merged = _merged(needs)
-    searches = list({need.search: None for need in needs if need.search is not None})
-    parameters = {
-        "realm": realm,
-        "accounts": list(merged.accounts),
-        "jobs": list(merged.jobs),
-        "leases": list(merged.leases),
-        "workers": list(merged.workers),
-    }
+    questions = search.Questions(realm, [need.search for need in needs if need.search is not None])
+    wanted = _Wanted(needs, (), recent)
     known = found = prompts = None
     with connection.pipeline():
         connection.execute(log.LOCK, (realm,))
-        head = connection.execute(log.HEAD, (realm,), binary=True)
+        end = connection.execute(log.SINCE, (realm, recent.position, GAP), binary=True)
         versions = connection.execute(VERSIONS_SQL, (realm,))
         if keys:
             keyed = ([k.scope for k in keys], [k.key for k in keys], realm)
             known = connection.execute(vault.FIND_OUTCOMES, keyed, binary=True)
-        if searches:
-            found = connection.execute(search.UNDER_LOCK, search.parameters(realm, searches))
-        if any(asked.blacklist for asked in searches):
-            prompts = connection.execute(_PROMPTS, parameters, binary=True)
-        reads = {
-            name: connection.execute(_READS[name, bool(searches)], parameters, binary=True)
-            for name in _wanted(merged, searches)
-        }
+        if questions:
+            found = connection.execute(search.FIND, questions.parameters())
+        if questions.blacklisted:
+            prompts = connection.execute(_PROMPTS, _prompted(realm, wanted), binary=True)
+        reads = _read(connection, realm, wanted.missing)
     _check_versions(versions.fetchall())
-    log_head = log.head_of(realm, head.fetchone() or ())
-    rows = Rows(log_head.now)
-    for name in TABLES_NAMED:
-        rows.name(name, getattr(merged, name))
-    for name, cursor in reads.items():
-        rows.put(name, TABLES[name].load_all(cursor.fetchall()))
-    if found is not None:
-        (text,) = found.fetchone() or ("[]",)
-        for asked_for, result in zip(searches, search.found(text), strict=True):
-            rows.put_found(asked_for, result)
-    if prompts is not None:
-        rows.prompts.update(prompts.fetchall())
+    head = _catch_up(connection, realm, recent, end.fetchall())
+    _put(recent, head, reads)
+    answers = questions.answers((found.fetchone() or ("[]",))[0]) if found is not None else {}
+    wanted = _complete(connection, realm, recent, head, needs, search.jobs_of(answers), wanted.missing)
+    rows = _working_set(head, needs, wanted, answers)
+    rows.prompts.update(prompts.fetchall() if prompts is not None else ())
     outcomes = [vault.CommandOutcome(*row) for row in known.fetchall()] if known is not None else []
-    return Gathered(log_head, rows, {(o.scope, o.key): o for o in outcomes})
+    return Gathered(head, rows, {(o.scope, o.key): o for o in outcomes})
 
 
-TABLES_NAMED = ("accounts", "jobs", "generations", "leases", "workers")
+def _prompted(realm: int, wanted: _Wanted) -> dict[str, Any]:
+    """What `_PROMPTS` takes: the jobs that the batch may queue again, at hand or not."""
+    jobs = wanted.rows["jobs"].keys() | wanted.missing["jobs"]
+    return {"realm": realm, "jobs": list(jobs), "leases": list(wanted.missing["leases"])}
+
+
+def _read(connection: Connection[Any], realm: int, missing: _Ids) -> dict[str, Cursor[Any]]:
+    """Send the reads of what is missing: a statement costs, also one that finds nothing."""
+    leases = missing["leases"]
+    jobs = missing["jobs"] | leases
+    tables = {
+        "leases": leases,
+        "jobs": jobs,
+        "generations": jobs,
+        "accounts": missing["accounts"] | jobs,
+        "workers": missing["workers"] | leases,
+    }
+    parameters = {"realm": realm, **{name: list(keys) for name, keys in missing.items()}}
+    return {
+        name: connection.execute(_READS[name], parameters, binary=True)
+        for name, wants in tables.items()
+        if wants
+    }
+
+
+def _put(recent: Recent, head: log.Head, reads: Mapping[str, Cursor[Any]]) -> None:
+    """Put what was read under the lock to the rows at hand."""
+    rows = {name: TABLES[name].load_all(cursor.fetchall()) for name, cursor in reads.items()}
+    recent.put(rows, head.position, head.hash)
+
+
+def _catch_up(
+    connection: Connection[Any], realm: int, recent: Recent, rows: Sequence[Sequence[Any]]
+) -> log.Head:
+    """Move the rows at hand on to the end of the log, or drop them if that is too far."""
+    if len(rows) < GAP and rows[0][1] is not None:
+        events = [log.recorded(row[1:]) for row in rows]
+        recent.catch_up(events)
+        return log.Head(max(rows[0][0], events[-1].occurred_at), events[-1].position, events[-1].hash)
+    recent.clear()
+    return log.head_of(realm, connection.execute(log.HEAD, (realm,), binary=True).fetchone() or ())
+
+
+def _complete(
+    connection: Connection[Any],
+    realm: int,
+    recent: Recent,
+    head: log.Head,
+    needs: Sequence[Needs],
+    found: set[UUID],
+    asked: _Ids,
+) -> _Wanted:
+    """All rows that are needed and exist; what nobody could name in the first round trip is read in another."""
+    while True:
+        wanted = _Wanted(needs, found, recent)
+        missing = {name: keys - asked[name] for name, keys in wanted.missing.items()}
+        if not any(missing.values()):
+            return wanted
+        with connection.pipeline():
+            reads = _read(connection, realm, missing)
+        _put(recent, head, reads)
+        asked = {name: keys | missing[name] for name, keys in asked.items()}
+
+
+def _working_set(
+    head: log.Head, needs: Sequence[Needs], wanted: _Wanted, answers: Mapping[Search, Found]
+) -> Rows:
+    rows = Rows(head.now)
+    for name in ("accounts", "jobs", "leases", "workers"):
+        for need in needs:
+            rows.name(name, getattr(need, name))
+    for name, at_hand in wanted.rows.items():
+        rows.put(name, at_hand.values())
+    for need in needs:
+        rows.made.update(need.made)
+    for asked, result in answers.items():
+        rows.put_found(asked, result)
+    return rows
 
 
 def _check_versions(live: Sequence[tuple[str, int]]) -> None:

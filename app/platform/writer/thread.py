@@ -23,6 +23,7 @@ from app.platform.commands import Outcome, Request, Rules
 from app.platform.database import NETWORK
 from app.platform.writer.batch import BatchResult, commit_batch, decide_batch
 from app.platform.writer.gather import VersionMismatchError
+from app.platform.writer.recent import Recent
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class Writer:
         self._condition = threading.Condition()
         self._stopping = False
         self._connection: psycopg.Connection[Any] | None = None
+        self._recent = Recent()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         #: seconds that the lock was held by recent batches, for metrics
         self.held_seconds: deque[float] = deque(maxlen=1000)
@@ -192,13 +194,14 @@ class Writer:
     def _attempt(self, requests: Sequence[Request]) -> Sequence[Any]:
         connection = self._connect()
         started = time.perf_counter()
-        batch, before, result = decide_batch(connection, self._realm, self._rules, requests)
+        batch, before, result = decide_batch(connection, self._realm, self._rules, requests, self._recent)
         try:
             commit_batch(connection, batch, before)
         except psycopg.OperationalError:
             self._disconnect()
             if not self._committed(result):
                 raise
+        self._recent.keep(batch.rows, batch.position, batch.hash)
         self.held_seconds.append(time.perf_counter() - started)
         return result.outcomes
 

@@ -1,0 +1,29 @@
+"""Makes packed arrays known to psycopg: they are sent as they are, with their array type's oid.
+
+Registers when it is imported, which `events.store.log` does for everybody who has a connection. Look next:
+`events.store.arrays`.
+"""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+from events.store.arrays import Packed
+
+
+class _PackedDumper(Dumper):
+    """What is packed is dumped already."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: Packed) -> Packed:
+        """The array as it is."""
+        return obj
+
+
+for kind in Packed.__subclasses__():
+    psycopg.adapters.register_dumper(
+        kind, type(f"{kind.__name__}Dumper", (_PackedDumper,), {"oid": kind.array})
+    )

@@ -24,6 +24,7 @@ from app.platform.database import NETWORK
 from app.platform.writer.batch import BatchResult, commit_batch, decide_batch
 from app.platform.writer.gather import VersionMismatchError
 from app.platform.writer.recent import Recent
+from events.store import log
 
 _log = logging.getLogger(__name__)
 
@@ -215,7 +216,7 @@ class Writer:
             try:
                 connection = self._connect()
                 # the transaction of unknown outcome may still hold the lock: wait until it is settled
-                connection.execute("SELECT 1 FROM log.lock WHERE realm = %s FOR UPDATE", (self._realm,))
+                connection.execute(log.LOCK, (self._realm,))
                 found = connection.execute(_IN_LOG, asked).fetchone() is not None
                 connection.rollback()
             except psycopg.OperationalError:

@@ -1,0 +1,275 @@
+"""Users and workers: what they ask of the cluster, what they were told, and that they ask again when told nothing.
+
+Every request is kept with what became of it, for `checks.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from app.accounts.decider import GrantKudos, OpenRealm, TransferKudos
+from app.jobs.decider import CancelJob, SubmitImageJob
+from app.platform import ids
+from app.platform.commands import Command, Done, Idempotency, Request
+from app.platform.handling import idempotency
+from app.platform.objects import result_key
+from app.platform.writer import WriterBusyError
+from app.workers.decider import CheckIn
+from app.workers.lease_decider import (
+    ExtendLease,
+    GenerationResult,
+    PopJob,
+    ReleaseLease,
+    ResultState,
+    SubmitResults,
+)
+from events.base import ANONYMOUS
+from tests.factories import capabilities, check_in, pop, register, submit, uid
+from tests.simulation.cluster import BUCKETS, Cluster, UnreachableError, VanishedError
+from tests.simulation.outside import etag_of
+from tests.simulation.scheduler import Failure
+
+MODELS = ("a", "b")
+USERS = tuple(uid(number) for number in (1, 2, 3))
+WORKERS = tuple(uid(0x100 + number) for number in range(3))
+#: commands that may be repeated without a key: the second one finds nothing to do
+NATURAL = (CancelJob, CheckIn, ExtendLease, ReleaseLease, SubmitResults)
+#: asked again so often at most while nobody says what became of a request
+PATIENCE = 12
+
+
+class Known(Enum):
+    """What its sender knows of one attempt."""
+
+    NOTHING = "nothing"
+    #: it was told that nothing was done
+    REFUSED = "refused"
+    ANSWERED = "answered"
+
+
+class Attempt(msgspec.Struct):
+    """One request: each has ids of its own for what it would make, as the API's handlers make them."""
+
+    id: UUID
+    command: Command
+    known: Known = Known.NOTHING
+
+
+class Operation(msgspec.Struct):
+    """What somebody wanted once, however often they asked."""
+
+    command: Command
+    promise: Idempotency | None
+    #: asking twice for it does no harm even without a promise
+    natural: bool
+    attempts: list[Attempt] = []
+    #: the attempt that was answered, and its answer
+    answered: UUID | None = None
+    outcome: Any = None
+
+
+def _with_new_ids(command: Command) -> Command:
+    """The command with other ids for what it would make."""
+    match command:
+        case PopJob():
+            return replace(command, lease=ids.new_id())
+        case SubmitImageJob():
+            made = tuple(ids.new_id() for _ in command.generations)
+            return replace(command, job=ids.new_id(), generations=made)
+        case GrantKudos():
+            return replace(command, note=ids.new_id())
+    return command
+
+
+def owner_of(worker: UUID) -> UUID:
+    """Whose worker it is."""
+    return USERS[worker.int % len(USERS)]
+
+
+class People:
+    """Everybody outside. They stop asking for new things when `leave` was called."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.scheduler = cluster.scheduler
+        self.dice = cluster.scheduler.dice
+        self.operations: list[Operation] = []
+        #: rate of lost answers and of requests sent twice
+        self.doubling = 0.0
+        self.leaving = False
+        self.here = 0
+        #: mean seconds between two things that somebody does
+        self.pause = 0.5
+
+    def settle_in(self) -> None:
+        """The realm, its users and workers, before anything goes wrong."""
+        setup: list[Command] = [OpenRealm(), *(register(user, user.int) for user in USERS)]
+        setup = [replace(c, key=uid(9)) if hasattr(c, "key_hash") else c for c in setup]
+        setup += [check_in(worker, owner_of(worker), capabilities(MODELS)) for worker in WORKERS]
+        setup += [self._grant(user, 4_000) for user in USERS[:2]]
+        for command in setup:
+            request = Request(command, ids.new_id())
+            self.cluster.server.requests[request.id] = request
+            self.cluster.log.commit([request])
+
+    def come(self) -> None:
+        """Start everybody."""
+        for number, user in enumerate((*USERS, ANONYMOUS)):
+            self._spawn(f"user{number}", lambda user=user: self._user(user))
+        for number, worker in enumerate(WORKERS):
+            self._spawn(f"worker{number}", lambda worker=worker: self._worker(worker))
+
+    def leave(self) -> None:
+        """Nobody begins anything new."""
+        self.leaving = True
+
+    def _spawn(self, name: str, work: Callable[[], None]) -> None:
+        def live() -> None:
+            self.here += 1
+            try:
+                work()
+            finally:
+                self.here -= 1
+
+        self.cluster.spawn(name, live)
+
+    def _idle(self) -> None:
+        self.scheduler.sleep(self.dice.expovariate(1 / self.pause))
+
+    def ask(self, command: Command, actor: UUID, *, promised: bool) -> Any:
+        """Ask until it is known what became of it; the outcome, or None if that stays unknown."""
+        again = promised or isinstance(command, NATURAL)
+        key = str(ids.new_id()) if promised else None
+        promise = idempotency(actor, type(command).__name__, key, repr(command))
+        assert promise is None or isinstance(promise, Idempotency)
+        operation = Operation(command, promise, isinstance(command, NATURAL))
+        self.operations.append(operation)
+        if again and self.dice.random() < self.doubling:
+            self.cluster.spawn("double", lambda: self._double(operation, actor))
+        for number in range(PATIENCE if again else 1):
+            outcome = self._attempt(operation, actor)
+            if outcome is not None:
+                return outcome
+            self.scheduler.sleep(self.dice.uniform(0.05, 0.4) * (number + 1))
+        return None
+
+    def _double(self, operation: Operation, actor: UUID) -> None:
+        """The same request once more, by a client that does not wait for its own answer."""
+        self.scheduler.sleep(self.dice.uniform(0.0, 1.0))
+        self._attempt(operation, actor, keep=False)
+
+    def _attempt(self, operation: Operation, actor: UUID, *, keep: bool = True) -> Any:
+        attempt = Attempt(ids.new_id(), _with_new_ids(operation.command))
+        operation.attempts.append(attempt)
+        name = type(operation.command).__name__
+        self.scheduler.note(f"asks {name} {str(attempt.id)[:8]}")
+        api = self.dice.choice(self.cluster.apis)
+        request = Request(attempt.command, attempt.id, actor=actor, idempotency=operation.promise)
+        try:
+            outcome = api.call(request)
+        except VanishedError:
+            self.scheduler.note(f"{str(attempt.id)[:8]}: no answer")
+            return None
+        except UnreachableError:
+            attempt.known = Known.REFUSED
+            return None
+        except WriterBusyError as busy:
+            attempt.known = Known.REFUSED if busy.certain else Known.NOTHING
+            self.scheduler.note(f"{str(attempt.id)[:8]}: busy, certain: {busy.certain}")
+            return None
+        except Exception as error:
+            raise Failure(f"{name} {attempt.id} was answered by {error!r}") from error
+        self.scheduler.note(f"{str(attempt.id)[:8]}: {outcome!r}")
+        attempt.known = Known.ANSWERED if isinstance(outcome, Done) else Known.REFUSED
+        if keep:
+            operation.answered, operation.outcome = attempt.id, outcome
+        return outcome
+
+    def _grant(self, user: UUID, amount: int) -> Command:
+        return GrantKudos(user=user, amount=amount, note=ids.new_id(), reason="")
+
+    def _user(self, user: UUID) -> None:
+        dice = self.dice
+        mine: list[UUID] = []
+        while not self.leaving:
+            self._idle()
+            choice = dice.random()
+            if choice < 0.6:
+                got = self.ask(self._job(user), user, promised=dice.random() < 0.8)
+                if isinstance(got, Done):
+                    mine.append(got.result.job)
+            elif choice < 0.75 and mine:
+                self.ask(CancelJob(job=dice.choice(mine)), user, promised=False)
+            elif user != ANONYMOUS:
+                target = dice.choice(USERS)
+                amount = dice.choice((1, 300, 2_000))
+                money = TransferKudos(source=user, target=target, amount=amount)
+                wanted = money if choice < 0.9 else self._grant(user, amount)
+                self.ask(wanted, user, promised=dice.random() < 0.7)
+
+    def _job(self, user: UUID) -> Any:
+        dice = self.dice
+        return submit(
+            user,
+            job=ids.new_id(),
+            generations=[ids.new_id() for _ in range(dice.choice((1, 1, 2, 3)))],
+            models=dice.choice((MODELS, MODELS[:1], ())),
+            shared=dice.random() < 0.6,
+        )
+
+    def _worker(self, worker: UUID) -> None:
+        dice, owner = self.dice, owner_of(worker)
+        while not self.leaving:
+            self._idle()
+            if dice.random() < 0.1:
+                able = capabilities(dice.choice((MODELS, MODELS[:1])))
+                self.ask(check_in(worker, owner, able), owner, promised=False)
+                continue
+            wanted = pop(
+                worker,
+                owner,
+                capabilities(MODELS),
+                lease=ids.new_id(),
+                amount=dice.choice((1, 2, 3)),
+                choice=dice.randrange(8),
+            )
+            got = self.ask(wanted, owner, promised=dice.random() < 0.8)
+            if isinstance(got, Done) and got.result.lease is not None:
+                self._work(got.result.lease, owner)
+
+    def _work(self, key: UUID, owner: UUID) -> None:
+        """Upload and deliver, or do one of the many other things that workers do."""
+        dice = self.dice
+        lease: Any = self.cluster.log.state["leases"][key]
+        choice = dice.random()
+        if choice < 0.08:
+            return  # never heard of again
+        if choice < 0.16:
+            self.ask(ReleaseLease(lease=key, owner=owner), owner, promised=False)
+            return
+        if choice < 0.3:
+            self.ask(ExtendLease(lease=key, owner=owner), owner, promised=False)
+        self.scheduler.sleep(dice.choice((0.1, 0.5, 4.0)))
+        results = [self._result(key, generation) for generation in lease.generations]
+        if len(results) > 1 and dice.random() < 0.3:
+            self.ask(self._delivery(key, owner, results[:1]), owner, promised=False)
+            results = results[dice.randrange(2) :]
+        self.ask(self._delivery(key, owner, results), owner, promised=dice.random() < 0.5)
+
+    def _delivery(self, lease: UUID, owner: UUID, results: list[GenerationResult]) -> Command:
+        return SubmitResults(lease=lease, owner=owner, results=tuple(results))
+
+    def _result(self, lease: UUID, generation: UUID) -> GenerationResult:
+        state = self.dice.choices((ResultState.OK, ResultState.FAULTED, ResultState.CENSORED), (8, 1, 1))[0]
+        etag = None
+        if state is ResultState.OK:
+            data = self.dice.choice((b"good ", b"good ", b"good ", b"bad ")) + generation.bytes
+            self.cluster.storage.objects[BUCKETS.results, result_key(lease, generation)] = data
+            etag = etag_of(data)
+        return GenerationResult(generation=generation, state=state, etag=etag, seed="1", metadata=None)

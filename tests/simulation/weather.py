@@ -1,0 +1,147 @@
+"""What goes wrong: each seed draws which faults there are and how often they come, so that seeds differ in kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.simulation import statements
+from tests.simulation.cluster import Cluster, Node
+from tests.simulation.people import People
+
+#: chance that a seed has a kind of fault at all
+HAS = 0.4
+#: mean seconds between two faults of a kind
+EVERY = (0.7, 2.0, 5.0)
+
+
+class Weather:
+    """The faults of one seed."""
+
+    def __init__(self, cluster: Cluster, people: People) -> None:
+        self.cluster = cluster
+        self.people = people
+        self.scheduler = cluster.scheduler
+        self.dice = cluster.scheduler.dice
+        self.over = False
+
+    def come(self) -> None:
+        """Draw the faults and begin."""
+        dice, network, broker = self.dice, self.cluster.network, self.cluster.broker
+        for name, rates in (
+            ("lost", (0.005, 0.03)),
+            ("unanswered", (0.005, 0.03)),
+            ("late", (0.005, 0.03)),
+            ("slow", (0.01, 0.1)),
+            ("silent", (0.2, 0.8)),
+        ):
+            if self._has():
+                setattr(network, name, dice.choice(rates))
+        for name in ("twice", "late", "vanish"):
+            if self._has():
+                setattr(broker, name, dice.choice((0.05, 0.3)))
+        if self._has():
+            self.cluster.storage.failing = dice.choice((0.02, 0.1))
+        if self._has():
+            self.people.doubling = dice.choice((0.1, 0.4))
+        self.people.pause = dice.choice((0.15, 0.5))
+        faults: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("kill", self._kill),
+            ("stall", self._stall),
+            ("session", self._end_session),
+            ("holder", self._end_holder),
+            ("database", self._restart_database),
+            ("broker", cluster_broker(self.cluster)),
+            ("away", self._broker_away),
+            ("forward", self._clock_forward),
+            ("backward", self._clock_backward),
+            ("advisory", self._lose_leadership),
+        )
+        for name, fault in faults:
+            if self._has():
+                every = dice.choice(EVERY)
+                self.cluster.spawn(f"fault-{name}", lambda fault=fault, every=every: self._rain(fault, every))
+
+    def end(self) -> None:
+        """Nothing goes wrong any more, and everything runs."""
+        self.over = True
+        network, broker = self.cluster.network, self.cluster.broker
+        network.lost = network.unanswered = network.late = network.slow = network.silent = 0.0
+        broker.twice = broker.late = broker.vanish = 0.0
+        self.cluster.storage.failing = self.people.doubling = 0.0
+        for node in self.cluster.nodes:
+            node.process.still_until = 0.0
+            if not node.process.alive:
+                node.start()
+
+    def _has(self) -> bool:
+        return self.dice.random() < HAS
+
+    def _rain(self, fault: Callable[[], None], every: float) -> None:
+        while True:
+            self.scheduler.sleep(self.dice.expovariate(1 / every))
+            if self.over:
+                return
+            fault()
+
+    def _kill(self) -> None:
+        node = self.dice.choice(self.cluster.nodes)
+        if node.process.alive:
+            node.kill()
+            self.cluster.spawn("restart", lambda: self._start_again(node))
+
+    def _start_again(self, node: Node) -> None:
+        self.scheduler.sleep(self.dice.uniform(0.05, 2.0))
+        if not node.process.alive:
+            node.start()
+
+    def _stall(self) -> None:
+        """A process stands still, as if its machine did: for longer than any lock or lease of leadership."""
+        node = self.dice.choice(self.cluster.nodes)
+        node.process.still_until = self.scheduler.now + self.dice.choice((0.2, 2.0, 7.0))
+        self.scheduler.note(f"stands still until {node.process.still_until:.3f}", node.process.name)
+
+    def _end_session(self) -> None:
+        sessions = list(self.cluster.server.sessions.values())
+        if sessions:
+            self.dice.choice(sessions).terminate("an operator ended it")
+
+    def _end_holder(self) -> None:
+        """Whoever holds the writer's lock now, or next."""
+        for _ in range(200):
+            holder = self.cluster.server.locks.holder(statements.LOCK)
+            if holder is not None:
+                holder.terminate("it was ended while it held the lock")
+                return
+            self.scheduler.sleep(0.002)
+
+    def _restart_database(self) -> None:
+        self.cluster.server.restart(self.dice.choice((0.1, 1.0, 4.0)))
+
+    def _broker_away(self) -> None:
+        self.cluster.broker.away_until = self.scheduler.now + self.dice.choice((0.5, 3.0))
+
+    def _clock_forward(self) -> None:
+        """Leases lapse, jobs grow old."""
+        self._shift(self.dice.choice((1.0, 100.0, 200.0, 1_300.0)))
+
+    def _clock_backward(self) -> None:
+        self._shift(-self.dice.choice((0.01, 1.0, 60.0)))
+
+    def _shift(self, seconds: float) -> None:
+        self.cluster.server.ahead += seconds
+        self.scheduler.note(f"clock moves by {seconds} s", "db")
+
+    def _lose_leadership(self) -> None:
+        """As behind a pooler that gives another session to a client: its lock is gone and it does not know."""
+        server = self.cluster.server
+        for session in list(server.sessions.values()):
+            lost = [n for n in session.session_locks if isinstance(n, tuple) and isinstance(n[1][0], int)]
+            if lost:
+                session.session_locks.difference_update(lost)
+                server.locks.release(session, lost)
+                self.scheduler.note("lost its session lock", session.name)
+
+
+def cluster_broker(cluster: Cluster) -> Callable[[], None]:
+    """The broker loses everything."""
+    return cluster.broker.lose_everything

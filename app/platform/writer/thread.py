@@ -40,6 +40,9 @@ SETTINGS = (
     "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c application_name=hoard-writer"
 )
 
+#: what a lost connection raises: the last words of a session that stood still in a transaction are of another kind
+LOST = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
+
 _IN_LOG = "SELECT 1 FROM log.event WHERE realm = %s AND position = %s AND event_id = %s"
 
 
@@ -175,7 +178,7 @@ class Writer:
                 return self._attempt(requests)
             except OutcomeUnknownError:
                 return [WriterBusyError(2.0, certain=False)] * len(requests)
-            except psycopg.OperationalError as error:
+            except LOST as error:
                 self._disconnect()
                 if time.monotonic() > deadline:
                     _log.warning("database_away", extra={"reason": type(error).__name__})
@@ -198,7 +201,7 @@ class Writer:
         batch, before, result = decide_batch(connection, self._realm, self._rules, requests, self._recent)
         try:
             commit_batch(connection, batch, before)
-        except psycopg.OperationalError:
+        except LOST:
             self._disconnect()
             if not self._committed(result):
                 raise
@@ -219,7 +222,7 @@ class Writer:
                 connection.execute(log.LOCK, (self._realm,))
                 found = connection.execute(_IN_LOG, asked).fetchone() is not None
                 connection.rollback()
-            except psycopg.OperationalError:
+            except LOST:
                 self._disconnect()
                 if time.monotonic() > deadline:
                     raise OutcomeUnknownError from None

@@ -34,14 +34,20 @@ QUEUE_LIMIT = 4096
 BATCH_LIMIT = 256
 #: how long a batch is tried while the database does not answer, in seconds
 PATIENCE_SECONDS = 20.0
-#: statements of the writer are all index look-ups: plans must not switch with statistics
+#: A process that hangs loses the lock within 4 s. Only `transaction_timeout` ends one that hangs between two messages of
+#: a trip: to the server it is not idle. Statements are all index look-ups: plans must not switch with statistics.
 SETTINGS = (
-    "-c lock_timeout=5s -c idle_in_transaction_session_timeout=5s -c timezone=UTC -c plan_cache_mode=force_generic_plan "
+    "-c lock_timeout=3s -c idle_in_transaction_session_timeout=4s -c transaction_timeout=4s "
+    "-c timezone=UTC -c plan_cache_mode=force_generic_plan "
     "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off -c application_name=hoard-writer"
 )
 
-#: what a lost connection raises: the last words of a session that stood still in a transaction are of another kind
-LOST = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
+#: the session is over, or nothing can be done in it: whatever was not committed is rolled back
+LOST = (
+    psycopg.OperationalError,
+    psycopg.errors.TransactionTimeout,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
 
 _IN_LOG = "SELECT 1 FROM log.event WHERE realm = %s AND position = %s AND event_id = %s"
 

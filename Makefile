@@ -27,6 +27,10 @@ demo: .venv/.ok ## Show the whole path once: submit, work, deliver, pay
 test: .venv/.ok ## Run the tests (with real PostgreSQL, Valkey and S3)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
+.PHONY: soak
+soak: .venv/.ok ## Kill processes and servers at random under load (HOARD_SOAK_KILLS, HOARD_SOAK_MINUTES, HOARD_SOAK_SEED)
+	@$(BIN)/python -m tests.chaos.soak
+
 .PHONY: check
 check: .venv/.ok ## Lint, format, types, import contracts, schema
 	$(BIN)/ruff check .

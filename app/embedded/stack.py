@@ -81,6 +81,10 @@ class EmbeddedStack:
         """The process id of a server, for tests that kill it."""
         return self._running().pid(name)
 
+    def lives(self, name: str) -> bool:
+        """Whether a server runs now."""
+        return self._running().lives(name)
+
     def restart(self, name: str) -> None:
         """Start a server again, whether it lives or was killed, and wait until it answers."""
         supervisor = self._running()

@@ -85,6 +85,11 @@ class Supervisor:
             raise EmbeddedError(f"{name} is not running")
         return slot.child.pid
 
+    def lives(self, name: str) -> bool:
+        """Whether a child runs now."""
+        slot = self._slots.get(name)
+        return slot is not None and slot.child is not None and slot.child.poll() is None
+
     def wait_until(self, name: str, probe: Callable[[], bool], timeout: float) -> None:
         """Wait until `probe` holds while the child lives.
 

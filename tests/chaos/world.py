@@ -138,6 +138,12 @@ class World:
             self.processes[name].popen.kill()
             self.processes[name].popen.wait()
 
+    def lives(self, name: str) -> bool:
+        """Whether a process or server runs."""
+        if name in SERVERS:
+            return self.stack.lives(name)
+        return self.processes[name].popen.poll() is None
+
     def revive(self, name: str) -> None:
         """Start again what was killed; a server is waited for."""
         if name in SERVERS:

@@ -1,0 +1,74 @@
+"""`make soak`: a long storm of kills on servers of its own; prints a table, ends with 1 if anything was lost.
+
+Settings: HOARD_SOAK_KILLS (how many), HOARD_SOAK_MINUTES (at most), HOARD_SOAK_SEED (to repeat one). Look next:
+`tests/chaos/storm.py`, `tests/chaos/aftermath.py`.
+"""
+
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from app.embedded.stack import EmbeddedStack
+from app.platform.settings import Settings
+from tests.acceptance.wires import CONNECTIONS
+from tests.chaos import aftermath
+from tests.chaos.storm import Storm
+from tests.chaos.world import World
+
+#: kills of one storm; after each everything is checked, and the next begins with an empty database
+KILLS_IN_A_STORM = 70
+
+
+def say(text: str) -> None:
+    """One text for the terminal, at once."""
+    print(text, flush=True)  # noqa: T201 - the terminal is this module's output
+
+
+def main() -> int:
+    """Storm after storm until enough were killed or the time is over."""
+    kills = int(os.environ.get("HOARD_SOAK_KILLS") or 200)
+    minutes = float(os.environ.get("HOARD_SOAK_MINUTES") or 20)
+    seed = int(os.environ.get("HOARD_SOAK_SEED") or random.randrange(10**9))
+    end = time.monotonic() + 60 * minutes
+    say(f"soak: {kills} kills in at most {minutes:g} minutes, HOARD_SOAK_SEED={seed}")
+    struck = 0
+    with tempfile.TemporaryDirectory(prefix="hoard-soak-") as folder:
+        stack = EmbeddedStack(Path(folder) / "data")
+        settings = Settings.from_env(stack.start())
+        try:
+            while struck < kills and time.monotonic() < end:
+                wanted = min(KILLS_IN_A_STORM, kills - struck)
+                struck += _storm(Path(folder), stack, settings, seed, wanted, end - time.monotonic())
+                seed += 1
+        except AssertionError as error:
+            say(f"FAILED with seed {seed}: {error}")
+            return 1
+        finally:
+            CONNECTIONS.close()
+            stack.stop()
+    say(f"soak: {struck} kills, nothing lost, nothing doubled, nothing half done")
+    return 0
+
+
+def _storm(
+    folder: Path, stack: EmbeddedStack, settings: Settings, seed: int, kills: int, seconds: float
+) -> int:
+    """One storm with everything checked after it; how many were killed."""
+    logs = folder / f"storm-{seed}"
+    logs.mkdir()
+    with World(logs, stack, settings, apis=2, relays=2) as world:
+        storm = Storm(world, seed)
+        try:
+            storm.rage(kills, seconds)
+            storm.calm()
+            aftermath.check(storm)
+        finally:
+            say(storm.table())
+    return storm.struck
+
+
+if __name__ == "__main__":
+    sys.exit(main())

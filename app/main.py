@@ -6,12 +6,14 @@ Makes the services, mounts the GraphQL endpoint, answers health checks. May hold
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -38,7 +40,7 @@ from app.platform.graphql.documents import OperationInfo
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.routes import create_graphql_routes
 from app.platform.logging import configure_logging
-from app.platform.objects import ObjectStore
+from app.platform.objects import ObjectStore, StorageUnavailableError
 from app.platform.presence import PATIENCE_SECONDS, Presence
 from app.platform.rates import BY_ADDRESS, BY_KEY, NEW_DOCUMENTS, Rates
 from app.platform.services import Links, Services
@@ -51,6 +53,9 @@ from app.workers import lease_decider as leases
 from events.store.log import LAST_POSITION
 
 _log = logging.getLogger(__name__)
+
+#: how long readiness waits for servers without which this process serves all the same, in seconds
+GLANCE_SECONDS = 0.5
 
 #: every command that the API decides
 API_RULES: Rules = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES)
@@ -144,16 +149,49 @@ async def run_services(services: Services) -> AsyncGenerator[None, None]:
 
 
 async def readiness(services: Services) -> Response:
-    """Whether this process can serve: the database answers. Lag is told, and is no reason to take a node out."""
+    """Whether this process can serve: the database answers. What else is away is told, as is lag.
+
+    Neither is a reason to take a node out: every node has the same storage and the same Valkey.
+    """
+    last, storage, valkey = await asyncio.gather(
+        _last_position(services), _in_time(_storage_answers(services)), _in_time(services.presence.answers())
+    )
+    there = {"database": last is not None, "storage": storage, "valkey": valkey}
+    body: dict[str, Any] = {"status": "ok" if last is not None else "database away"}
+    body["away"] = [name for name, answers in there.items() if not answers]
+    if last is not None:
+        body |= {"position": last, "lag": last - services.tail.position}
+    status = 200 if last is not None else 503
+    return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")
+
+
+async def _last_position(services: Services) -> int | None:
+    """Where the log ends; None if the database does not say so within two seconds."""
     try:
-        async with services.pool.connection(timeout=2.0) as connection:
+        async with asyncio.timeout(2.0), services.pool.connection(timeout=2.0) as connection:
             cursor = await connection.execute(LAST_POSITION, (services.realm,))
             row = await cursor.fetchone()
-    except (psycopg.Error, PoolTimeout):
-        return Response(b'{"status":"database away"}', status_code=503, media_type="application/json")
-    last = row[0] if row else 0
-    body = {"status": "ok", "position": last, "lag": last - services.tail.position}
-    return Response(msgspec.json.encode(body), media_type="application/json")
+    except (psycopg.Error, PoolTimeout, TimeoutError):
+        return None
+    return row[0] if row else 0
+
+
+async def _in_time(asked: Awaitable[bool]) -> bool:
+    """Whether the answer is yes, and soon: a server that hangs must not make this process look as if it hung."""
+    try:
+        async with asyncio.timeout(GLANCE_SECONDS):
+            return await asked
+    except TimeoutError:
+        return False
+
+
+async def _storage_answers(services: Services) -> bool:
+    """Whether storage knows the bucket of results: the object asked for need not be there."""
+    try:
+        await services.objects.head_of_object(services.http, services.settings.bucket_results, "ready")
+    except StorageUnavailableError:
+        return False
+    return True
 
 
 def _stop_process(error: BaseException) -> None:

@@ -25,6 +25,9 @@ from app.embedded.errors import EmbeddedError, FolderInUseError
 _PORT_RANGE = range(20000, 32000)
 #: Seconds a new run waits for the guardian of a killed run to finish its cleaning up.
 _LOCK_PATIENCE = 20.0
+#: What may lie in a folder that has no secrets yet: what a killed first run left, what somebody put in place for it,
+#: and what a new file system has by itself.
+_HARMLESS = frozenset({"lock", "logs", "ports.json", "valkey", "seaweedfs", "lost+found"})
 
 
 class SeedKeys(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -100,9 +103,10 @@ class DataFolder:
 
         Raises:
             FolderInUseError: another run owns it.
-            EmbeddedError: it cannot be created or written.
+            EmbeddedError: it cannot be created or written, or it is somebody else's.
         """
         self.path = path.expanduser().absolute()
+        self._refuse_foreign()
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.logs.mkdir(mode=0o700, exist_ok=True)
@@ -141,6 +145,24 @@ class DataFolder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _refuse_foreign(self) -> None:
+        """A folder with other things in it is not written to: a mistyped path must not fill somebody's home."""
+        if not self.path.is_dir() or any((self.path / own).exists() for own in ("secrets.json", "postgres")):
+            return
+        try:
+            foreign = sorted(
+                entry.name
+                for entry in self.path.iterdir()
+                if entry.name not in _HARMLESS and not entry.name.startswith(".secrets.json.")
+            )
+        except OSError as error:
+            raise EmbeddedError(f"cannot use the data folder {self.path}: {error.strerror}") from error
+        if foreign:
+            raise EmbeddedError(
+                f"{self.path} is not empty and no data folder of Hoard (it holds {foreign[0]!r}); nothing was "
+                "touched: choose a new or empty folder with --data or HOARD_DATA"
+            )
 
     def _lock(self) -> None:
         deadline = time.monotonic() + _LOCK_PATIENCE

@@ -1,6 +1,6 @@
 """Keeps children running and leaves none behind.
 
-A child that ends by itself is reported in one place and started again after a pause that grows. Children are
+A child that ends by itself is reported in one place, started again after a pause that grows, and reported back. Children are
 stopped in reverse order of their start. If this process dies, the kernel signals the children (Linux) and the
 guardian ends whatever is left (everywhere).
 Use it from one thread; children started from the main thread are also tied to it by the kernel.
@@ -23,6 +23,8 @@ _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 #: A child that lived this many seconds starts again with the first pause.
 _HEALTHY_AFTER: Final = 60.0
+#: A child that nobody waited for is taken to be back once it has lived so many seconds.
+_BACK_AFTER: Final = 3.0
 
 Report = Callable[[str], None]
 
@@ -39,6 +41,16 @@ class _Slot:
     child: Child | None
     pause: float = _FIRST_PAUSE
     due: float = 0.0
+    #: Whether it answers, as the first start asked; None for a child that nobody waited for.
+    probe: Callable[[], bool] | None = None
+    #: Since when it has been away, until it was reported back.
+    away_since: float | None = None
+
+    def is_back(self) -> bool:
+        """Whether its present child does what it is for, as far as can be told."""
+        if self.child is None:
+            return False
+        return self.probe() if self.probe else time.monotonic() - self.child.started_at >= _BACK_AFTER
 
 
 class Supervisor:
@@ -98,6 +110,7 @@ class Supervisor:
             CancelledError: a stop was asked for.
         """
         deadline = time.monotonic() + timeout
+        self._slots[name].probe = probe
         while not probe():
             if self._cancelled():
                 raise CancelledError
@@ -131,12 +144,18 @@ class Supervisor:
             raise StartError(f"{spec.name} failed ({describe_exit(status)}){self._evidence(spec)}")
 
     def tend(self) -> None:
-        """Report children that ended and start again those whose pause is over. Call it a few times a second."""
+        """Report children that ended, start again those whose pause is over, report those that are back.
+
+        Call it a few times a second.
+        """
         for slot in self._slots.values():
             if slot.child is not None:
                 status = slot.child.poll()
                 if status is not None:
                     self._lost(slot, slot.child, status)
+                elif slot.away_since is not None and slot.is_back():
+                    self._report(f"{slot.spec.name} is back after {time.monotonic() - slot.away_since:.0f} s")
+                    slot.away_since = None
             elif time.monotonic() >= slot.due:
                 self._revive(slot)
 
@@ -147,6 +166,7 @@ class Supervisor:
             child, slot.child = slot.child, None
             self._end(child)
         slot.child = self._spawn(slot.spec)
+        slot.away_since = None
 
     def stop(self, name: str) -> None:
         """Stop a child for good."""
@@ -196,6 +216,7 @@ class Supervisor:
         lived = time.monotonic() - child.started_at
         self._end(child)
         slot.child = None
+        slot.away_since = slot.away_since or time.monotonic()
         slot.pause = _FIRST_PAUSE if lived > _HEALTHY_AFTER else slot.pause
         slot.due = time.monotonic() + slot.pause
         self._report(

@@ -58,6 +58,14 @@ class Presence:
             return set()
         return {worker for worker, mark in zip(workers, found, strict=True) if mark}
 
+    async def answers(self) -> bool:
+        """Whether Valkey answers now."""
+        try:
+            await self._redis.ping()
+        except RedisError:
+            return False
+        return True
+
     async def close(self) -> None:
         """Close the connection to Valkey."""
         await self._redis.aclose()

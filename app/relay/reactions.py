@@ -52,7 +52,9 @@ _COMPLETE = (
 )
 _DUE = (
     "SELECT position, actor FROM relay.reaction WHERE realm = %(realm)s AND completed_by IS NULL AND (attempts = 0 "
-    "OR sent_at <= now() - least(%(overdue)s * power(2, least(attempts, 16) - 1), %(most)s)) "
+    "OR sent_at <= now() - least(%(overdue)s * power(2, least(attempts, 16) - 1), %(most)s) "
+    # sent by a clock that has been set back since: nobody knows how long ago
+    "OR sent_at > now()) "
     "ORDER BY position LIMIT %(limit)s"
 )
 _SENT = (

@@ -209,6 +209,10 @@ def test_up_reports_and_restarts_what_dies_and_stops_everything(start: Callable[
     eventually(lambda: run.pid_of(" idle") not in (0, killed["idle"]), 5, "idle again")
     eventually(lambda: processes_in(run.data, "valkey-server"), 5, "valkey again")
     eventually(lambda: processes_in(run.data, "postgres"), 5, "postgres again")
+    eventually(
+        lambda: all(f"{name} is back after" in run.text() for name in victims), 15, "reports of all returns"
+    )
+    assert run.text().count("is back after") == len(victims)
 
     second = start(data=run.data)
     assert second.process.wait(10) == 1
@@ -265,6 +269,27 @@ def test_a_taken_port_is_reported_before_anything_starts(start: Callable[..., Ru
         assert run.process.wait(10) == 1
     assert "is taken; choose another with --port" in run.text()
     assert not (tmp_path / "data/postgres").exists()
+
+
+def test_a_folder_with_other_things_in_it_is_refused_and_not_touched(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.txt").write_text("years of work", encoding="utf-8")
+    run = start(data=home)
+    assert run.process.wait(10) == 1
+    assert "is not empty and no data folder of Hoard (it holds 'thesis.txt')" in run.text()
+    assert [entry.name for entry in home.iterdir()] == ["thesis.txt"]
+
+
+def test_what_a_killed_first_run_left_is_no_foreign_folder(tmp_path: Path) -> None:
+    for name in ("logs", "lost+found"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lock").touch()
+    (tmp_path / ".secrets.json.17").touch()
+    DataFolder(tmp_path).close()
+    DataFolder(tmp_path).close()
 
 
 def test_a_failing_step_ends_the_run_with_its_log(

@@ -158,11 +158,8 @@ class Storm:
 
     def _flush(self) -> None:
         """Valkey forgets everything: the queue of messages too."""
-        with (
-            contextlib.suppress(redis.RedisError),
-            redis.Redis.from_url(self.world.settings.redis_url) as valkey,
-        ):
-            valkey.flushall()
+        with contextlib.suppress(redis.RedisError):
+            self.world.flush_valkey()
             self.ledger.hear("(Valkey was emptied)")
 
     def _everything_answers(self) -> bool:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import psycopg
+import redis
 from minio import Minio
 
 from app.embedded.stack import EmbeddedStack, seed_keys_json
@@ -182,6 +183,11 @@ class World:
         """From now on the database's clock is so far ahead of the true one (an interval; negative: behind)."""
         with self.owner() as owner:
             owner.execute("UPDATE skew.clock SET ahead = %s::interval", (ahead,))
+
+    def flush_valkey(self) -> None:
+        """Valkey forgets everything: messages, presence, counts. Raises `redis.RedisError`."""
+        with redis.Redis.from_url(self.settings.redis_url) as valkey:
+            valkey.flushall()
 
     def shared(self) -> dict[str, bytes]:
         """Everything in the shared bucket, by name."""

@@ -27,6 +27,8 @@ _COMMANDS = {
     "grant": ("app.accounts.commands", "grant_command"),
     "role": ("app.accounts.commands", "role_command"),
     "config": ("app.operations.commands", "config_command"),
+    "backup": ("app.operations.backup.commands", "backup_command"),
+    "restore": ("app.operations.backup.commands", "restore_command"),
     "log": ("app.operations.commands", "log_group"),
     "projections": ("app.operations.commands", "projections_group"),
     "docs": ("app.operations.commands", "docs_group"),

@@ -49,13 +49,18 @@ def make_buckets(settings: Settings) -> None:
     )
 
 
-def migrate(settings: Settings, progress: Progress | None = None) -> bool:
-    """Upgrade the schema, make partitions ahead, build missing projections. True if projections were built."""
-    url = owner_url(settings)
+def upgrade_schema(url: str, revision: str = "head") -> None:
+    """Bring log and vault to a revision with the owner's role. Raises `alembic.util.CommandError` for an unknown one."""
     config = Config()
     config.set_main_option("script_location", str(ROOT / "alembic"))
     os.environ["HOARD_MIGRATE_URL"] = url
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
+
+
+def migrate(settings: Settings, progress: Progress | None = None) -> bool:
+    """Upgrade the schema, make partitions ahead, build missing projections. True if projections were built."""
+    url = owner_url(settings)
+    upgrade_schema(url)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("INSERT INTO log.lock VALUES (%s) ON CONFLICT DO NOTHING", (settings.realm,))
         connection.execute(

@@ -65,6 +65,14 @@ class ObjectHead(msgspec.Struct, frozen=True):
     magic: bytes = b""
 
 
+class ObjectEntry(msgspec.Struct, frozen=True):
+    """One line of a bucket's list: bytes, and the entity tag without quotes."""
+
+    key: str
+    size: int
+    etag: str
+
+
 class Missing(msgspec.Struct, frozen=True):
     """There is no such object (yet)."""
 
@@ -205,6 +213,13 @@ class ObjectStore:
         """Delete an object; deleting what is not there is fine. Blocks."""
         with contextlib.suppress(ObjectMissingError), _translated():
             self._client.remove_object(bucket, key)
+
+    def entries(self, bucket: str) -> Iterator[ObjectEntry]:
+        """All objects of a bucket in the order of their keys. Blocks. Raises `StorageUnavailableError`."""
+        with _translated():
+            for found in self._client.list_objects(bucket, recursive=True):
+                if not found.is_dir:
+                    yield ObjectEntry(found.object_name or "", found.size or 0, _plain_etag(found.etag))
 
     def ensure_buckets(self, buckets: Mapping[str, int | None]) -> None:
         """Create the buckets that are missing; may be repeated, by several processes at once. Blocks.

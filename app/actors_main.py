@@ -6,14 +6,18 @@ May not hold rules of its own: it only joins slices to the broker, the database 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
+import psycopg
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.worker import Worker
 from psycopg import Connection
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from app.jobs.image_params import PostProcessor, upscale_factor
 from app.platform.broker import make_broker
@@ -22,7 +26,9 @@ from app.platform.logging import configure_logging
 from app.platform.objects import ObjectStore
 from app.platform.settings import Settings
 from app.platform.stopping import stop_on_signals
+from app.platform.versions import LOOK_SECONDS, look
 from app.platform.writer import Writer
+from app.platform.writer.gather import VersionMismatchError
 from app.sharing import actors, decider
 from app.sharing.publish import SETTINGS, Buckets, Publisher
 
@@ -44,7 +50,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     fatal: list[BaseException] = []
 
     def give_up(error: BaseException) -> None:
-        _log.error("actors_stop", extra={"reason": type(error).__name__})
+        _log.error("actors_stop", extra={"reason": str(error)})
         fatal.append(error)
         stopped.set()
 
@@ -54,7 +60,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         actors.declare(broker, make_publisher(settings, pool, writer).publish)
         writer.start()
         try:
-            _work(broker, stop)
+            _work(broker, stop, partial(_look, pool, settings.realm, give_up))
         finally:
             writer.stop()
     return 1 if fatal else 0
@@ -92,11 +98,23 @@ def _upscale(names: tuple[str, ...]) -> int:
     return upscale_factor(tuple(PostProcessor(name) for name in names))
 
 
-def _work(broker: RedisBroker, stop: threading.Event) -> None:
+def _look(
+    pool: ConnectionPool[Connection[Any]], realm: int, give_up: Callable[[BaseException], None]
+) -> None:
+    """Stop where other projections are live: what actors read of them might be gone."""
+    with contextlib.suppress(psycopg.Error, PoolTimeout), pool.connection() as connection:
+        try:
+            look(connection, realm)
+        except VersionMismatchError as error:
+            give_up(error)
+
+
+def _work(broker: RedisBroker, stop: threading.Event, look_around: Callable[[], None]) -> None:
     worker = Worker(broker, worker_threads=THREADS, worker_timeout=POLL_MS)
     broker.emit_after("process_boot")
     worker.start()
-    stop.wait()
+    while not stop.wait(LOOK_SECONDS):
+        look_around()
     worker.stop(timeout=GRACE_MS)
     broker.close()
     broker.client.close()

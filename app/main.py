@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
-import signal
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -46,7 +44,9 @@ from app.platform.rates import BY_ADDRESS, BY_KEY, NEW_DOCUMENTS, Rates
 from app.platform.services import Links, Services
 from app.platform.settings import Settings
 from app.platform.tail import Tail
+from app.platform.versions import stand_by, watch
 from app.platform.writer import Writer
+from app.platform.writer.gather import VersionMismatchError
 from app.schema import schema
 from app.workers import decider as workers
 from app.workers import lease_decider as leases
@@ -61,16 +61,21 @@ GLANCE_SECONDS = 0.5
 API_RULES: Rules = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES)
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The ASGI application of one API process."""
-    state = make_services(settings)
+GiveUp = Callable[[BaseException], None]
+
+
+def create_app(settings: Settings, give_up: GiveUp) -> Starlette:
+    """The ASGI application of one API process; `give_up` is told when other projections are live than it knows."""
+    state = make_services(settings, give_up)
     options = TransportOptions(trusted_proxy=settings.trusted_proxy)
     routes = create_graphql_routes(schema, state, before_operation, options, before_document=before_document)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncGenerator[None, None]:
         async with run_services(state):
+            watching = asyncio.create_task(watch(state.pool, state.realm, give_up), name="versions")
             yield
+            watching.cancel()
 
     async def healthz(_: Request) -> Response:
         return Response(b'{"status":"ok"}', media_type="application/json")
@@ -105,11 +110,11 @@ async def _within(services: Services, item: RateLimitItem, *who: str) -> None:
         raise ApiError(message, code=TopLevelCode.RATE_LIMITED, retry_after=round(delay, 1))
 
 
-def make_services(settings: Settings) -> Services:
+def make_services(settings: Settings, give_up: GiveUp) -> Services:
     """The services of a process, none of them started."""
     return Services(
         settings=settings,
-        writer=Writer(settings.database_url, settings.realm, API_RULES, on_fatal=_stop_process),
+        writer=Writer(settings.database_url, settings.realm, API_RULES, on_fatal=give_up),
         pool=make_pool(settings.database_url),
         objects=ObjectStore(
             settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
@@ -194,19 +199,35 @@ async def _storage_answers(services: Services) -> bool:
     return True
 
 
-def _stop_process(error: BaseException) -> None:
-    """A process that does not know the live projections must not serve: the supervisor starts a newer one."""
-    _log.critical("stopping", extra={"reason": str(error)})
-    os.kill(os.getpid(), signal.SIGTERM)
+def serve(settings: Settings) -> int:
+    """Run one API process until a signal ends it, or other projections are live than it knows: then the status is 1.
 
-
-def serve(settings: Settings) -> None:
-    """Run one API process until a signal ends it."""
+    Until its own are live it stands by, so that a new program may be started before `hoard migrate`.
+    """
     configure_logging(settings.log_level)
+    reasons: list[BaseException] = []
+
+    def give_up(error: BaseException) -> None:
+        _log.critical("api_stops", extra={"reason": str(error)})
+        reasons.append(error)
+        server.should_exit = True
+
+    server = uvicorn.Server(_config(settings, create_app(settings, give_up)))
+    try:
+        stand_by(settings.database_url, settings.realm)
+    except (VersionMismatchError, psycopg.OperationalError) as error:
+        give_up(error)
+        return 1
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # the default's full collections cost the hot path a tenth
-    uvicorn.run(
-        create_app(settings),
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    return 1 if reasons or not server.started else 0
+
+
+def _config(settings: Settings, app: Starlette) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",

@@ -26,7 +26,7 @@ def serve_command() -> None:
     """Run an API process (HOARD_HOST, HOARD_PORT)."""
     from app.main import serve  # noqa: PLC0415 - the relay needs none of it
 
-    serve(_settings())
+    sys.exit(serve(_settings()))
 
 
 @click.command("relay")

@@ -22,6 +22,7 @@ from app.platform.logging import configure_logging
 from app.platform.reactions import Reaction
 from app.platform.settings import Settings
 from app.platform.stopping import stop_on_signals
+from app.platform.versions import LOOK_SECONDS, look
 from app.platform.writer import Writer
 from app.platform.writer.apply import channel
 from app.platform.writer.gather import VersionMismatchError
@@ -125,10 +126,10 @@ class Relay:
             send(self._broker, term.realm, actor, position)
 
         reactions = Reactions(term, REACTIONS, leave, overdue=self._overdue)
-        return (reactions, *(Tailing(term, projection) for projection in TAILING))
+        return (_Versions(term), reactions, *(Tailing(term, projection) for projection in TAILING))
 
     def _give_up(self, error: BaseException) -> None:
-        _log.error("relay_stops", extra={"reason": type(error).__name__})
+        _log.error("relay_stops", extra={"reason": str(error)})
         self._failure = error
         self._stop.set()
 
@@ -139,6 +140,23 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         configure_logging(settings.log_level)
         stop = stop_on_signals()
     return Relay(settings, stop).run()
+
+
+class _Versions:
+    """Follows nothing: looks every second whether the live projections are still this program's."""
+
+    name = "versions"
+
+    def __init__(self, term: Term) -> None:
+        self._term = term
+        self._look_at = 0.0
+
+    def advance(self) -> bool:
+        """Raises `VersionMismatchError`."""
+        if time.monotonic() >= self._look_at:
+            look(self._term.connection, self._term.realm)
+            self._look_at = time.monotonic() + LOOK_SECONDS
+        return False
 
 
 def _step(follower: Follower, resting: dict[str, float]) -> bool:

@@ -45,6 +45,7 @@ class Tailing:
         last = self._term.connection.execute(log.LAST_POSITION, (realm,)).fetchone()
         if last is not None and last[0] == self._position:
             return False
+        self._check_version(self._term.connection)  # before the table, which a newer program may not have
         with self._term.transaction() as connection:
             connection.execute(self._lock)
             self._check_version(connection)

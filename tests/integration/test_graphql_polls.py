@@ -30,7 +30,7 @@ CLIENT, HOST = uuid4(), uuid4()
 async def services(settings: Settings, writer: Writer) -> AsyncIterator[Services]:
     """Running services with a client that has kudos and a host."""
     open_realm(writer)
-    made = make_services(settings)
+    made = make_services(settings, print)
     async with run_services(made):
         for command in (register(CLIENT), register(HOST), grant(CLIENT, 100_000)):
             await commit(made, command)

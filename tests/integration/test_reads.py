@@ -254,7 +254,7 @@ async def test_a_statement_whose_connection_broke_is_repeated(
 @pytest.fixture
 async def services(settings: Settings, writer: Writer) -> AsyncIterator[Services]:
     open_realm(writer)
-    made = make_services(settings)
+    made = make_services(settings, print)
     async with run_services(made):
         yield made
 

@@ -375,6 +375,26 @@ def test_a_program_of_another_version_stops(gallery: Gallery, owner: psycopg.Con
     assert Relay(gallery.settings, threading.Event()).run() == 1
 
 
+def test_a_program_whose_projection_is_gone_stops(gallery: Gallery, owner: psycopg.Connection[Any]):
+    owner.execute("DROP TABLE projections.throughput")
+    owner.execute("DELETE FROM relay.projection WHERE name = 'throughput'")
+    assert Relay(gallery.settings, threading.Event()).run() == 1
+
+
+def test_a_relay_that_has_nothing_to_do_notices_another_version(
+    gallery: Gallery, owner: psycopg.Connection[Any]
+):
+    relay = Relay(gallery.settings, threading.Event())
+    ended: list[int] = []
+    thread = threading.Thread(target=lambda: ended.append(relay.run()))
+    thread.start()
+    assert relay.leading.wait(10)
+    time.sleep(0.5)  # it has read all there is
+    owner.execute("UPDATE relay.projection SET version = 99 WHERE name = 'jobs'")
+    thread.join(5)
+    assert ended == [1]
+
+
 def test_a_realm_that_is_not_there_stops_it(settings: Settings):
     nowhere = msgspec.structs.replace(settings, realm=7)
     assert Relay(nowhere, threading.Event()).run() == 1

@@ -376,13 +376,24 @@ def test_each_batch_announces_its_last_position(database: Settings, start_writer
     assert note.payload == "6"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "SELECT 1",
+        "ALTER TABLE projections.accounts DROP COLUMN late_paid",
+        "ALTER TABLE projections.accounts ALTER COLUMN late_paid TYPE text",
+        "DROP TABLE projections.accounts",
+    ],
+)
 def test_a_process_that_does_not_know_a_live_version_stops_itself(
-    database: Settings, owner: psycopg.Connection[Any]
+    database: Settings, owner: psycopg.Connection[Any], change: str
 ):
     fatal: list[BaseException] = []
     writer = Writer(database.database_url, 0, RULES, on_fatal=fatal.append)
     writer.start()
-    owner.execute("UPDATE relay.projection SET version = 99 WHERE name = 'jobs'")
+    assert isinstance(writer.execute_sync(transfer(10**9)), Rejection), "statements are prepared"
+    owner.execute(change)
+    owner.execute("UPDATE relay.projection SET version = 99 WHERE name = 'accounts'")
     with pytest.raises(WriterStoppedError):
         writer.execute_sync(transfer(1))
     assert type(fatal[0]).__name__ == "VersionMismatchError"

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import psycopg
 from psycopg import Connection
 
 from app.platform import vault
@@ -19,7 +20,7 @@ from app.platform.commands import Decision, Done, Needs, Outcome, Rejection, Req
 from app.platform.ids import uuid7
 from app.platform.rows import Rows
 from app.platform.writer.apply import Writes, apply
-from app.platform.writer.gather import Gathered, gather
+from app.platform.writer.gather import VERSIONS_SQL, Gathered, check_versions, gather
 from app.platform.writer.recent import Recent
 from events.base import Event, Fact, Metadata, Recorded, postings_of
 from events.codec import encode, encode_metadata
@@ -154,10 +155,16 @@ class BatchResult(msgspec.Struct):
 def decide_batch(
     connection: Connection[Any], realm: int, rules: Rules, requests: Sequence[Request], recent: Recent
 ) -> tuple[Batch, dict[str, dict[Any, Any]], BatchResult]:
-    """Gather under the lock and decide: the transaction stays open. Raises `psycopg.Error`."""
+    """Gather under the lock and decide: the transaction stays open. Raises `VersionMismatchError`, `psycopg.Error`."""
     needs: list[Needs] = [rules[type(r.command)].needs(r.command) for r in requests]
     keys = [r.idempotency for r in requests if r.idempotency is not None]
-    gathered = gather(connection, realm, needs, keys, recent)
+    try:
+        gathered = gather(connection, realm, needs, keys, recent)
+    except (psycopg.ProgrammingError, psycopg.NotSupportedError):
+        # a table or a column is not there, or not what it was: another program's versions may be live
+        connection.rollback()
+        check_versions(connection.execute(VERSIONS_SQL, (realm,)).fetchall())
+        raise
     before = gathered.rows.snapshot()
     batch = Batch(realm, rules, gathered)
     outcomes = [batch.decide(request) for request in requests]

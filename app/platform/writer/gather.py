@@ -128,7 +128,7 @@ def gather(
         if questions.blacklisted:
             prompts = connection.execute(_PROMPTS, _prompted(realm, wanted), binary=True)
         reads = _read(connection, realm, wanted.missing)
-    _check_versions(versions.fetchall())
+    check_versions(versions.fetchall())
     head = _catch_up(connection, realm, recent, end.fetchall())
     _put(recent, head, reads)
     answers = questions.answers((found.fetchone() or ("[]",))[0]) if found is not None else {}
@@ -219,7 +219,8 @@ def _working_set(
     return rows
 
 
-def _check_versions(live: Sequence[tuple[str, int]]) -> None:
+def check_versions(live: Sequence[tuple[str, int]]) -> None:
+    """Raises `VersionMismatchError` where what is live, by name, is not what this program knows."""
     if dict(live) != VERSIONS:
         message = f"live projections are {dict(live)}, this program knows {VERSIONS}"
         raise VersionMismatchError(message)

@@ -44,11 +44,13 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     return kept | {"PYTHONUNBUFFERED": "1"} | dict(variables)
 
 
-def run_cli(*arguments: str, variables: Mapping[str, str], timeout: float = 60.0) -> str:
+def run_cli(
+    *arguments: str, variables: Mapping[str, str], timeout: float = 60.0, checkout: Path = CHECKOUT
+) -> str:
     """The standard output of a `hoard` command that must succeed."""
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments],
-        cwd=CHECKOUT,
+        cwd=checkout,
         env=environment(variables),
         capture_output=True,
         text=True,
@@ -62,13 +64,15 @@ def run_cli(*arguments: str, variables: Mapping[str, str], timeout: float = 60.0
 class Process:
     """One long-running `hoard` command with its output in a file."""
 
-    def __init__(self, log: Path, *arguments: str, variables: Mapping[str, str]) -> None:
+    def __init__(
+        self, log: Path, *arguments: str, variables: Mapping[str, str], checkout: Path = CHECKOUT
+    ) -> None:
         self.log = log
         self.arguments = arguments
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", *arguments],
-                cwd=CHECKOUT,
+                cwd=checkout,
                 env=environment(variables),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -95,9 +99,12 @@ class Process:
 class ApiProcess(Process):
     """`hoard serve` on a port of its own."""
 
-    def __init__(self, log: Path, variables: Mapping[str, str], port: int | None = None) -> None:
+    def __init__(
+        self, log: Path, variables: Mapping[str, str], port: int | None = None, checkout: Path = CHECKOUT
+    ) -> None:
         self.port = port or free_port()
-        super().__init__(log, "serve", variables={**variables, "HOARD_PORT": str(self.port)})
+        told = {**variables, "HOARD_PORT": str(self.port)}
+        super().__init__(log, "serve", variables=told, checkout=checkout)
 
     @property
     def url(self) -> str:

@@ -29,9 +29,9 @@ _COMMANDS = {
     "config": ("app.operations.commands", "config_command"),
     "backup": ("app.operations.backup.commands", "backup_command"),
     "restore": ("app.operations.backup.commands", "restore_command"),
-    "log": ("app.operations.commands", "log_group"),
+    "log": ("app.operations.log_commands", "log_group"),
     "projections": ("app.operations.commands", "projections_group"),
-    "docs": ("app.operations.commands", "docs_group"),
+    "docs": ("app.operations.events_doc", "docs_group"),
     "schema": ("app.schema_commands", "schema_command"),
 }
 

@@ -23,6 +23,7 @@ from app.platform.terminal import (
     print_json,
     settings_from_environment,
 )
+from app.platform.versions import stand_by
 from events.accounts import Role
 
 #: The variable with the API keys of the users to seed, as JSON; no setting, since only `seed` is told it.
@@ -45,9 +46,10 @@ class KudosType(click.ParamType[int]):
 
 
 @click.command("seed")
+@click.option("--wait", is_flag=True, help="Wait for `hoard migrate`, if it has not been run yet.")
 @json_option
 @one_line_errors
-def seed_command(*, as_json: bool) -> None:
+def seed_command(*, wait: bool, as_json: bool) -> None:
     """Open the realm and make its first users; what is there already stays.
 
     HOARD_SEED_KEYS holds the API keys of the users operator, client and workerOwner as JSON. Without it only the
@@ -60,6 +62,8 @@ def seed_command(*, as_json: bool) -> None:
         parsed = parse_keys(keys) if keys else None
     except SeedKeysError as error:
         raise CannotRunError(f"{SEED_KEYS} {error}") from None
+    if wait:
+        stand_by(settings.database_url, settings.realm)
     with console(settings) as opened:
         seeded = seed(opened, settings.pepper, parsed)
         aliases = {

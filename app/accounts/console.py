@@ -22,7 +22,7 @@ from app.accounts.decider import (
     OpenRealm,
     RegisterUser,
 )
-from app.accounts.handlers import NUMBERS
+from app.accounts.people import NUMBERS
 from app.platform.commands import Command, Rejection, Request, rules
 from app.platform.ids import new_id
 from app.platform.settings import Settings

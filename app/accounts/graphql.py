@@ -12,7 +12,7 @@ from uuid import UUID
 
 import strawberry
 
-from app.accounts import handlers
+from app.accounts import handlers, people
 from app.accounts.authentication import viewer_of
 from app.accounts.decider import Registered, Transferred
 from app.accounts.queries import ACCOUNT, PERSONS, STATEMENT, Movement
@@ -158,7 +158,7 @@ async def load_user(info: Info, subject: UUID, *, private: bool = True) -> User:
     if account is None:
         raise ApiError("this account is gone", code=TopLevelCode.UNAUTHENTICATED)
     if account.anonymous:
-        alias = handlers.ANONYMOUS_ALIAS
+        alias = people.ANONYMOUS_ALIAS
     else:
         person = await PERSONS.one(services.pool, realm=services.realm, subjects=[subject])
         alias = "erased" if person is None else f"{person.username}#{person.number}"

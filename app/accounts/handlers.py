@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 
 from app.accounts.decider import RegisterUser, TransferKudos
+from app.accounts.people import ANONYMOUS_ALIAS, NUMBERS
 from app.accounts.queries import BY_NUMBER
 from app.platform.commands import Done, Rejection
 from app.platform.handling import idempotency, run
@@ -20,12 +21,8 @@ from app.platform.services import Services
 from events.base import ANONYMOUS
 
 MAX_USERNAME = 30
-#: the anonymous user's alias
-ANONYMOUS_ALIAS = "Anonymous#0"
 #: names that would be taken for somebody else's, without regard to case
 RESERVED = frozenset({"anonymous", "hoard", "system", "treasury"})
-#: numbers behind names are random within these bounds, so that they tell nothing about when or who
-NUMBERS = (100_000, 999_999_999)
 
 
 def fault_of_username(username: str) -> str | None:

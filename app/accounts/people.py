@@ -11,8 +11,12 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from app.accounts.handlers import ANONYMOUS_ALIAS, NUMBERS
 from events.base import ANONYMOUS
+
+#: the anonymous user's alias
+ANONYMOUS_ALIAS: Final = "Anonymous#0"
+#: numbers behind names are random within these bounds, so that they tell nothing about when or who
+NUMBERS: Final = (100_000, 999_999_999)
 
 _BY_ALIAS: Final = "SELECT subject FROM vault.person WHERE realm = %s AND username = %s AND number = %s"
 _BY_SUBJECT: Final = "SELECT username, number FROM vault.person WHERE realm = %s AND subject = %s"

@@ -14,9 +14,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import psycopg
-from psycopg import sql
-
 from app.embedded.binaries import postgres_bin_dir
 from app.embedded.errors import EmbeddedError, StartError
 from app.embedded.folder import DataFolder, write_private
@@ -85,6 +82,8 @@ class Postgres:
 
     def ready(self) -> bool:
         """Whether it accepts the owner's connections."""
+        import psycopg  # noqa: PLC0415 - loaded while the servers start
+
         try:
             psycopg.connect(self._url(OWNER, "postgres"), connect_timeout=2).close()
         except psycopg.OperationalError:
@@ -93,6 +92,9 @@ class Postgres:
 
     def set_up(self) -> None:
         """Create the application's role and the database if they are missing."""
+        import psycopg  # noqa: PLC0415 - loaded while the servers start
+        from psycopg import sql  # noqa: PLC0415
+
         with psycopg.connect(self._url(OWNER, "postgres"), autocommit=True) as connection:
             password = sql.Literal(self._folder.secrets.app_password)
             role, database = sql.Identifier(APPLICATION), sql.Identifier(DATABASE)

@@ -7,15 +7,14 @@ after a moment, SIGKILL: volumes are closed in the first moments, the rest only 
 import json
 import signal
 from pathlib import Path
-from typing import Final
-
-import urllib3
-from minio import Minio
-from minio.error import MinioException
+from typing import TYPE_CHECKING, Final
 
 from app.embedded.binaries import weed
 from app.embedded.folder import DataFolder, write_private
 from app.embedded.process import ProcessSpec, evict, own_environment
+
+if TYPE_CHECKING:
+    from minio import Minio
 
 BUCKETS: Final = ("results", "sources", "shared", "datasets")
 REGION: Final = "us-east-1"
@@ -55,6 +54,9 @@ class SeaweedFS:
 
     def ready(self) -> bool:
         """Whether S3 answers a signed request."""
+        import urllib3  # noqa: PLC0415 - loaded while the servers start
+        from minio.error import MinioException  # noqa: PLC0415
+
         try:
             self._client().list_buckets()
         except (MinioException, urllib3.exceptions.HTTPError, OSError):
@@ -88,7 +90,10 @@ class SeaweedFS:
     def _endpoint(self) -> str:
         return f"127.0.0.1:{self._ports['seaweedfs-s3']}"
 
-    def _client(self) -> Minio:
+    def _client(self) -> "Minio":
+        import urllib3  # noqa: PLC0415 - loaded while the servers start
+        from minio import Minio  # noqa: PLC0415
+
         secrets = self._folder.secrets
         return Minio(
             self._endpoint,

@@ -66,7 +66,9 @@ class EmbeddedStack:
                 lock_fd=folder.lock_fd, report=_to_stderr, cancelled=self._cancelled
             )
             self._services = {service.name: service for service in services(folder)}
-            start_services(self._supervisor, tuple(self._services.values()))
+            for service in self._services.values():
+                self._supervisor.start(service.spec())
+            await_services(self._supervisor, tuple(self._services.values()))
             return settings(folder, tuple(self._services.values()))
         except BaseException:
             self.stop()
@@ -129,14 +131,12 @@ def services(folder: DataFolder) -> tuple[Service, ...]:
     return (SeaweedFS(folder), Postgres(folder), Valkey(folder))
 
 
-def start_services(supervisor: Supervisor, members: tuple[Service, ...]) -> None:
-    """Start them together, then wait for each and set it up.
+def await_services(supervisor: Supervisor, members: tuple[Service, ...]) -> None:
+    """Wait for each of the started servers and set it up.
 
     Raises:
         EmbeddedError: one does not start.
     """
-    for service in members:
-        supervisor.start(service.spec())
     for service in members:
         supervisor.wait_until(service.name, service.ready, _START_TIMEOUT)
         service.set_up()

@@ -10,7 +10,7 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -123,25 +123,33 @@ class Supervisor:
                 raise StartError(f"{name} is not ready after {timeout:.0f} s{self._evidence(slot.spec)}")
             time.sleep(0.05)
 
-    def run(self, spec: ProcessSpec, timeout: float) -> None:
-        """Run a command to its end.
+    def run(self, specs: Sequence[ProcessSpec], timeout: float) -> None:
+        """Run commands to their end, at the same time. When one fails the others are ended.
 
         Raises:
-            StartError: it failed, or took longer than `timeout` seconds.
+            StartError: one failed, or took longer than `timeout` seconds.
             CancelledError: a stop was asked for.
         """
-        child = self._spawn(spec)
         deadline = time.monotonic() + timeout
+        running: list[Child] = []
         try:
-            while not child.wait(0.1):
+            running += (self._spawn(spec) for spec in specs)
+            while running:
+                for child in [child for child in running if child.wait(0.02)]:
+                    running.remove(child)
+                    if (status := self._end(child)) != 0:
+                        spec = child.spec
+                        raise StartError(
+                            f"{spec.name} failed ({describe_exit(status)}){self._evidence(spec)}"
+                        )
                 if self._cancelled():
                     raise CancelledError
-                if time.monotonic() > deadline:
+                if running and time.monotonic() > deadline:
+                    spec = running[0].spec
                     raise StartError(f"{spec.name} is not done after {timeout:.0f} s{self._evidence(spec)}")
         finally:
-            status = self._end(child)
-        if status != 0:
-            raise StartError(f"{spec.name} failed ({describe_exit(status)}){self._evidence(spec)}")
+            for child in running:
+                self._end(child)
 
     def tend(self) -> None:
         """Report children that ended, start again those whose pause is over, report those that are back.

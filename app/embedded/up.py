@@ -22,7 +22,7 @@ from app.embedded.process import ProcessSpec, own_environment
 from app.embedded.running import ENV_FILE
 from app.embedded.service import Service
 from app.embedded.signals import StopRequest
-from app.embedded.stack import seed_keys_json, services, settings, start_services, write_env
+from app.embedded.stack import await_services, seed_keys_json, services, settings, write_env
 from app.embedded.supervisor import Supervisor
 
 HOST: Final = "127.0.0.1"
@@ -47,9 +47,10 @@ class Program:
 
 @dataclass(frozen=True, kw_only=True)
 class Programs:
-    """What `up` runs: `steps` one after the other to their end, then `children` for as long as it lives.
+    """What `up` runs: `steps` to their end, all at once, then `children` for as long as it lives.
 
-    The child named `api` is the one whose `/healthz` decides that the stack is ready; it is started first.
+    A step that needs another waits for it by itself. The child named `api` is the one whose `/healthz` decides that
+    the stack is ready. It is started before anything else is, and waits by itself too: loading it takes longest.
     """
 
     steps: tuple[Program, ...]
@@ -78,7 +79,7 @@ def hoard_programs(port: int, keys: SeedKeys, *, worker: bool) -> Programs:
     return Programs(
         steps=(
             Program(name="migrate", argv=_hoard("migrate")),
-            Program(name="seed", argv=_hoard("seed"), env=seeds),
+            Program(name="seed", argv=_hoard("seed", "--wait"), env=seeds),
         ),
         children=tuple(children),
     )
@@ -178,16 +179,21 @@ def _run(run: _Run, programs: Programs) -> None:
     with Supervisor(lock_fd=run.folder.lock_fd, report=run.report, cancelled=run.stop.is_set) as supervisor:
         if members:
             run.report(f"starting {', '.join(service.name for service in members)} in {run.folder.path}")
-        start_services(supervisor, members)
+        for service in members:
+            supervisor.start(service.spec())
         environment = _environment(run, members)
+        specs = [run.spec(program, environment) for program in programs.children]
+        for spec in specs:
+            if spec.name == "api":
+                supervisor.start(spec)
+        await_services(supervisor, members)
         write_env(run.folder.path / ENV_FILE, environment)
-        for step in programs.steps:
-            run.report(f"running {step.name}")
-            supervisor.run(run.spec(step, environment), _STEP_TIMEOUT)
-        for program in programs.children:
-            supervisor.start(run.spec(program, environment))
-            if program.name == "api":  # the others are its clients
-                supervisor.wait_until("api", lambda: _answers(run.port), _API_TIMEOUT)
+        run.report(f"running {', '.join(step.name for step in programs.steps)}")
+        supervisor.run([run.spec(step, environment) for step in programs.steps], _STEP_TIMEOUT)
+        supervisor.wait_until("api", lambda: _answers(run.port), _API_TIMEOUT)
+        for spec in specs:
+            if spec.name != "api":  # the others are its clients
+                supervisor.start(spec)
         _announce(run, environment["HOARD_S3_URL"])
         while not run.stop.wait(_TICK):
             supervisor.tend()

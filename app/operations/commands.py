@@ -1,4 +1,4 @@
-"""The commands of `hoard` for running the house: `migrate`, `config`, `log`, `projections`. They read options and print.
+"""The commands of `hoard` for running the house: `migrate`, `config`, `projections`. They read options and print.
 
 Exit statuses are those of `app.platform.terminal`. Look next: `app.operations.log_commands` (`log`),
 `app.operations.events_doc` (`docs`), `app.accounts.commands` (`seed`, `grant`, `role`).
@@ -11,8 +11,6 @@ import os
 import click
 import msgspec
 
-from app.operations.events_doc import docs_group
-from app.operations.log_commands import log_group
 from app.operations.migrate import MigrationError, make_buckets, migrate, owner_url
 from app.platform.objects import StorageUnavailableError
 from app.platform.settings import Settings, SettingsError
@@ -29,8 +27,6 @@ from app.platform.terminal import (
 from projections.base import FoldError
 from projections.store.audit import Report, verify
 from projections.store.build import rebuild
-
-__all__ = ["config_command", "docs_group", "log_group", "migrate_command", "projections_group"]
 
 
 @click.command("migrate")

@@ -21,6 +21,7 @@ import psycopg
 from app.platform.objects import StorageError
 from app.platform.settings import Settings, SettingsError
 from app.platform.writer import InternalError, WriterBusyError
+from app.platform.writer.gather import VersionMismatchError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,6 +84,8 @@ def one_line_errors(function: Callable[P, T]) -> Callable[P, T]:
             _refuse("object storage failed", error)
         except (WriterBusyError, InternalError) as error:
             _refuse("the command was not carried out", error)
+        except VersionMismatchError as error:
+            _refuse("this program and the database do not fit", error)
         except OSError as error:
             _refuse("cannot read or write", error)
 

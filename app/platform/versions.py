@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 #: seconds between two looks of a process that serves, and of one that stands by
 LOOK_SECONDS: Final = 1.0
-STANDBY_SECONDS: Final = 0.1
+STANDBY_SECONDS: Final = 0.2
 #: seconds between two lines of the log that say that a process stands by
 _SAY_SECONDS: Final = 30.0
 

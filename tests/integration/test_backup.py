@@ -22,7 +22,8 @@ from app.embedded.stack import EmbeddedStack
 from app.operations.backup.commands import backup_command, restore_command
 from app.operations.backup.form import MANIFEST, BackupError, NewBackup
 from app.operations.backup.tables import Fate, relations
-from app.operations.commands import log_group, migrate_command, projections_group
+from app.operations.commands import migrate_command, projections_group
+from app.operations.log_commands import log_group
 from app.platform.commands import Done, Idempotency
 from app.platform.keys import key_hash
 from app.platform.objects import ObjectStore

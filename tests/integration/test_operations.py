@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from app.accounts.commands import grant_command, role_command, seed_command
 from app.accounts.decider import RegisterUser
 from app.operations import export
-from app.operations.commands import config_command, log_group, migrate_command, projections_group
+from app.operations.commands import config_command, migrate_command, projections_group
+from app.operations.log_commands import log_group
 from app.platform.ids import new_id
 from app.platform.keys import key_hash
 from app.platform.objects import ObjectStore

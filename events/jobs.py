@@ -178,6 +178,8 @@ class GenerationDelivered(JobEvent, frozen=True, kw_only=True, forbid_unknown_fi
     model: str
     #: entity tag of the stored object: later copies are conditional on it
     etag: str
+    #: version of the stored object, which later uploads do not replace; empty where storage keeps none
+    version: str = ""
     #: width x height x accurate steps
     pixelsteps: int
     #: the lease had ended and nobody else had taken the generation: it went from waiting straight to done

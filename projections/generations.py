@@ -68,6 +68,8 @@ class Generation(msgspec.Struct, frozen=True, gc=False):
     #: position of the event that settled it
     settled: int | None
     etag: str | None
+    #: version of the delivered object: its links lead there; empty where storage keeps none
+    version: str | None
     #: (worker, owner) of each failed lease
     failures: tuple[tuple[UUID, UUID], ...]
     #: workers that it is not offered to again: they said they failed it, or twice let a lease run out
@@ -135,6 +137,7 @@ def _submitted(key: UUID, event: ImageJobSubmitted) -> Generation:
         reward=None,
         settled=None,
         etag=None,
+        version=None,
         failures=(),
         barred=(),
         redundant=(),
@@ -167,8 +170,9 @@ def _settled(
         model=event.model,
         reward=0 if event.owner == event.requester else event.price,
         etag=event.etag if isinstance(event, GenerationDelivered) else None,
+        version=event.version if isinstance(event, GenerationDelivered) else None,
         settled=fact.position,
     )
 
 
-PROJECTION = Projection("generations", 1, Generation, _MANY + _ONE, keys, evolve, indexes=("(realm, job)",))
+PROJECTION = Projection("generations", 2, Generation, _MANY + _ONE, keys, evolve, indexes=("(realm, job)",))

@@ -102,11 +102,16 @@ class Gallery:
         return self.submit_result(job, lease, generation, etag, seed=seed)
 
     def submit_result(
-        self, job: UUID, lease: UUID, generation: UUID, etag: str, *, seed: str = "7"
+        self, job: UUID, lease: UUID, generation: UUID, etag: str, *, version: str = "", seed: str = "7"
     ) -> Delivery:
         """Deliver an uploaded picture."""
         done = GenerationResult(
-            generation=generation, state=ResultState.OK, etag=etag, seed=seed, metadata=None
+            generation=generation,
+            state=ResultState.OK,
+            etag=etag,
+            version=version,
+            seed=seed,
+            metadata=None,
         )
         run(self.writer, SubmitResults(lease=lease, owner=self.owner, results=(done,)))
         with psycopg.connect(self.settings.database_url) as connection:

@@ -51,6 +51,7 @@ class GenerationView(msgspec.Struct, frozen=True, array_like=True):
     sha256: str | None
     withheld: str | None
     etag: str | None
+    version: str | None
 
 
 GENERATIONS: Query[GenerationView] = Query(
@@ -67,6 +68,7 @@ GENERATIONS: Query[GenerationView] = Query(
         generations.c.sha256,
         generations.c.withheld,
         generations.c.etag,
+        generations.c.version,
     )
     .outerjoin(
         worker_names,

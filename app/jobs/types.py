@@ -71,8 +71,8 @@ class ImageGeneration(Node):
         description="Why a picture that was to be shared is not in the shared bucket."
     )
     etag: str | None = strawberry.field(
-        description="Entity tag of the picture as it was accepted (MD5 in most storages). Send it as If-Match with "
-        "imageUrl, or compare: the link's object could be replaced by whoever has the upload link."
+        description="Entity tag of the picture as it was accepted (MD5 in most storages), to compare with what "
+        "imageUrl leads to: where storage keeps no versions, the worker could replace it for a few minutes."
     )
     view: strawberry.Private[GenerationView]
 
@@ -83,8 +83,13 @@ class ImageGeneration(Node):
         if view.state is not generations.GenerationState.DONE or view.lease is None:
             return None
         services = services_of(info)
-        key = result_key(view.lease, view.id)
-        return services.objects.presign_get(services.settings.bucket_results, key, LINK_SECONDS, "image/webp")
+        return services.objects.presign_get(
+            services.settings.bucket_results,
+            result_key(view.lease, view.id),
+            LINK_SECONDS,
+            "image/webp",
+            version=view.version or "",
+        )
 
 
 @strawberry.type(description="A job that asks for pictures.")

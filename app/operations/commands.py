@@ -41,13 +41,15 @@ def migrate_command(*, as_json: bool) -> None:
     with progress_bar("building projections", shown=not as_json) as progress:
         built = migrate(settings, progress)
     try:
-        make_buckets(settings)
+        versions = make_buckets(settings)
     except StorageUnavailableError as error:
         raise CannotRunError(f"the database is migrated, the buckets are not made: {error}") from error
     if as_json:
-        print_json({"migrated": True, "projections_built": built})
+        print_json({"migrated": True, "projections_built": built, "results_keep_versions": versions})
     else:
         click.echo(f"migrated; projections {'were built from the log' if built else 'are up to date'}")
+    if not versions:
+        click.echo("storage keeps no versions: a worker can replace its picture until its link ends", err=True)
 
 
 @click.command("config")

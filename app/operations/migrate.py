@@ -36,8 +36,12 @@ def owner_url(settings: Settings) -> str:
     return settings.migrate_url
 
 
-def make_buckets(settings: Settings) -> None:
-    """Make the buckets that are missing. Raises `StorageUnavailableError`."""
+def make_buckets(settings: Settings) -> bool:
+    """Make the buckets that are missing; False if storage cannot keep versions of results.
+
+    Raises:
+        StorageUnavailableError: storage fails.
+    """
     store = ObjectStore(settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region)
     store.ensure_buckets(
         {
@@ -47,6 +51,7 @@ def make_buckets(settings: Settings) -> None:
             settings.bucket_datasets: None,
         }
     )
+    return store.keep_versions(settings.bucket_results)
 
 
 def upgrade_schema(url: str, revision: str = "head") -> None:

@@ -19,7 +19,8 @@ import urllib3
 from minio import Minio
 from minio.commonconfig import ENABLED, CopySource, Filter
 from minio.error import MinioException, S3Error
-from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
+from minio.lifecycleconfig import Expiration, LifecycleConfig, NoncurrentVersionExpiration, Rule
+from minio.versioningconfig import VersioningConfig
 
 #: The largest object that a worker may deliver, in bytes.
 MAX_OBJECT_BYTES: Final = 20 * 1024 * 1024
@@ -28,7 +29,7 @@ _MAGIC_BYTES: Final = 32
 _ERROR_BYTES: Final = 1024
 _CHECK_SECONDS: Final = 2.0
 _CHECK_LINK_SECONDS: Final = 60
-_MISSING: Final = frozenset({"NoSuchKey", "NoSuchObject", "ResourceNotFound"})
+_MISSING: Final = frozenset({"NoSuchKey", "NoSuchObject", "NoSuchVersion", "ResourceNotFound"})
 _OWN_BUCKET: Final = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 
 ImageKind = Literal["webp", "png", "jpeg"]
@@ -63,6 +64,8 @@ class ObjectHead(msgspec.Struct, frozen=True):
     etag: str
     #: the first bytes, up to 32
     magic: bytes = b""
+    #: of a bucket that keeps versions: names these very bytes for ever; else empty
+    version: str = ""
 
 
 class ObjectEntry(msgspec.Struct, frozen=True):
@@ -123,22 +126,25 @@ class ObjectStore:
         """A link that lets anyone PUT the object for `seconds`; without a Content-Type header."""
         return self._client.presigned_put_object(bucket, key, timedelta(seconds=seconds))
 
-    def presign_get(self, bucket: str, key: str, seconds: int, content_type: str | None = None) -> str:
+    def presign_get(
+        self, bucket: str, key: str, seconds: int, content_type: str | None = None, *, version: str = ""
+    ) -> str:
         """A link that lets anyone GET the object for `seconds`; not good for HEAD.
 
-        With a `content_type` the answer says so, whatever type the uploader gave it.
+        With a `content_type` the answer says so, whatever type the uploader gave it. With a `version` it leads to
+        these bytes, whatever was put there since.
         """
         said: dict[str, str | list[str] | tuple[str]] = {}
         if content_type is not None:
             said["response-content-type"] = content_type
         return self._client.presigned_get_object(
-            bucket, key, timedelta(seconds=seconds), response_headers=said
+            bucket, key, timedelta(seconds=seconds), response_headers=said, version_id=version or None
         )
 
     async def head_of_object(
         self, session: aiohttp.ClientSession, bucket: str, key: str
     ) -> ObjectHead | Missing:
-        """Size, entity tag and first bytes of an object, by one ranged GET that takes at most two seconds.
+        """Size, entity tag, version and first bytes of an object, by one ranged GET that takes at most two seconds.
 
         Raises:
             StorageUnavailableError: storage did not answer in time, or not as it should.
@@ -160,8 +166,16 @@ class ObjectStore:
             result = self._client.put_object(bucket, key, io.BytesIO(data), len(data), content_type)
             return _plain_etag(result.etag)
 
-    def get(self, bucket: str, key: str, *, etag: str | None = None, limit: int = MAX_OBJECT_BYTES) -> bytes:
-        """The bytes of an object, if it is the one with `etag`. Blocks.
+    def get(
+        self,
+        bucket: str,
+        key: str,
+        *,
+        etag: str | None = None,
+        version: str = "",
+        limit: int = MAX_OBJECT_BYTES,
+    ) -> bytes:
+        """The bytes of an object, or of a version of it, if it is the one with `etag`. Blocks.
 
         Raises:
             ObjectMissingError: there is none.
@@ -171,7 +185,9 @@ class ObjectStore:
         """
         headers: dict[str, str | list[str] | tuple[str]] = {"If-Match": f'"{etag}"'} if etag else {}
         with _translated():
-            response = self._client.get_object(bucket, key, request_headers=headers)
+            response = self._client.get_object(
+                bucket, key, request_headers=headers, version_id=version or None
+            )
             try:
                 data = response.read(limit + 1)
             finally:
@@ -210,9 +226,29 @@ class ObjectStore:
             return _plain_etag(result.etag)
 
     def remove(self, bucket: str, key: str) -> None:
-        """Delete an object; deleting what is not there is fine. Blocks."""
-        with contextlib.suppress(ObjectMissingError), _translated():
-            self._client.remove_object(bucket, key)
+        """Delete an object with all of its versions; deleting what is not there is fine. Blocks."""
+        with _translated():
+            # A plain deletion in a bucket with versions only hides the newest.
+            found = self._client.list_objects(bucket, prefix=key, include_version=True)
+            versions = [each.version_id for each in found if each.object_name == key]
+        for version in versions:
+            with contextlib.suppress(ObjectMissingError), _translated():
+                self._client.remove_object(bucket, key, version_id=version)
+
+    def keep_versions(self, bucket: str) -> bool:
+        """Let a bucket keep each upload of a key as a version of its own; False if storage has none. Blocks.
+
+        Raises:
+            StorageUnavailableError: storage fails.
+        """
+        with _translated():
+            try:
+                self._client.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+            except S3Error as error:
+                if error.code != "NotImplemented":
+                    raise
+                return False
+        return True
 
     def entries(self, bucket: str) -> Iterator[ObjectEntry]:
         """All objects of a bucket in the order of their keys. Blocks. Raises `StorageUnavailableError`."""
@@ -262,7 +298,9 @@ async def _read_head(answer: aiohttp.ClientResponse) -> ObjectHead | Missing:
     magic = bytearray()
     while len(magic) < _MAGIC_BYTES and (part := await answer.content.read(_MAGIC_BYTES - len(magic))):
         magic += part
-    return ObjectHead(size, etag, bytes(magic))
+    version = answer.headers.get("X-Amz-Version-Id", "")
+    # What was put before the bucket kept versions is called "null", and can be replaced.
+    return ObjectHead(size, etag, bytes(magic), "" if version == "null" else version)
 
 
 @contextlib.contextmanager
@@ -286,5 +324,11 @@ def _plain_etag(etag: str | None) -> str:
 
 
 def _expire_after(days: int) -> LifecycleConfig:
-    rule = Rule(ENABLED, rule_filter=Filter(prefix=""), rule_id="expire", expiration=Expiration(days=days))
+    rule = Rule(
+        ENABLED,
+        rule_filter=Filter(prefix=""),
+        rule_id="expire",
+        expiration=Expiration(days=days),
+        noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=1),
+    )
     return LifecycleConfig([rule])

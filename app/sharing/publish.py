@@ -149,7 +149,9 @@ class Publisher:
             return WithheldReason.MISSING
         key = result_key(delivered.lease, delivered.generation)
         try:
-            data = self._objects.get(self._buckets.results, key, etag=delivered.etag)
+            data = self._objects.get(
+                self._buckets.results, key, etag=delivered.etag, version=delivered.version
+            )
         except (ObjectMissingError, ObjectChangedError):
             return WithheldReason.MISSING
         except ObjectTooLargeError:

@@ -14,7 +14,14 @@ import msgspec
 
 from app.platform.commands import Done, Rejection
 from app.platform.handling import idempotency, parse_id, run
-from app.platform.objects import MAX_OBJECT_BYTES, Missing, StorageUnavailableError, result_key, sniff_image
+from app.platform.objects import (
+    MAX_OBJECT_BYTES,
+    Missing,
+    ObjectHead,
+    StorageUnavailableError,
+    result_key,
+    sniff_image,
+)
 from app.platform.services import Services
 from app.workers.capabilities import MAX_NAME
 from app.workers.decider import SetMaintenance
@@ -156,19 +163,26 @@ async def _checked(
     if metadata is not None and (len(metadata) > MAX_METADATA or "\\u0000" in metadata):
         message = f"metadata has at most {MAX_METADATA} characters of JSON and no NUL"
         return Rejection(code="INVALID_INPUT", message=message, path=(*path, "metadata"))
-    etag = None
+    head = None
     if report.state is ResultState.OK and generation not in settled:
-        found = await _etag(services, lease, generation, path)
+        found = await _uploaded(services, lease, generation, path)
         if isinstance(found, Rejection):
             return found
-        etag = found
+        head = found
     return GenerationResult(
-        generation=generation, state=report.state, etag=etag, seed=report.seed, metadata=metadata
+        generation=generation,
+        state=report.state,
+        etag=head.etag if head else None,
+        version=head.version if head else "",
+        seed=report.seed,
+        metadata=metadata,
     )
 
 
-async def _etag(services: Services, lease: Lease, generation: UUID, path: tuple[str, ...]) -> str | Rejection:
-    """The entity tag of an uploaded picture: there, not too large, and one by its first bytes."""
+async def _uploaded(
+    services: Services, lease: Lease, generation: UUID, path: tuple[str, ...]
+) -> ObjectHead | Rejection:
+    """An uploaded picture: there, not too large, and one by its first bytes."""
     key = result_key(lease.id, generation)
     try:
         head = await services.objects.head_of_object(services.http, services.settings.bucket_results, key)
@@ -184,7 +198,7 @@ async def _etag(services: Services, lease: Lease, generation: UUID, path: tuple[
         return Rejection(
             code="INVALID_INPUT", message="what was uploaded is no WebP, PNG or JPEG picture", path=path
         )
-    return head.etag
+    return head
 
 
 async def extend_lease(

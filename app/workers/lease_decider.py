@@ -68,11 +68,13 @@ class PopJob(Command, frozen=True, kw_only=True):
 
 
 class GenerationResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker did with one generation; `etag` is of the uploaded object, checked before."""
+    """What a worker did with one generation; `etag` and `version` are of the uploaded object, checked before."""
 
     generation: UUID
     state: ResultState
     etag: str | None
+    #: empty where storage keeps no versions
+    version: str = ""
     seed: str | None
     metadata: str | None
 
@@ -290,7 +292,13 @@ def _pay(draft: Draft, lease: Lease, job: Job, result: GenerationResult, *, wait
     }
     if result.state is ResultState.OK:
         draft.add(
-            GenerationDelivered(**paid, etag=result.etag or "", waited=waited, pixelsteps=job.pixelsteps)
+            GenerationDelivered(
+                **paid,
+                etag=result.etag or "",
+                version=result.version,
+                waited=waited,
+                pixelsteps=job.pixelsteps,
+            )
         )
     else:
         draft.add(GenerationCensored(**paid, cause=CensorCause(result.state.value)))

@@ -153,6 +153,82 @@ def test_removing_twice_is_removing_once(store: ObjectStore, key: str):
     assert store.stat("results", key) == Missing()
 
 
+@pytest.fixture
+def kept(store: ObjectStore) -> str:
+    """A bucket that keeps versions."""
+    name = f"kept-{uuid4()}"
+    store.ensure_buckets({name: None})
+    for _ in range(2):
+        assert store.keep_versions(name)
+    return name
+
+
+async def test_a_version_stays_what_it_is_however_often_its_key_is_written(
+    store: ObjectStore, session: aiohttp.ClientSession, kept: str, key: str
+):
+    upload_link = store.presign_put(kept, key, 60)
+    etag = await upload(session, upload_link, WEBP)
+    accepted = await store.head_of_object(session, kept, key)
+    assert isinstance(accepted, ObjectHead)
+    assert accepted == ObjectHead(len(WEBP), etag, WEBP[:32], accepted.version)
+    assert accepted.version
+    link = store.presign_get(kept, key, 60, "image/webp", version=accepted.version)
+
+    await upload(session, upload_link, b"swapped after it was accepted")
+    newest = await store.head_of_object(session, kept, key)
+    assert isinstance(newest, ObjectHead)
+    assert newest.version not in ("", accepted.version)
+    async with session.get(link) as answer:
+        assert (await answer.read(), answer.headers["Content-Type"]) == (WEBP, "image/webp")
+    assert store.get(kept, key, etag=etag, version=accepted.version) == WEBP
+    for changed in (link.replace(accepted.version, newest.version), link.replace("versionId", "versionid")):
+        async with session.get(changed) as answer:
+            assert answer.status == 403
+
+
+async def test_removing_leaves_no_version(
+    store: ObjectStore, session: aiohttp.ClientSession, kept: str, key: str
+):
+    heads = []
+    for data in (WEBP, b"another"):
+        store.put(kept, key, data, "image/webp")
+        heads.append(await store.head_of_object(session, kept, key))
+    store.put(kept, f"{key}x", b"a neighbour", "image/webp")
+    store.remove(kept, key)
+    store.remove(kept, key)
+    for head in heads:
+        assert isinstance(head, ObjectHead)
+        with pytest.raises(ObjectMissingError):
+            store.get(kept, key, version=head.version)
+    assert store.stat(kept, key) == Missing()
+    assert store.get(kept, f"{key}x") == b"a neighbour"
+
+
+async def test_what_was_put_before_versions_were_kept_has_none_and_goes_too(
+    store: ObjectStore, session: aiohttp.ClientSession, key: str
+):
+    name = f"late-{uuid4()}"
+    store.ensure_buckets({name: None})
+    store.put(name, key, WEBP, "image/webp")
+    assert store.keep_versions(name)
+    found = await store.head_of_object(session, name, key)
+    assert isinstance(found, ObjectHead)
+    assert (found.size, found.version) == (len(WEBP), "")
+    assert store.get(name, key) == WEBP
+    store.remove(name, key)
+    assert store.stat(name, key) == Missing()
+
+
+async def test_storage_without_versions_is_told_from_storage_that_fails(session: aiohttp.ClientSession):
+    # The SDK blocks: away from the loop that answers it.
+    body = b"<Error><Code>NotImplemented</Code><Message>no</Message></Error>"
+    async with answering(web.Response(status=501, body=body, content_type="application/xml")) as plain:
+        assert not await anyio.to_thread.run_sync(plain.keep_versions, "results")
+    async with answering(web.Response(status=403)) as shut:
+        with pytest.raises(StorageUnavailableError):
+            await anyio.to_thread.run_sync(shut.keep_versions, "results")
+
+
 def test_no_more_is_read_than_the_caller_takes(store: ObjectStore, key: str):
     store.put("results", key, b"x" * 1000, "image/webp")
     assert len(store.get("results", key, limit=1000)) == 1000
@@ -167,7 +243,11 @@ def test_buckets_are_made_once_with_their_expiry(store: ObjectStore, key: str):
     store.put(name, key, WEBP, "image/webp")
     lifecycle = store._client.get_bucket_lifecycle(name)
     assert lifecycle is not None
-    assert [rule.expiration.days for rule in lifecycle.rules if rule.expiration] == [1]
+    (rule,) = lifecycle.rules
+    assert rule.expiration is not None
+    assert rule.expiration.days == 1
+    assert rule.noncurrent_version_expiration is not None
+    assert rule.noncurrent_version_expiration.noncurrent_days == 1
 
 
 async def test_a_missing_bucket_is_no_fault_of_the_worker(

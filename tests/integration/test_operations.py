@@ -478,7 +478,11 @@ def test_the_owner_is_needed_to_migrate_and_rebuild(hoard: Hoard):
 
 @pytest.mark.usefixtures("history")
 def test_migrating_again_changes_nothing(hoard: Hoard):
-    assert printed(hoard("migrate", "--json")) == {"migrated": True, "projections_built": False}
+    assert printed(hoard("migrate", "--json")) == {
+        "migrated": True,
+        "projections_built": False,
+        "results_keep_versions": True,
+    }
 
 
 def test_a_log_without_events_is_a_log(hoard: Hoard, tmp_path: Path):

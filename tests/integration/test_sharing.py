@@ -3,9 +3,12 @@
 import json
 import threading
 from collections.abc import Callable
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
+import msgspec
 import psycopg
 import pytest
 
@@ -233,6 +236,30 @@ def test_what_is_no_good_picture_is_withheld(gallery: Gallery, data: bytes | Non
     (event,) = gallery.verdicts(delivery.generation)
     assert (event["type"], event["reason"]) == ("sharing.PictureWithheld", reason)
     assert gallery.shared(delivery.generation) == (None, None)
+
+
+def test_where_versions_are_kept_the_accepted_picture_is_published_whatever_came_after(gallery: Gallery):
+    results = f"kept-{uuid4()}"
+    gallery.objects.ensure_buckets({results: None})
+    gallery.objects.keep_versions(results)
+    kept = copy(gallery)
+    kept.settings = msgspec.structs.replace(gallery.settings, bucket_results=results)
+    deliveries = []
+    for _ in range(2):
+        job, lease, (generation,) = kept.lease()
+        etag = kept.upload(lease, generation, picture())
+        version = kept.minio().stat_object(results, result_key(lease, generation)).version_id
+        assert version
+        kept.upload(lease, generation, picture(seed=1))
+        deliveries.append(kept.submit_result(job, lease, generation, etag, version=version))
+    kept.publish(deliveries[0].position)
+    webp, _ = kept.shared(deliveries[0].generation)
+    assert webp == clean(picture()).webp
+
+    # Deleted with all of its versions before it was published: gone, not "try again".
+    kept.objects.remove(results, result_key(deliveries[1].lease, deliveries[1].generation))
+    kept.publish(deliveries[1].position)
+    assert [event["reason"] for event in kept.verdicts(deliveries[1].generation)] == ["MISSING"]
 
 
 def test_an_object_that_was_replaced_after_its_delivery_is_withheld(gallery: Gallery):

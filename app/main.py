@@ -40,6 +40,7 @@ from app.platform.graphql.routes import create_graphql_routes
 from app.platform.logging import configure_logging
 from app.platform.objects import ObjectStore, StorageUnavailableError
 from app.platform.presence import PATIENCE_SECONDS, Presence
+from app.platform.protocols import HttpProtocol, WebSocketProtocol
 from app.platform.rates import BY_ADDRESS, BY_KEY, NEW_DOCUMENTS, Rates
 from app.platform.services import Links, Services
 from app.platform.settings import Settings
@@ -231,7 +232,9 @@ def _config(settings: Settings, app: Starlette) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=HttpProtocol,
+        ws=WebSocketProtocol,
+        ws_max_size=TransportOptions().max_body_bytes,
         log_config=None,
         log_level="warning",  # below, it tells the address of every WebSocket
         access_log=False,  # it would log addresses

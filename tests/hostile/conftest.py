@@ -1,0 +1,68 @@
+"""A server of its own for whoever means it harm, and what must hold after every attempt.
+
+After each test the API process lives, answers at once, and its log holds no traceback and no internal error. Modules
+whose attempts must change nothing use `nothing_happens`. Look next: `tests/hostile/sockets.py`.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import alice, bob, horde, model, nothing_waits_for_any_model, variables
+from tests.acceptance.horde import Horde
+from tests.acceptance.processes import Process
+from tests.conftest import stack, stack_settings
+
+__all__ = [
+    "alice",
+    "bob",
+    "horde",
+    "model",
+    "nothing_waits_for_any_model",
+    "stack",
+    "stack_settings",
+    "variables",
+]
+
+#: what no process may write, whatever is sent to it
+FORBIDDEN = ("Traceback", '"trace"', "internal_error", "Exception in ASGI", '"level":"CRITICAL"')
+#: seconds that a simple query may take beside an attack
+PROMPT = 1.0
+
+
+@pytest.fixture(autouse=True)
+def unhurt(horde: Horde) -> Iterator[None]:
+    """Whatever was tried, the server is as well as before."""
+    logs = {path: path.stat().st_size for path in horde.log_folder.glob("*.log")}
+    yield
+    assert horde.process.popen.poll() is None, horde.process.said()[-3000:]
+    answers_promptly(horde)
+    for path, size in logs.items():
+        said = path.read_bytes()[size:].decode(errors="replace")
+        assert not [word for word in FORBIDDEN if word in said], said[-3000:]
+
+
+@pytest.fixture(scope="module")
+def nothing_happens(horde: Horde) -> Iterator[None]:
+    """What a module tries leaves the log of events as it was."""
+    before = horde.quiet()
+    yield
+    assert horde.quiet() == before
+
+
+def answers_promptly(horde: Horde) -> None:
+    """The best of three, since the machine may be busy with other things."""
+    taken = []
+    for _ in range(3):
+        began = time.monotonic()
+        assert horde.anonymous.ask("{ hordeStatus { __typename } }")
+        taken.append(time.monotonic() - began)
+    assert min(taken) < PROMPT, taken
+
+
+def resident(process: Process) -> int:
+    """Memory of a process, in bytes."""
+    status = Path(f"/proc/{process.popen.pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024

@@ -47,6 +47,10 @@ schema: .venv/.ok ## Print schema.graphql from the code
 bench: .venv/.ok ## Run the benchmarks
 	@$(BIN)/python -m benchmarks
 
+.PHONY: conformance
+conformance: .venv/.ok ## Public audits and clients against a stack of its own (needs Node and npm)
+	@$(BIN)/python -m tests.conformance
+
 .PHONY: lock
 lock: ## Compile requirements.lock from pyproject.toml (needs uv)
 	@if [ -z "$(UV)" ]; then echo "make lock needs uv on the PATH (or UV=/path/to/uv)" >&2; exit 1; fi

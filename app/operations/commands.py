@@ -49,7 +49,9 @@ def migrate_command(*, as_json: bool) -> None:
     else:
         click.echo(f"migrated; projections {'were built from the log' if built else 'are up to date'}")
     if not versions:
-        click.echo("storage keeps no versions: a worker can replace its picture until its link ends", err=True)
+        click.echo(
+            "storage keeps no versions: a worker can replace its picture until its link ends", err=True
+        )
 
 
 @click.command("config")

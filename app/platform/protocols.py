@@ -96,7 +96,7 @@ class HttpProtocol(HttpToolsProtocol):
             if self._beside_body > MAX_HEAD_BYTES:
                 self.transport.write(_HEAD_TOO_LARGE)
                 self._close()
-        if self.cycle is None or self.cycle.response_complete:
+        if self._served is None or self._served.response_complete:
             # Bytes that begin no request, empty lines say, have ended uvicorn's own time limit.
             self._expect_request()
 

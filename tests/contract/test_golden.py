@@ -53,7 +53,10 @@ def test_every_shape_ever_written_decodes(path: Path):
         assert type(event) is EVENT_TYPES[name]
         assert decode(name, type(event).SCHEMA_VERSION, encode(event)) == event
         # A text from before its type got a defaulted field lacks it.
-        if version == type(event).SCHEMA_VERSION and _defaulted(type(event)) <= msgspec.json.decode(data).keys():
+        if (
+            version == type(event).SCHEMA_VERSION
+            and _defaulted(type(event)) <= msgspec.json.decode(data).keys()
+        ):
             assert encode(event) == data, "the stored text of this shape has changed"
 
 

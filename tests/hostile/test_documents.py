@@ -16,7 +16,13 @@ SOON = 2.0
 
 
 def deep(levels: int) -> str:
-    return "{ node(id: 1) " + "{ ... on User { jobs { edges { node " * levels + "{ id }" + "} } } }" * levels + "}"
+    return (
+        "{ node(id: 1) "
+        + "{ ... on User { jobs { edges { node " * levels
+        + "{ id }"
+        + "} } } }" * levels
+        + "}"
+    )
 
 
 def fragments(count: int, body: str) -> str:
@@ -29,7 +35,9 @@ def fragments(count: int, body: str) -> str:
 
 
 def introspection(levels: int) -> str:
-    return "{ __schema { types { fields { type " + "{ ofType " * levels + "{ name }" + " }" * levels + "} } } }"
+    return (
+        "{ __schema { types { fields { type " + "{ ofType " * levels + "{ name }" + " }" * levels + "} } } }"
+    )
 
 
 LISTS = "{ __schema { types " + "{ fields { type { fields { type { fields { name } } } } } }" + " } }"
@@ -37,13 +45,20 @@ LISTS = "{ __schema { types " + "{ fields { type { fields { type { fields { name
 DOCUMENTS = {
     "deep": deep(40),
     "deeper than the stack": "{ a " * 900 + "}" * 900,
-    "far deeper, in parentheses": '{ job(id: "' + ID + '", accessKey: ' + "[" * 900 + "]" * 900 + ") { id } }",
+    "far deeper, in parentheses": '{ job(id: "'
+    + ID
+    + '", accessKey: '
+    + "[" * 900
+    + "]" * 900
+    + ") { id } }",
     "aliases": "{" + " ".join(f"a{n}: hordeStatus {{ __typename }}" for n in range(31)) + "}",
     "tokens": "{ " + "__typename " * 3_000 + "}",
     "comments": "{ __typename }" + "#\n" * 3_000,
     "commas only": "{" + "," * 90_000 + "}",
     "fields": "{ hordeStatus {" + " ".join("__typename" for _ in range(600)) + "} }",
-    "root fields": "{" + " ".join(f"...F{n}" for n in range(25)) + "}"
+    "root fields": "{"
+    + " ".join(f"...F{n}" for n in range(25))
+    + "}"
     + " ".join(f"fragment F{n} on Query {{ a{n}: hordeStatus {{ __typename }} }}" for n in range(25)),
     "fragment bomb": fragments(24, "hordeStatus { __typename }"),
     "fragment cycle": "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }",
@@ -124,7 +139,10 @@ OPERATIONS = {
     "of a fragment": ({"query": "{ ...A } fragment A on Query { __typename }", "operationName": "A"}, 400),
     "huge": ({"query": "query A { __typename }", "operationName": "A" * 90_000}, 400),
     "with NUL": ({"query": "query A { __typename }", "operationName": "A\0"}, 400),
-    "extensions": ({"query": "{ __typename }", "extensions": {"persistedQuery": {"sha256Hash": "0" * 64}}}, 200),
+    "extensions": (
+        {"query": "{ __typename }", "extensions": {"persistedQuery": {"sha256Hash": "0" * 64}}},
+        200,
+    ),
     "bad extensions": ({"query": "{ __typename }", "extensions": "x"}, 400),
     "no query": ({"id": "1"}, 400),
     "query null": ({"query": None}, 400),
@@ -187,7 +205,9 @@ def test_variables_that_are_no_values_are_refused(horde: Horde, name: str) -> No
     [
         b"[]",
         b'[{"query": "{ __typename }"}]',
-        b"[" + b'{"query": "mutation { registerUser(input: {username: \\"x\\"}) { __typename } }"},' * 20 + b"{}]",
+        b"["
+        + b'{"query": "mutation { registerUser(input: {username: \\"x\\"}) { __typename } }"},' * 20
+        + b"{}]",
         b'"{ __typename }"',
         b"null",
         b"1",

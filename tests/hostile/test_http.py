@@ -45,14 +45,18 @@ def test_another_content_type_is_415(horde: Horde, media: str) -> None:
     assert (reply.status, reply.codes) == (415, ["UNSUPPORTED_MEDIA_TYPE"])
 
 
-@pytest.mark.parametrize("media", ["APPLICATION/JSON", "application/json;charset=UTF-8", ' application/json ; charset="utf8"'])
+@pytest.mark.parametrize(
+    "media", ["APPLICATION/JSON", "application/json;charset=UTF-8", ' application/json ; charset="utf8"']
+)
 def test_json_however_it_is_spelled_is_read(horde: Horde, media: str) -> None:
     reply = post(horde.url, QUERY, content_type=media)
     assert reply is not None
     assert reply.status == 200
 
 
-@pytest.mark.parametrize("accept", ["image/png", "text/html;q=0", "application/json;q=0", "x", ";;;", "q" * 60_000])
+@pytest.mark.parametrize(
+    "accept", ["image/png", "text/html;q=0", "application/json;q=0", "x", ";;;", "q" * 60_000]
+)
 def test_what_accepts_no_answer_is_406(horde: Horde, accept: str) -> None:
     reply = post(horde.url, QUERY, accept=accept)
     assert reply is not None
@@ -141,13 +145,18 @@ def test_lengths_that_contradict_each_other_smuggle_nothing(horde: Horde) -> Non
         b"GET /%00 HTTP/1.1\r\nhost: x\r\n\r\n",
         b"GET /graphql HTTP/1.1\r\nhost: x\r\nupgrade: h2c\r\nconnection: upgrade\r\n\r\n",
         b"GET /graphql HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
-        b"GET /elsewhere HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-        b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+        (
+            b"GET /elsewhere HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        ),
         b"GET /graphql HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-        b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n" + b"a: b\r\n" * 300 + b"\r\n",
+        b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        + b"a: b\r\n" * 300
+        + b"\r\n",
         b"GET /graphql HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-protocol: "
-        + b"\xff" * 20 + b"\r\n\r\n",
+        + b"\xff" * 20
+        + b"\r\n\r\n",
     ],
     ids=lambda garbage: repr(garbage[:60] + garbage[60:][-20:]),
 )

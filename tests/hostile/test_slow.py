@@ -71,7 +71,10 @@ def test_whoever_takes_too_long_to_ask_is_gone_in_time(horde: Horde) -> None:
         "empty lines": (b"", b"\r\n" * 1_000),
         "empty lines after an answer": (head(horde.url, "GET", "/healthz"), b"\r\n" * 1_000),
         "a second request that stops": (head(horde.url, "GET", "/healthz") + b"GET /heal", b""),
-        "a refused body that goes on": (head(horde.url, content_type="x", content_length="99999"), b" " * 1_000),
+        "a refused body that goes on": (
+            head(horde.url, content_type="x", content_length="99999"),
+            b" " * 1_000,
+        ),
     }
     taken: dict[str, float] = {}
 
@@ -107,7 +110,9 @@ def test_a_thousand_connections_that_do_nothing_are_nobodys_business(horde: Hord
                 connection.sendall(head(horde.url, content_length="100")[:-1])
         assert descriptors(horde) >= before + IDLE
         answers_promptly(horde)
-        eventually(lambda: descriptors(horde) < before + 50, REQUEST_SECONDS + 10, "idle connections are closed")
+        eventually(
+            lambda: descriptors(horde) < before + 50, REQUEST_SECONDS + 10, "idle connections are closed"
+        )
         answers_promptly(horde)
     assert resident(horde.process) - memory < 100_000_000
 

@@ -200,7 +200,9 @@ def test_the_limit_of_operations_is_told_and_the_connection_goes_on(horde: Horde
 def test_bad_documents_are_errors_of_their_operation(horde: Horde) -> None:
     with RawWebSocket(horde.url) as peer:
         peer.init()
-        for number, document in enumerate(("{", "{ nothing }", "{ a " * 900, "subscription { events { nothing } }", "")):
+        for number, document in enumerate(
+            ("{", "{ nothing }", "{ a " * 900, "subscription { events { nothing } }", "")
+        ):
             peer.subscribe(str(number), document)
             told = peer.hear()
             assert (told["type"], told["id"]) == ("error", str(number))

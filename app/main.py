@@ -46,6 +46,7 @@ from app.platform.services import Links, Services
 from app.platform.settings import Settings
 from app.platform.tail import Tail
 from app.platform.versions import stand_by, watch
+from app.platform.waiting import Polls, Room, reader
 from app.platform.writer import Writer
 from app.platform.writer.gather import VersionMismatchError
 from app.schema import schema
@@ -57,6 +58,8 @@ _log = logging.getLogger(__name__)
 
 #: how long readiness waits for servers without which this process serves all the same, in seconds
 GLANCE_SECONDS = 0.5
+#: a tail that has not read the log for so long, while the database answers others, stands still
+TAIL_SILENT_SECONDS = 15.0
 
 #: every command that the API decides
 API_RULES: Rules = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES)
@@ -113,16 +116,22 @@ async def _within(services: Services, item: RateLimitItem, *who: str) -> None:
 
 def make_services(settings: Settings, give_up: GiveUp) -> Services:
     """The services of a process, none of them started."""
+    pool = make_pool(settings.database_url)
+    tail = Tail(settings.database_url, settings.realm)
+    polls = Polls(reader(pool, settings.realm))
+    tail.listen(polls.hear)
     return Services(
         settings=settings,
         writer=Writer(settings.database_url, settings.realm, API_RULES, on_fatal=give_up),
-        pool=make_pool(settings.database_url),
+        pool=pool,
         objects=ObjectStore(
             settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
         ),
         presence=Presence(_valkey(settings.redis_url), settings.realm),
         rates=Rates(settings.redis_url, settings.pepper, enabled=settings.rate_limits),
-        tail=Tail(settings.database_url, settings.realm),
+        tail=tail,
+        polls=polls,
+        submissions=Room(),
         links=Links(job=job_of_viewer, jobs_of=jobs_of),
     )
 
@@ -155,20 +164,27 @@ async def run_services(services: Services) -> AsyncGenerator[None, None]:
 
 
 async def readiness(services: Services) -> Response:
-    """Whether this process can serve: the database answers. What else is away is told, as is lag.
+    """Whether this process can serve: the database answers, and the tail reads it. What else is away is told.
 
-    Neither is a reason to take a node out: every node has the same storage and the same Valkey.
+    That and lag alone are no reasons to take a node out: every node has the same storage and the same Valkey. One
+    whose tail stands still leaves subscriptions and waiting polls asleep.
     """
     last, storage, valkey = await asyncio.gather(
         _last_position(services), _in_time(_storage_answers(services)), _in_time(services.presence.answers())
     )
     there = {"database": last is not None, "storage": storage, "valkey": valkey}
-    body: dict[str, Any] = {"status": "ok" if last is not None else "database away"}
-    body["away"] = [name for name, answers in there.items() if not answers]
+    alive = services.tail.silent_seconds < TAIL_SILENT_SECONDS
+    status = "database away" if last is None else "ok" if alive else "tail stands still"
+    body: dict[str, Any] = {
+        "status": status,
+        "away": [name for name, answers in there.items() if not answers],
+    }
+    body["tail_silent_seconds"] = round(services.tail.silent_seconds, 1)
     if last is not None:
         body |= {"position": last, "lag": last - services.tail.position}
-    status = 200 if last is not None else 503
-    return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")
+    return Response(
+        msgspec.json.encode(body), status_code=200 if status == "ok" else 503, media_type="application/json"
+    )
 
 
 async def _last_position(services: Services) -> int | None:

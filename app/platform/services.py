@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.platform.rates import Rates
     from app.platform.settings import Settings
     from app.platform.tail import Tail
+    from app.platform.waiting import Polls, Room
     from app.platform.writer import Writer
 
 Info = StrawberryInfo[RequestContext, None]
@@ -52,6 +53,9 @@ class Services:
     presence: Presence
     rates: Rates
     tail: Tail
+    #: polls that wait for a job, and submissions that wait for theirs to end
+    polls: Polls
+    submissions: Room
     links: Links
     #: set while the process runs; connections to S3 are kept in it
     http: aiohttp.ClientSession = field(init=False)

@@ -1,7 +1,9 @@
-"""The process's follower of the log: wakes subscriptions and waiting polls. A cache; no decision reads it.
+"""The process's follower of the log: tells subscriptions and whoever listens what was committed, by any process.
 
-Notifications are hints; a poll always stands behind them. It keeps the last events, so that live followers share one
-read; who is further behind reads the log itself. Look next: `events.store.log`, `app.operations.graphql`.
+A cache; no decision reads it. Notifications are hints; a poll always stands behind them. It keeps the last events, so
+that live followers share one read; who is further behind reads the log itself. Whatever goes wrong, it tries again:
+a process whose tail is dead would look well and wake nobody. Look next: `events.store.log`, `app.platform.waiting`,
+`app.operations.graphql`.
 """
 
 from __future__ import annotations
@@ -9,52 +11,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
-from uuid import UUID
 
-import msgspec
-import psycopg
 from psycopg import AsyncConnection
 
+from app.platform.database import NETWORK
 from app.platform.graphql.errors import ApiError
+from app.platform.graphql.masking import describe
 from app.platform.sql import read
 from app.platform.writer.apply import channel
 from events.base import Recorded
-from events.jobs import GenerationFailed, ImageJobSubmitted, LeaseReleased
 from events.store import log
-from projections.queue import ANY_MODEL
 
 _log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
+#: pause before it connects anew
+RECONNECT_SECONDS = 0.5
 #: events kept for live followers
 KEPT = 4_000
 PAGE = 500
+SETTINGS = "-c timezone=UTC -c statement_timeout=10s -c application_name=hoard-tail"
 
-#: facts after which something waits again that did not before; they are rare and do not say for which models
-REQUEUEING = frozenset({GenerationFailed.TYPE, LeaseReleased.TYPE})
-
-
-class _Submitted(msgspec.Struct, frozen=True):
-    """What a submission says to whom it matters."""
-
-    models: tuple[str, ...]
-
-
-_submitted = msgspec.json.Decoder(_Submitted)
-
-
-class Place:
-    """Where one poll waits: `flag` is raised by what may suit it, and when the worker polled anew, so that it is `over`."""
-
-    __slots__ = ("flag", "over")
-
-    def __init__(self, flag: asyncio.Event) -> None:
-        self.flag = flag
-        self.over = False
+#: called with each page of new events, on the event loop; must not wait
+Listener = Callable[[Sequence[Recorded]], None]
 
 
 class Tail:
@@ -67,9 +51,15 @@ class Tail:
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
         self._watchers: dict[str, set[asyncio.Event]] = {}
-        self._places: dict[UUID, Place] = {}
+        self._listeners: list[Listener] = []
+        self._read_at = 0.0
         #: the last position that this process has seen
         self.position = 0
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago it last read the log to its end; it does so several times a second while all is well."""
+        return time.monotonic() - self._read_at
 
     async def start(self) -> None:
         """Find the end of the log and follow it from there."""
@@ -77,6 +67,7 @@ class Tail:
             cursor = await connection.execute(log.LAST_POSITION, (self._realm,))
             row = await cursor.fetchone()
             self.position = row[0] if row else 0
+        self._read_at = time.monotonic()
         self._task = asyncio.create_task(self._run(), name="tail")
 
     async def stop(self) -> None:
@@ -100,43 +91,25 @@ class Tail:
         """Wait for the next events."""
         await self._moved.wait()
 
+    def listen(self, listener: Listener) -> None:
+        """Have every page of new events told to a listener, for as long as this follows."""
+        self._listeners.append(listener)
+
     @contextlib.contextmanager
-    def watch(self, *topics: str) -> Iterator[asyncio.Event]:
-        """A flag that is raised by every event of these streams or of a model's queue; the watcher lowers it."""
+    def watch(self, stream: str) -> Iterator[asyncio.Event]:
+        """A flag that is raised by every event of a stream; the watcher lowers it."""
         flag = asyncio.Event()
-        for topic in topics:
-            self._watchers.setdefault(topic, set()).add(flag)
+        self._watchers.setdefault(stream, set()).add(flag)
         try:
             yield flag
         finally:
-            for topic in topics:
-                watchers = self._watchers[topic]
-                watchers.discard(flag)
-                if not watchers:
-                    del self._watchers[topic]
-
-    @contextlib.contextmanager
-    def place(self, worker: UUID, models: Sequence[str]) -> Iterator[Place]:
-        """A worker's place to wait for jobs of these models. It has one: the place it had before is over."""
-        before = self._places.get(worker)
-        if before is not None:
-            before.over = True
-            before.flag.set()
-        with self.watch(*map(_queue, {*models, ANY_MODEL})) as flag:
-            place = self._places[worker] = Place(flag)
-            try:
-                yield place
-            finally:
-                if self._places.get(worker) is place:
-                    del self._places[worker]
+            watchers = self._watchers[stream]
+            watchers.discard(flag)
+            if not watchers:
+                del self._watchers[stream]
 
     async def _connect(self) -> AsyncConnection[Any]:
-        return await AsyncConnection.connect(
-            self._url,
-            autocommit=True,
-            options="-c timezone=UTC -c application_name=hoard-tail",
-            connect_timeout=5,
-        )
+        return await AsyncConnection.connect(self._url, autocommit=True, options=SETTINGS, **NETWORK)
 
     async def _run(self) -> None:
         while True:
@@ -144,14 +117,15 @@ class Tail:
                 async with await self._connect() as connection:
                     await connection.execute(f"LISTEN {channel(self._realm)}")
                     await self._follow(connection)
-            except (psycopg.Error, OSError) as error:
-                _log.warning("tail_reconnects", extra={"reason": type(error).__name__})
-                await asyncio.sleep(0.5)
+            except Exception as error:  # noqa: BLE001  (a dead tail would leave every poll and subscription asleep)
+                _log.warning("tail_reconnects", extra={"trace": describe(error)})
+                await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _follow(self, connection: AsyncConnection[Any]) -> None:
         while True:
             async for page in log.follow_pages(connection, self._realm, self.position, PAGE):
                 self._publish(page)
+            self._read_at = time.monotonic()
             async for _ in connection.notifies(timeout=POLL_SECONDS, stop_after=1):
                 pass
 
@@ -161,23 +135,13 @@ class Tail:
         self._moved.set()
         self._moved = asyncio.Event()
         for event in page:
-            for topic in _topics(event):
-                for flag in self._watchers.get(topic, ()):
-                    flag.set()
-
-
-def _queue(model: str) -> str:
-    """The topic of a model's queue; that of `ANY_MODEL` is watched by every poll."""
-    return f"queue/{model}"
-
-
-def _topics(event: Recorded) -> Iterable[str]:
-    """What an event is about: its stream, and the queues that it may have put something into."""
-    yield event.stream
-    if event.type == ImageJobSubmitted.TYPE:
-        yield from map(_queue, _submitted.decode(event.data).models or (ANY_MODEL,))
-    elif event.type in REQUEUEING:
-        yield _queue(ANY_MODEL)
+            for flag in self._watchers.get(event.stream, ()):
+                flag.set()
+        for listener in self._listeners:
+            try:
+                listener(page)
+            except Exception as error:  # noqa: BLE001  (one listener's fault must not keep the page from the others)
+                _log.error("tail_listener_failed", extra={"trace": describe(error)})
 
 
 async def follow(

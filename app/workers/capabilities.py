@@ -10,6 +10,7 @@ import re
 import msgspec
 
 from app.platform.commands import Rejection
+from app.platform.waiting import unreasonable
 from app.workers.decider import ImageCapabilities
 
 MAX_NAME = 100
@@ -98,9 +99,7 @@ def _of_itself(poll: Polling) -> Rejection | None:
         return _fault(f"an agent string has at most {MAX_AGENT} characters", "bridgeAgent")
     if not 1 <= poll.amount <= MAX_AMOUNT:
         return _fault(f"amount is from 1 to {MAX_AMOUNT}", "amount")
-    if not 0 <= poll.wait_seconds <= 60:
-        return _fault("waitSeconds is from 0 to 60", "waitSeconds")
-    return None
+    return unreasonable(poll.wait_seconds)
 
 
 def _of_images(poll: Polling) -> Rejection | None:

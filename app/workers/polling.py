@@ -1,14 +1,13 @@
 """Polling for work: check-in, a lock-free probe, the writer, and waiting for something to be queued.
 
 Empty polls are the common case: the probe answers them and nothing is appended. Nobody gets a lease who has hung up,
-as far as that can be known. Look next: `app.workers.lease_decider`, `projections.store.search`, `app.workers.skips`
-for what a poll passed over.
+as far as that can be known. Look next: `app.platform.waiting` for who is woken, `app.workers.lease_decider`, `projections.store.search`,
+`app.workers.skips` for what a poll passed over.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
 from uuid import UUID
@@ -25,7 +24,7 @@ from app.workers.capabilities import Polled
 from app.workers.decider import CheckIn
 from app.workers.lease_decider import PopJob, Popped
 from app.workers.queries import ANSWERED, BY_NAME, PROBE, Named
-from app.workers.skips import Skip, skips
+from app.workers.skips import BLACKLIST, Skip, skips
 from events.base import ANONYMOUS
 from events.jobs import JobKind
 from projections.queue import Found, Search, requirement_mask
@@ -33,12 +32,19 @@ from projections.store.search import Questions
 
 #: how often a poll goes on where its candidates were exhausted
 PAGES = 50
+#: when to poll again where too many polls wait, in seconds
+CROWDED_SECONDS = 5.0
 
 
 class Nothing(msgspec.Struct, frozen=True):
     """No job: how many were passed over, and why."""
 
     skipped: tuple[Skip, ...]
+
+    @property
+    def blacklisted(self) -> int:
+        """How many of them a word of the blacklist kept away."""
+        return sum(skip.count for skip in self.skipped if skip.reason == BLACKLIST)
 
 
 class Leased(msgspec.Struct, frozen=True):
@@ -85,19 +91,35 @@ async def _waiting(
     promise: Idempotency | None,
     client: Client,
 ) -> Leased | Nothing | Rejection:
-    """Look at the queue now, whenever something is queued that may suit, and once more at the deadline."""
+    """Look at the queue now, and whenever something is queued that this poll may serve and is to serve."""
     deadline = time.monotonic() + poll.wait_seconds
-    with services.tail.place(worker.worker.id, poll.capabilities.models) as place:
+    with services.polls.wait(worker.worker, poll.amount) as place:
+        if place is None:
+            return await _unwaiting(services, actor, poll, worker, promise)
         client.tell(place.flag)
         while not client.gone and not place.over:
-            place.flag.clear()  # before looking: what comes while it looks raises it again
+            place.look()
             answer = await _attempt(services, actor, poll, worker, promise)
-            left = deadline - time.monotonic()
-            if not isinstance(answer, Nothing) or left <= 0:
+            if not isinstance(answer, Nothing):
+                place.served = isinstance(answer, Leased)
                 return answer
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(place.flag.wait(), left)
+            place.found_nothing()
+            try:
+                await asyncio.wait_for(place.flag.wait(), deadline - time.monotonic())
+            except TimeoutError:
+                return Nothing(await skips(services, worker.worker, answer.blacklisted))
     return Nothing(())
+
+
+async def _unwaiting(
+    services: Services, actor: UUID, poll: Polled, worker: Named, promise: Idempotency | None
+) -> Leased | Nothing | Rejection:
+    """One look, where too many wait already; a poll that finds nothing is to come again, and not at once."""
+    answer = await _attempt(services, actor, poll, worker, promise)
+    if not isinstance(answer, Nothing):
+        return answer
+    message = "nothing waits, and so many polls wait here already that this one may not: poll again later"
+    return Rejection(code="TRY_AGAIN", message=message, detail={"retry_after_seconds": CROWDED_SECONDS})
 
 
 async def _check_in(services: Services, actor: UUID, poll: Polled) -> Named | Rejection:

@@ -18,6 +18,8 @@ from projections.workers import Worker
 
 #: how old the counters may be, in seconds
 AGE_SECONDS = 1.0
+#: the reason of jobs whose prompt has a word that the worker does not want
+BLACKLIST = "blacklist"
 
 
 class Skip(msgspec.Struct, frozen=True):
@@ -52,7 +54,7 @@ async def skips(services: Services, worker: Worker, blacklisted: int) -> tuple[S
         answers[capabilities] = _count(worker, demand)
     counts = Counter(answers[capabilities])
     if blacklisted:
-        counts["blacklist"] = blacklisted
+        counts[BLACKLIST] = blacklisted
     return tuple(Skip(reason, count) for reason, count in counts.most_common())
 
 

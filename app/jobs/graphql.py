@@ -5,8 +5,6 @@ Resolvers only parse, call and map. Look next: `app.jobs.handlers`, `app.jobs.ty
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,10 +13,10 @@ import strawberry
 
 from app.jobs import handlers
 from app.jobs.decider import Submitted
+from app.jobs.following import following, read_job, until_ended
 from app.jobs.inputs import SubmitImageJobInput, raw_of
 from app.jobs.loaders import load_generations, load_job
-from app.jobs.queries import JOB_OF_GENERATION, JOBS, PAGE
-from app.jobs.standing import standing
+from app.jobs.queries import JOB_OF_GENERATION, PAGE
 from app.jobs.types import (
     ImageGeneration,
     ImageJob,
@@ -36,12 +34,10 @@ from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import Position
 from app.platform.graphql.shared import AccessKey, JobId, JobState, Notice, Quote
-from app.platform.services import Info, Services, services_of
+from app.platform.services import Info, services_of
+from app.platform.waiting import unreasonable
 from events.base import ANONYMOUS
 from projections.jobs import Job as JobRow
-
-#: a change of position alone is pushed at most so often, in seconds
-POSITION_SECONDS = 2.0
 
 
 @strawberry.type(description="The job is queued.")
@@ -143,7 +139,9 @@ class JobMutations:
         """Quoted, reserved and queued in one step."""
         services, actor = services_of(info), info.context.viewer.subject
         raw = raw_of(input)
-        asked = handlers.check(actor, raw, censor_nsfw=bool(input.censor_nsfw))
+        asked = unreasonable(input.wait_seconds or 0) or handlers.check(
+            actor, raw, censor_nsfw=bool(input.censor_nsfw)
+        )
         if isinstance(asked, Rejection):
             return error_of(asked)
         parameters = [raw, asked.censor_nsfw]
@@ -151,10 +149,12 @@ class JobMutations:
         if isinstance(outcome, Rejection):
             return error_of(outcome)
         result: Submitted = outcome.result
+        notes = await handlers.warnings(services, asked)
+        seconds = input.wait_seconds or 0
         return SubmitImageJobSuccess(
-            job=image_job(await _row(services, result.job)),
+            job=image_job(await until_ended(services, result.job, seconds, info.context.client)),
             access_key=handlers.secret_of(services, result.job),
-            warnings=_shown(await handlers.warnings(services, asked)),
+            warnings=_shown(notes),
             position=Position(outcome.position),
         )
 
@@ -170,7 +170,7 @@ class JobMutations:
         outcome = await handlers.cancel_job(services, info.context.viewer.subject, input.id, input.access_key)
         if isinstance(outcome, Rejection):
             return error_of(outcome)
-        job = image_job(await _row(services, outcome.result.job))
+        job = image_job(await read_job(services, outcome.result.job))
         return CancelJobSuccess(job=job, position=Position(outcome.position))
 
 
@@ -193,38 +193,9 @@ class JobSubscriptions:
         if row is None:
             message = "no such job, or neither its owner's key nor its access key was given"
             raise ApiError(message, code=TopLevelCode.FORBIDDEN)
-        async for job in _updates(services, row.id):
-            yield image_job(job)
-
-
-async def _updates(services: Services, job_id: UUID) -> AsyncGenerator[JobRow, None]:
-    """The job whenever an event of its stream moved it, or its position did."""
-    with services.tail.watch(f"job-{job_id}") as flag:
-        shown: tuple[JobRow, int | None] | None = None
-        while True:
-            flag.clear()
-            row, state = await _look(services, job_id)
-            if state != shown:
-                shown = state
-                yield row
-            if row.final:
-                return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(flag.wait(), POSITION_SECONDS)
-
-
-async def _look(services: Services, job_id: UUID) -> tuple[JobRow, tuple[JobRow, int | None]]:
-    """The job and what of it is watched. While the database is away it waits: the last state is promised."""
-    while True:
-        try:
-            row = await _row(services, job_id)
-            stands = await standing(services, row)
-        except ApiError as away:
-            if away.retry_after is None:
-                raise
-            await asyncio.sleep(away.retry_after)
-        else:
-            return row, (row, stands.position if stands else None)
+        with following(services).follow(row.id, placed=True) as followed:
+            async for look in followed.looks():
+                yield image_job(look.row, look)
 
 
 async def job_of_viewer(info: Info, job: UUID) -> ImageJob | None:
@@ -269,14 +240,6 @@ async def jobs_of(
         after=after,
     )
     return JobConnection(edges=edges, page_info=page)
-
-
-async def _row(services: Services, job: UUID) -> JobRow:
-    row: JobRow | None = await JOBS.one(services.pool, realm=services.realm, ids=[job])
-    if row is None:
-        message = "the job is gone"
-        raise ApiError(message, code=TopLevelCode.TRY_AGAIN, retry_after=1.0)
-    return row
 
 
 def _shown(notes: list[handlers.Note]) -> list[Notice]:

@@ -91,6 +91,10 @@ class SubmitImageJobInput:
     max_kudos: Kudos | None = strawberry.field(
         default=None, description="Refuse if the quote is higher than this."
     )
+    wait_seconds: int | None = strawberry.field(
+        default=0,
+        description="Wait so long for the job to end, 0 to 60, before answering with the job as it then stands.",
+    )
     idempotency_key: str | None = strawberry.field(
         default=None,
         description="The same key gives the same job, however often it is sent within 7 days. "
@@ -104,7 +108,7 @@ def raw_of(given: SubmitImageJobInput) -> dict[str, Any]:
     raw = {
         name: _plain(value)
         for name, value in vars(given).items()
-        if name not in ("idempotency_key", "censor_nsfw")
+        if name not in ("idempotency_key", "censor_nsfw", "wait_seconds")
     }
     raw["params"] = {name: _plain(value) for name, value in vars(given.params).items()}
     return raw

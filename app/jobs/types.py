@@ -11,6 +11,7 @@ from functools import partial
 import strawberry
 from strawberry.dataloader import DataLoader
 
+from app.jobs.following import Look
 from app.jobs.loaders import load_generations
 from app.jobs.queries import GenerationView
 from app.jobs.standing import Standing, standings
@@ -40,11 +41,13 @@ class Job:
         description="What it has cost so far, whether or not the balance could cover it."
     )
     row: strawberry.Private[JobRow]
+    #: what followers of the job were shown, so that nothing is read for each of them
+    look: strawberry.Private[Look | None] = None
 
     @strawberry.field(description="Its place among the waiting jobs, from 1; null once nothing of it waits.")
     async def queue_position(self, info: Info) -> int | None:
         """The place in the queue."""
-        found = await _standing(info, self.row)
+        found = await _standing(info, self)
         return None if found is None else found.position
 
     @strawberry.field(
@@ -52,7 +55,7 @@ class Job:
     )
     async def estimated_wait_seconds(self, info: Info) -> int | None:
         """The estimated wait."""
-        found = await _standing(info, self.row)
+        found = await _standing(info, self)
         return None if found is None or found.wait_seconds is None else min(found.wait_seconds, 2**31 - 1)
 
 
@@ -99,7 +102,8 @@ class ImageJob(Node, Job):
     @strawberry.field(description="Its pictures, in their order.")
     async def generations(self, info: Info) -> list[ImageGeneration]:
         """At most 20."""
-        return [image_generation(view) for view in await load_generations(info, self.row.id)]
+        views = load_generations(info, self.row.id) if self.look is None else self.look.generations()
+        return [image_generation(view) for view in await views]
 
 
 @strawberry.type(description="An edge of a page of jobs.")
@@ -118,8 +122,8 @@ class JobConnection:
     page_info: PageInfo = strawberry.field(description="Where to go on.")
 
 
-def image_job(row: JobRow) -> ImageJob:
-    """A job row as the API shows it."""
+def image_job(row: JobRow, look: Look | None = None) -> ImageJob:
+    """A job row as the API shows it, with what was read together with it."""
     return ImageJob(
         id=strawberry.ID(str(row.id)),
         kind=JobKind(row.kind.value),
@@ -129,6 +133,7 @@ def image_job(row: JobRow) -> ImageJob:
         quote=quote_of(row.quote),
         charged=Kudos(row.charged),
         row=row,
+        look=look,
     )
 
 
@@ -154,10 +159,12 @@ def quote_of(items: tuple[tuple[str, int], ...]) -> Quote:
     return Quote(total=Kudos(sum(amount for _, amount in items)), items=shown)
 
 
-async def _standing(info: Info, row: JobRow) -> Standing | None:
+async def _standing(info: Info, job: Job) -> Standing | None:
     """One statement for all jobs that an operation shows, however many of their fields."""
+    if job.look is not None:
+        return job.look.standing
     loaders = info.context.loaders
     if "standings" not in loaders:
         loaders["standings"] = DataLoader(load_fn=partial(standings, services_of(info)))
-    found: Standing | None = await loaders["standings"].load(row)
+    found: Standing | None = await loaders["standings"].load(job.row)
     return found

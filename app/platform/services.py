@@ -59,7 +59,7 @@ class Services:
     links: Links
     #: set while the process runs; connections to S3 are kept in it
     http: aiohttp.ClientSession = field(init=False)
-    #: short-lived copies of what queries read, by name; never read by a decision
+    #: short-lived copies of what queries read, and what its calls share, by name; never read by a decision
     caches: dict[str, Any] = field(default_factory=dict)
 
     @property

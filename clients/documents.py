@@ -15,11 +15,19 @@ fragment JobView on Job {
 }
 """
 
+_ASSIGNMENT = "leaseId jobId expiresAt model payload generations { id seed uploadUrl }"
+
+LIVE_ASSIGNMENTS = f"""
+query LiveAssignments($workerName: String) {{
+  liveAssignments(workerName: $workerName) {{ {_ASSIGNMENT} }}
+}}
+"""
+
 POP_JOB = f"""
 mutation PopJob($input: PopJobInput!) {{
   popJob(input: $input) {{
     __typename
-    ... on ImageAssignment {{ leaseId jobId expiresAt model payload generations {{ id seed uploadUrl }} }}
+    ... on ImageAssignment {{ {_ASSIGNMENT} }}
     ... on NoJob {{ skipped {{ reason count }} }}
     ... on WorkerInMaintenance {{ maintenanceMessage }}
     {_MUTATION_REFUSAL}

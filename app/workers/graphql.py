@@ -214,6 +214,21 @@ class WorkerQueries:
         found = await handlers.find_worker(services_of(info), worker)
         return None if found is None else (await _shown(info, [found]))[0]
 
+    @strawberry.field(
+        description="The work of your workers' live leases, with fresh upload links for what is not delivered yet; "
+        "those that end first, at most 100. A worker that was cut off goes on with it, or gives it back."
+    )
+    async def live_assignments(
+        self,
+        info: Info,
+        worker_name: Annotated[
+            str | None, strawberry.argument(description="Only of this worker, by name or id.")
+        ] = None,
+    ) -> list[ImageAssignment]:
+        """Empty for who has none, and for another's worker."""
+        found = await handlers.live_assignments(services_of(info), info.context.viewer.subject, worker_name)
+        return [_assignment(work) for work in found]
+
     @strawberry.field(description="All workers, by name.")
     async def workers(self, info: Info, first: First = 20, after: After = None) -> WorkerConnection:
         """A page of workers."""

@@ -32,7 +32,8 @@ from app.workers.lease_decider import (
     ResultState,
     SubmitResults,
 )
-from app.workers.queries import BY_ID, BY_NAME, GENERATIONS, LEASE, WORK, Named
+from app.workers.queries import BY_ID, BY_NAME, GENERATIONS, LEASE, LIVE_WORK, WORK, Named, Work
+from events.base import ANONYMOUS
 from projections.generations import Generation, GenerationState
 from projections.leases import Lease, LeaseState
 
@@ -44,6 +45,7 @@ MAX_RESULTS = 20
 MAX_SEED = 100
 MAX_METADATA = 20_000
 MAX_MESSAGE = 300
+MAX_ASSIGNMENTS = 100
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +79,29 @@ async def assignment(services: Services, lease: UUID) -> Assignment | None:
     What the lease has delivered, or a lease that has ended, gets no link: nothing may replace what was accepted.
     """
     work = await WORK.one(services.pool, realm=services.realm, id=lease)
-    if work is None:
-        return None
+    return None if work is None else _assignment(services, work)
+
+
+async def live_assignments(services: Services, actor: UUID, worker_name: str | None) -> list[Assignment]:
+    """The work of the caller's live leases, with fresh links: what a worker that was cut off goes on with.
+
+    At most 100, those that end first. An unknown worker, or another's, has none for this caller.
+    """
+    worker: UUID | None = None
+    if worker_name is not None:
+        named = await find_worker(services, worker_name)
+        if named is None:
+            return []
+        worker = named.worker.id
+    if actor == ANONYMOUS:  # owns no workers
+        return []
+    found = await LIVE_WORK.all(
+        services.pool, realm=services.realm, owner=actor, worker=worker, limit=MAX_ASSIGNMENTS
+    )
+    return [_assignment(services, work) for work in found]
+
+
+def _assignment(services: Services, work: Work) -> Assignment:
     payload = {
         "prompt": work.prompt,
         "negative_prompt": work.negative_prompt,

@@ -16,6 +16,7 @@ from app.platform.sql import (
     Query,
     any_of,
     bind,
+    constant,
     generation_seeds,
     generations,
     job_words,
@@ -26,7 +27,7 @@ from app.platform.sql import (
     workers,
 )
 from events.store.columns import Table
-from projections.leases import Lease
+from projections.leases import Lease, LeaseState
 from projections.store import search
 from projections.store.tables import TABLES
 from projections.workers import Worker
@@ -115,8 +116,7 @@ def _work(row: Sequence[Any]) -> Work:
     return Work(_LEASE.load(row[:width]), prompt, negative_prompt, payload, drawn)
 
 
-#: the work of a lease in one read; none once its words are erased
-WORK: Query[Work] = Query(
+_WORK = (
     sa.select(
         *(leases.c[column.name] for column in _LEASE.columns),
         job_words.c.prompt,
@@ -125,6 +125,19 @@ WORK: Query[Work] = Query(
         _SEEDS,
     )
     .join(job_words, sa.and_(job_words.c.realm == leases.c.realm, job_words.c.job == leases.c.job))
-    .where(leases.c.realm == bind("realm"), leases.c.id == bind("id", sa.Uuid)),
+    .where(leases.c.realm == bind("realm"))
+)
+#: the work of a lease in one read; none once its words are erased
+WORK: Query[Work] = Query(_WORK.where(leases.c.id == bind("id", sa.Uuid)), _work)
+#: the work of an owner's live leases, of one worker only if one is named, those that end first before the others
+LIVE_WORK: Query[Work] = Query(
+    _WORK.join(workers, sa.and_(workers.c.realm == leases.c.realm, workers.c.id == leases.c.worker))
+    .where(
+        workers.c.owner == bind("owner", sa.Uuid),
+        sa.or_(bind("worker", sa.Uuid).is_(None), workers.c.id == bind("worker", sa.Uuid)),
+        leases.c.state == constant(LeaseState.LIVE.value),  # the partial index on live leases
+    )
+    .order_by(leases.c.expires_at, leases.c.id)
+    .limit(bind("limit", sa.BigInteger)),
     _work,
 )

@@ -59,6 +59,12 @@ async def pop(api: Api, offer: Offer) -> Assignment | None:
     raise UnexpectedAnswerError(f"popJob answered {kind}")
 
 
+async def held(api: Api, offer: Offer) -> tuple[Assignment, ...]:
+    """What this worker holds already, from before it was cut off. Raises as `Api.query` does."""
+    answer = await api.query(documents.LIVE_ASSIGNMENTS, {"workerName": offer.name}, "liveAssignments")
+    return tuple(shaped(each, Assignment) for each in answer)
+
+
 async def submit(api: Api, lease_id: str, result: Result) -> Delivered:
     """Report one picture of the lease."""
     wish = {

@@ -61,6 +61,7 @@ class Worker:
         """
         leases: set[asyncio.Task[None]] = set()
         try:
+            leases |= await self._take_up(stop)
             while not stop.is_set() and self._left != 0:
                 if len(leases) >= self._threads:
                     leases = await _one_less(leases, stop)
@@ -76,6 +77,37 @@ class Worker:
                 for lease in late:
                     lease.cancel()
                 await asyncio.gather(*late, return_exceptions=True)
+
+    async def _take_up(self, stop: asyncio.Event) -> set[asyncio.Task[None]]:
+        """Go on with the leases that this worker was cut off from; what is not for it any more is given back."""
+        asking = asyncio.create_task(calls.held(self._api, self._offer))
+        try:
+            await _one_less({asking}, stop)
+            held = asking.result() if asking.done() else ()
+        except (RefusedError, UnexpectedAnswerError) as error:
+            self._say(f"cannot ask for leases from before: {error}")  # a poll will tell if it matters
+            return set()
+        finally:
+            asking.cancel()
+        leases: set[asyncio.Task[None]] = set()
+        for assignment in held:
+            fits = len(leases) < self._threads and assignment.model in self._offer.models
+            if fits and self._left != 0 and not stop.is_set():
+                self._say(f"lease {assignment.lease_id} is from before: going on with it")
+                leases.add(asyncio.create_task(self._serve(assignment, stop)))
+                self._left = None if self._left is None else self._left - 1
+            else:
+                await self._give_back(assignment)
+        return leases
+
+    async def _give_back(self, assignment: Assignment) -> None:
+        try:
+            async with asyncio.timeout(self._pacing.grace):
+                await calls.release(self._api, assignment.lease_id)
+        except (RefusedError, UnexpectedAnswerError, TimeoutError):
+            self._say(f"lease {assignment.lease_id} is from before and not released, it will run out")
+        else:
+            self._say(f"lease {assignment.lease_id} is from before: released")
 
     async def _take(self, stop: asyncio.Event) -> Assignment | None:
         """One poll and, if it brought nothing, the wait after it."""

@@ -738,6 +738,47 @@ def test_a_worker_gives_back_what_it_cannot_finish(alice: User, bob: User, model
     assert job.now()["state"] == "DONE"
 
 
+LIVE = (
+    "query($worker: String) { liveAssignments(workerName: $worker) "
+    "{ leaseId jobId expiresAt model payload generations { id seed uploadUrl } } }"
+)
+
+
+def test_the_owner_of_a_worker_sees_its_live_leases_with_fresh_links(
+    horde: Horde, alice: User, bob: User, model: str
+) -> None:
+    one, two = bob.worker(model), bob.worker(model)
+    job = alice.submit(models=[model], params={"n": 4})
+    first, second = one.take(amount=2), two.take(amount=2)
+    asked = {"worker": one.name}
+    (held,) = bob.api.ask(LIVE, **asked)["liveAssignments"]
+    links = {task["id"]: task["uploadUrl"] for task in held["generations"]}
+    assert set(links) == {task["id"] for task in first["generations"]}
+    assert {**held, "generations": None} == {
+        **{name: first[name] for name in held},
+        "generations": None,
+    }
+    assert {each["leaseId"] for each in bob.api.ask(LIVE)["liveAssignments"]} == {
+        first["leaseId"],
+        second["leaseId"],
+    }
+    for other in (alice.api, horde.anonymous):
+        assert other.ask(LIVE)["liveAssignments"] == []
+        assert other.ask(LIVE, **asked)["liveAssignments"] == []
+    for name in (unique("nobody"), "a\0b", "x" * 5_000, NOBODY):
+        assert bob.api.ask(LIVE, worker=name)["liveAssignments"] == []
+    done, left = held["generations"]
+    upload(done)
+    one.report(first["leaseId"], {"generationId": done["id"], "state": "OK"})
+    (held,) = bob.api.ask(LIVE, **asked)["liveAssignments"]
+    assert [task["id"] for task in held["generations"]] == [left["id"]], "what is delivered gets no link"
+    upload(held["generations"][0])
+    one.report(first["leaseId"], {"generationId": left["id"], "state": "OK"})
+    two.release(second["leaseId"])
+    assert bob.api.ask(LIVE)["liveAssignments"] == []
+    job.cancel()
+
+
 def test_a_worker_that_needs_longer_gets_fresh_links_that_work(alice: User, bob: User, model: str) -> None:
     job = alice.submit(models=[model], params={"n": 2})
     worker = bob.worker(model)

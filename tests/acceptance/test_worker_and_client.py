@@ -18,9 +18,11 @@ from tests.acceptance.wires import Api
 
 
 @contextlib.contextmanager
-def worker(url: str, owner: User, model: str, log: Path, *more: str) -> Iterator[Process]:
+def worker(
+    url: str, owner: User, model: str, log: Path, *more: str, name: str | None = None
+) -> Iterator[Process]:
     """`hoard worker` for one model, ended with the test."""
-    arguments = ("worker", "--url", url, "--name", unique("real"), "--models", model, *more)
+    arguments = ("worker", "--url", url, "--name", name or unique("real"), "--models", model, *more)
     process = Process(log, *arguments, variables={"HOARD_API_KEY": owner.key})
     try:
         yield process
@@ -95,6 +97,43 @@ def test_what_a_killed_worker_held_is_not_lost(
     with worker(horde.url, bob, model, tmp_path / "heir.log", "--amount", "8"):
         assert final(job, 60)["state"] == "DONE"
     assert job.now()["charged"] == job.job["quote"]["total"]
+
+
+def leases_of(horde: Horde, job: Submitted) -> list[str]:
+    events = horde.events(types=["jobs.GenerationsLeased"])
+    return [event["data"]["lease"] for event in events if event["data"]["job"] == job.id]
+
+
+def test_a_killed_worker_goes_on_with_its_lease_once_it_is_back(
+    horde: Horde, alice: User, bob: User, model: str, tmp_path: Path
+) -> None:
+    name = unique("phoenix")
+    job = alice.submit(models=[model], params={"n": 8, "width": 1024, "height": 1024})
+    with worker(horde.url, bob, model, tmp_path / "dying.log", "--amount", "8", name=name) as dying:
+        eventually(lambda: leases_of(horde, job), 30, "the worker has a lease")
+        dying.popen.kill()
+        dying.popen.wait()
+    assert "PROCESSING" in states(job)
+    with worker(horde.url, bob, model, tmp_path / "again.log", "--amount", "8", "--once", name=name) as again:
+        assert final(job, 60)["state"] == "DONE"
+        assert again.popen.wait(20) == 0, "the old lease was its one"
+    assert "is from before: going on with it" in again.said()
+    assert set(states(job)) == {"DONE"}
+    (lease,) = leases_of(horde, job)
+    delivered = horde.events(types=["jobs.GenerationDelivered"])
+    assert [e["data"]["lease"] for e in delivered if e["data"]["job"] == job.id] == [lease] * 8
+    assert job.now()["charged"] == job.job["quote"]["total"]
+
+
+def test_what_a_restarted_worker_is_no_longer_for_is_given_back(
+    horde: Horde, alice: User, bob: User, model: str, tmp_path: Path
+) -> None:
+    name = unique("changed")
+    job = alice.submit(models=[model])
+    bob.worker(model, name=name).take()
+    with worker(horde.url, bob, "another model", tmp_path / "worker.log", name=name):
+        eventually(lambda: states(job) == ["WAITING"], 20, "the lease is released")
+    job.cancel()
 
 
 def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_not_drawn(

@@ -29,6 +29,7 @@ class StandIn:
 
     def __init__(self) -> None:
         self.answers: dict[str, deque[Answer]] = defaultdict(deque)
+        self.answers["liveAssignments"].append({"value": []})
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.headers: list[dict[str, str]] = []
         #: Statuses for the next PUTs; 200 when empty.

@@ -305,3 +305,32 @@ async def test_a_broken_backend_takes_jobs_ever_more_slowly():
     pacing = Pacing()
     assert [pacing.after_faults(count) for count in (0, 1, 2, 5, 99)] == [0, 1, 2, 16, 60]
     assert all(0.5 <= pacing.idle(polls) <= 3 for polls in range(1, 60))
+
+
+async def test_it_goes_on_with_what_it_held_before_and_gives_back_what_it_cannot_serve(server):
+    mine, surplus, foreign = server.assignment(2), server.assignment(), server.assignment()
+    foreign["model"] = "somebody else's"
+    server.answers["liveAssignments"].clear()
+    server.on("liveAssignments", {"value": [foreign, mine, surplus]})
+    server.on("submitResult", ACCEPTED)
+    server.on("releaseLease", RELEASED)
+    server.on("popJob", NO_JOB)
+    async with at_work(server, Drawing(), max_jobs=1) as (worker, _, _, lines):
+        pass
+    assert worker.delivered == 2
+    assert {wish["leaseId"] for wish in server.inputs("submitResult")} == {mine["leaseId"]}
+    assert sorted(wish["leaseId"] for wish in server.inputs("releaseLease")) == sorted(
+        [surplus["leaseId"], foreign["leaseId"]]
+    )
+    assert server.inputs("popJob") == [], "it was to serve one lease"
+    assert not any("secret garden" in line for line in lines)
+
+
+async def test_a_server_that_tells_no_leases_is_polled_all_the_same(server):
+    server.answers["liveAssignments"].clear()
+    server.on("liveAssignments", top_level("INVALID_DOCUMENT"))
+    server.on("popJob", server.assignment())
+    server.on("submitResult", ACCEPTED)
+    async with at_work(server, Drawing(), max_jobs=1) as (worker, _, _, _):
+        pass
+    assert worker.delivered == 1

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
 import strawberry
 
 from app.operations import status
+from app.operations.rendering import RenderedEvent, RenderedPage, renderings
 from app.platform.graphql.connections import PageInfo, page_size
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.scalars import JSON, Position
@@ -22,6 +23,9 @@ from app.platform.services import Info, services_of
 from app.platform.tail import follow, read_log
 from events.base import Recorded
 from events.codec import EVENT_TYPES
+
+#: events of a page of the subscription
+MAX_EVENTS = 500
 
 AfterPosition = Annotated[
     Position | None, strawberry.argument(description="Only events after this position; 0 is the start.")
@@ -58,6 +62,16 @@ class EventConnection:
 
     edges: list[EventEdge] = strawberry.field(description="The events.")
     page_info: PageInfo = strawberry.field(description="Where to go on.")
+
+
+@strawberry.type(description="Events of the log, in order.")
+class EventPage:
+    """Some events and where to go on."""
+
+    events: list[Event] = strawberry.field(description="The events, at least one.")
+    position: Position = strawberry.field(
+        description="Everything up to here is told: after a break go on after this position."
+    )
 
 
 @strawberry.type(description="How the horde is doing.")
@@ -146,9 +160,39 @@ class OperationSubscriptions:
         """Without `after` it starts at the present end."""
         services = services_of(info)
         start = services.tail.position if after is None else int(after)
-        names = _names(types)
-        async for event in follow(services.tail, services.pool.connection, services.realm, start, names):
-            yield event_of(event)
+        made, names = renderings(services), _names(types)
+        async for page, _ in follow(services.tail, services.pool.connection, services.realm, start, names):
+            for event in page:
+                yield cast("Event", RenderedEvent(event, made))
+
+    @strawberry.subscription(
+        description="The same as `events`, in pages: for followers that read much. A page comes as soon as there is "
+        "something to tell, however little."
+    )
+    async def event_pages(
+        self,
+        info: Info,
+        after: AfterPosition = None,
+        types: Types = None,
+        first: Annotated[
+            int | None, strawberry.argument(description="How many events a page at most, 1 to 500.")
+        ] = MAX_EVENTS,
+    ) -> AsyncGenerator[EventPage, None]:
+        """Without `after` it starts at the present end."""
+        services = services_of(info)
+        size = MAX_EVENTS if first is None else first
+        if not 1 <= size <= MAX_EVENTS:
+            message = f"`first` must be from 1 to {MAX_EVENTS}, not {size}."
+            raise ApiError(message, code=TopLevelCode.INVALID_ARGUMENT)
+        start = services.tail.position if after is None else int(after)
+        made, names = renderings(services), _names(types)
+        async for page, reached in follow(
+            services.tail, services.pool.connection, services.realm, start, names
+        ):
+            for begin in range(0, len(page), size):
+                part = page[begin : begin + size]
+                told = reached if begin + size >= len(page) else part[-1].position
+                yield cast("EventPage", RenderedPage(part, told, made))
 
 
 def event_of(row: Recorded) -> Event:

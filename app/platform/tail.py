@@ -146,8 +146,12 @@ class Tail:
 
 async def follow(
     tail: Tail, connect: Any, realm: int, after: int, names: Sequence[str] | None
-) -> AsyncIterator[Recorded]:
-    """Every event after a position, first what is there, then live; `connect` gives a connection for catching up."""
+) -> AsyncIterator[tuple[Sequence[Recorded], int]]:
+    """Pages of every event after a position, first what is there, then live, none empty.
+
+    With each page comes the position up to which it tells all of the names that are wanted. `connect` gives a
+    connection for catching up.
+    """
     wanted = None if names is None else frozenset(names)
     while True:
         page = tail.since(after)
@@ -165,9 +169,9 @@ async def follow(
         else:
             await tail.moved()
             continue
-        for event in page:
-            if wanted is None or event.type in wanted:
-                yield event
+        told = page if wanted is None else [event for event in page if event.type in wanted]
+        if told:
+            yield told, reached
         after = reached
 
 

@@ -264,15 +264,24 @@ async def test_a_subscription_without_a_stream_is_refused_clearly(session, url):
     assert (status, headers["content-type"]) == (200, f"{RESPONSE}; charset=utf-8")
 
 
-async def test_a_stream_nobody_reads_is_cut_off(session: aiohttp.ClientSession, state: ToyState):
-    async with serving(toy_app(state, TransportOptions(sse_write_seconds=0.3))) as address:
+@pytest.mark.parametrize("read_again", [True, False])
+async def test_a_stream_nobody_reads_is_cut_off(
+    session: aiohttp.ClientSession, state: ToyState, read_again: bool
+):
+    async with serving(toy_app(state, TransportOptions(sse_write_seconds=0.5))) as address:
         host, port = address.split(":")
-        _, writer = await asyncio.open_connection(host, int(port), limit=1_000)
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1_000)
         body = json.dumps({"query": "subscription { flood }"}).encode()
         head = f"POST /graphql HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\ncontent-length: {len(body)}\r\n"
         writer.write(head.encode() + b"content-type: application/json\r\n\r\n" + body)
         await until(lambda: state.running)
         await until(lambda: not state.running)
+        # Whoever reads again soon is told why it ends.
+        told = b""
+        async with asyncio.timeout(5):
+            while read_again and b"event: complete" not in told:
+                told += await reader.read(1_000_000)
+        assert not read_again or b'"code":"SLOW_READER"' in told.split(b"event: next")[-1]
         writer.close()
 
 

@@ -11,6 +11,7 @@ from gql import Client, gql
 from gql.transport.websockets import WebsocketsTransport
 from websockets.typing import Subprotocol
 
+from app.platform.graphql import websocket
 from app.platform.graphql.context import TransportOptions
 from tests.graphql_toy import ToyState, serving, toy_app, until
 
@@ -30,7 +31,11 @@ def state():
 @pytest.fixture
 async def url(state):
     options = TransportOptions(
-        ws_init_seconds=0.5, ws_max_subscriptions=3, ws_max_waiting_messages=100, ws_close_seconds=0.5
+        ws_init_seconds=0.5,
+        ws_max_subscriptions=3,
+        ws_max_waiting_messages=100,
+        ws_write_seconds=0.5,
+        ws_close_seconds=0.5,
     )
     async with serving(toy_app(state, options)) as address:
         yield f"ws://{address}/graphql"
@@ -242,7 +247,7 @@ async def test_a_mutation_hears_that_its_client_left_and_runs_on(url: str, state
     "bound", [{"ws_max_waiting_messages": 100}, {"ws_max_waiting_characters": 2_000_000}]
 )
 async def test_a_slow_reader_is_cut_off_and_harms_no_neighbour(state, bound):
-    async with serving(toy_app(state, TransportOptions(**bound))) as address:
+    async with serving(toy_app(state, TransportOptions(**bound, ws_write_seconds=0.5))) as address:
         await cut_off(f"ws://{address}/graphql", state)
 
 
@@ -258,6 +263,33 @@ async def cut_off(url, state):
         assert (await other.receive())["payload"]["data"]
         # What was on its way comes first, then the code, if the peer reads again in time.
         assert await slow.closed() == 4413
+
+
+async def test_a_reader_that_is_slow_but_reads_is_waited_for_and_little_waits_for_it(
+    state: ToyState, monkeypatch: pytest.MonkeyPatch
+):
+    """It reads for longer than one who takes nothing may be waited for, and far more slowly than messages are made."""
+    waiting: list[int] = []
+    real = websocket._Connection._send_text
+
+    def noting(self: websocket._Connection, text: str) -> None:
+        real(self, text)
+        waiting.append(self._outgoing.qsize())
+
+    monkeypatch.setattr(websocket._Connection, "_send_text", noting)
+    options = TransportOptions(ws_max_waiting_messages=100, ws_write_seconds=2.5)
+    async with (
+        serving(toy_app(state, options)) as address,
+        connection(f"ws://{address}/graphql", init={}, max_queue=1, compression=None) as slow,
+    ):
+        await slow.subscribe("a", "subscription { flood }")
+        for _ in range(500):
+            assert len((await slow.receive())["payload"]["data"]["flood"]) == 20_000
+            await asyncio.sleep(0.01)
+        assert slow.socket.close_code is None
+        assert state.running == 1
+    assert 10 < max(waiting) <= 50, "half of what may wait"
+    await gone(state)
 
 
 async def test_a_reader_that_keeps_up_is_not_cut_off(url, state):

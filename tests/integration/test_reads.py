@@ -168,7 +168,8 @@ async def test_who_follows_a_rare_type_reads_the_log_once_and_then_waits(
     assert connect.taken == 1
     for name in (COMMON, RARE):
         filled.execute(APPEND, (name, REALM))
-    assert (await asyncio.wait_for(first, 10)).position == EVENTS + 2
+    page, reached = await asyncio.wait_for(first, 10)
+    assert ([event.position for event in page], reached) == ([EVENTS + 2], EVENTS + 2)
     assert connect.taken == 1
     await following.aclose()  # type: ignore[attr-defined]
 
@@ -187,11 +188,13 @@ async def test_what_is_written_around_a_read_is_followed_too(
     connect = Connects(pool, append)
     after = 0 if names else EVENTS - 5 * PAGE // 2
     following = follow(tail, connect, REALM, after, names)
-    told = []
+    told: list[int] = []
 
     async def listen() -> None:
-        async for event in following:
-            told.append(event.position)  # noqa: PERF401 - it does not end
+        async for page, reached in following:
+            assert page
+            assert reached >= page[-1].position
+            told.extend(event.position for event in page)
 
     listening = asyncio.create_task(listen())
     while tail.since(told[-1] if told else 0) is None:

@@ -44,9 +44,11 @@ class TransportOptions:
     sse_write_seconds: float = 30.0
     ws_init_seconds: float = 3.0
     ws_max_subscriptions: int = 100
-    #: Messages that may wait for a slow reader before it is cut off.
+    #: What may wait for a slow reader. Its subscriptions pause at half of it; whatever comes beyond cuts it off.
     ws_max_waiting_messages: int = 1_000
-    ws_max_waiting_characters: int = 8_000_000
+    ws_max_waiting_characters: int = 4_000_000
+    #: How long a subscription pauses for a reader that takes nothing before it is cut off.
+    ws_write_seconds: float = 30.0
     #: How long a closing WebSocket may take to hand over its last frames.
     ws_close_seconds: float = 2.0
 

@@ -23,13 +23,14 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLSchema,
     OperationDefinitionNode,
+    get_named_type,
 )
 from graphql.execution import (
     Executor,
     create_source_event_stream,
     execute_subscription_event,
-    map_source_to_response_event,
 )
+from graphql.execution.collect_fields import FieldDetails, collect_fields
 from graphql.pyutils import Path
 from strawberry.execution import optimized_is_awaitable
 
@@ -44,7 +45,8 @@ from app.platform.graphql.documents import (
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.limits import limit_error
 from app.platform.graphql.masking import format_errors, format_refusal, internal_error
-from app.platform.graphql.refusals import Payload, RequestRefused
+from app.platform.graphql.refusals import RequestRefused
+from app.platform.graphql.rendering import Chosen, Payload, Rendered, data_of, encode, encode_text
 from app.platform.graphql.schema_tools import core_schema
 
 
@@ -192,14 +194,14 @@ class Engine:
             return {"errors": [format_refusal(refused, TopLevelCode.INTERNAL)], "data": None}
         return _payload(cast("ExecutionResult", result), operation.context.request_id)
 
-    async def stream(self, operation: Operation) -> AsyncGenerator[Payload, None]:
-        """The payloads of any operation: one of a query or mutation, many of a subscription.
+    async def stream(self, operation: Operation) -> AsyncGenerator[bytes, None]:
+        """The encoded payloads of any operation: one of a query or mutation, many of a subscription.
 
         Closing the generator closes the subscription's source. A source that raises ends the stream
         with one payload of errors.
         """
         if operation.info.kind != "subscription":
-            yield await self._whole(operation)
+            yield encode(await self._whole(operation))
             return
         executor, request_id = operation.executor, operation.context.request_id
         try:
@@ -207,16 +209,21 @@ class Engine:
             if executor.is_awaitable(source):
                 source = await source
             if isinstance(source, ExecutionResult):
-                yield {"errors": format_errors(source.errors or (), request_id)}
+                yield encode({"errors": format_errors(source.errors or (), request_id)})
                 return
-            responses = map_source_to_response_event(executor, source, _execute_event)  # type: ignore[arg-type]
-            async with aclosing(responses):
-                async for result in responses:
-                    yield _payload(result, request_id)
+            root: Chosen | None = None
+            async with aclosing(cast("AsyncGenerator[Any, None]", source)) as items:
+                async for item in items:
+                    if isinstance(item, Rendered):
+                        root = root or _chosen_root(executor)
+                        yield data_of(root, item)
+                    else:
+                        yield encode(_payload(await _execute_event(executor, item), request_id))
         except ApiError as error:
-            yield {"errors": [format_refusal(error, TopLevelCode.BAD_REQUEST)]}
+            yield encode({"errors": [format_refusal(error, TopLevelCode.BAD_REQUEST)]})
         except Exception as error:  # noqa: BLE001  (masked and logged)
-            yield {"errors": [format_refusal(internal_error(error, request_id), TopLevelCode.INTERNAL)]}
+            refused = internal_error(error, request_id)
+            yield encode({"errors": [format_refusal(refused, TopLevelCode.INTERNAL)]})
 
     async def _whole(self, operation: Operation) -> Payload:
         if operation.info.kind == "query":
@@ -260,9 +267,33 @@ class Engine:
         return replace(prepared.info, cost=cost)
 
 
-def _execute_event(executor: Executor[Any]) -> Any:
+async def _execute_event(executor: _Executor, item: Any) -> ExecutionResult:
+    executor = cast("_Executor", executor.build_per_event_executor(item))
     executor.context_value = executor.context_value.for_event()
-    return execute_subscription_event(executor)
+    result = execute_subscription_event(executor)
+    return await result if executor.is_awaitable(result) else cast("ExecutionResult", result)
+
+
+def _chosen_root(executor: _Executor) -> Chosen:
+    """The only root field of a subscription, with all that is chosen below it."""
+    root_type = executor.schema.subscription_type
+    assert root_type is not None, "validation refuses operations without a root type"
+    collected = collect_fields(
+        executor.schema, executor.fragments, executor.variable_values, root_type, executor.operation
+    )
+    ((key, details),) = collected.grouped_field_set.items()
+    return _chosen(executor, root_type, key, details)
+
+
+def _chosen(executor: _Executor, parent: GraphQLObjectType, key: str, details: list[FieldDetails]) -> Chosen:
+    name = details[0].node.name.value
+    field = executor.schema.get_field(parent, name)
+    inner = get_named_type(field.type) if field else None
+    below: tuple[Chosen, ...] = ()
+    if isinstance(inner, GraphQLObjectType):
+        fields = executor.collect_subfields(inner, details).grouped_field_set
+        below = tuple(_chosen(executor, inner, each, nodes) for each, nodes in fields.items())
+    return Chosen(encode_text(key) + b":", name, below)
 
 
 def _payload(result: ExecutionResult, request_id: str) -> Payload:

@@ -19,7 +19,8 @@ from app.platform.graphql.documents import OperationKind
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.execution import Engine, GraphQLRequest
 from app.platform.graphql.limits import limit_error
-from app.platform.graphql.refusals import Payload, RequestRefused
+from app.platform.graphql.refusals import RequestRefused
+from app.platform.graphql.rendering import Payload, encode
 from app.platform.graphql.sse import client_left, send_events
 from app.platform.graphql.wire import (
     CORS,
@@ -31,7 +32,6 @@ from app.platform.graphql.wire import (
     accepted,
     decode_parameters,
     decode_request,
-    encode,
     is_json,
     refused,
 )

@@ -1,14 +1,10 @@
 """Requests that are not executed: what the client is told, and with which status. Knows no wire."""
 
-from typing import Any, TypeAlias
-
 from graphql import GraphQLError
 
 from app.platform.graphql.errors import HTTP_STATUS, ApiError, TopLevelCode
 from app.platform.graphql.masking import format_refusal
-
-#: A response's body: `data`, `errors` or both.
-Payload: TypeAlias = dict[str, Any]
+from app.platform.graphql.rendering import Payload
 
 
 class RequestRefused(Exception):

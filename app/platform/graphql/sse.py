@@ -1,7 +1,8 @@
 """Event streams: graphql-sse in its distinct connections mode, one operation per response.
 
 Events are `next` (a payload) and `complete`; comments keep proxies from closing a quiet stream. The
-source is pulled, so a slow reader slows its own subscription; one that does not read at all is cut off.
+source is pulled, so a slow reader slows its own subscription and no more than one payload waits for it; one that
+does not read at all is cut off, and finds the error SLOW_READER if it ever reads again.
 """
 
 import asyncio
@@ -11,15 +12,17 @@ from contextlib import suppress
 from starlette.types import Receive, Send
 
 from app.platform.graphql.context import TransportOptions
-from app.platform.graphql.refusals import Payload
-from app.platform.graphql.wire import CORS, EVENTS_TYPE, encode
+from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.masking import format_refusal
+from app.platform.graphql.rendering import Payload, encode
+from app.platform.graphql.wire import CORS, EVENTS_TYPE
 
 _KEEP_ALIVE = b":\n\n"
 _COMPLETE = b"event: complete\ndata: \n\n"
 
 
 async def send_events(
-    payloads: AsyncGenerator[Payload, None] | Payload,
+    payloads: AsyncGenerator[bytes, None] | Payload,
     request_id: str,
     options: TransportOptions,
     receive: Receive,
@@ -50,15 +53,28 @@ async def send_events(
             task.cancel()
         await asyncio.gather(pump, left, return_exceptions=True)
         await source.aclose()
+    if not pump.cancelled() and isinstance(pump.exception(), TimeoutError):
+        await _cut_off(options, send)
 
 
-async def _pump(source: AsyncGenerator[Payload, None], options: TransportOptions, send: Send) -> None:
+async def _cut_off(options: TransportOptions, send: Send) -> None:
+    """Tell who did not read that it was cut off, if it reads again soon; all that it held is given back by now."""
+    seconds = options.sse_write_seconds
+    message = f"nothing was read for {seconds:.0f} seconds: go on from the last position that you have seen"
+    error = format_refusal(ApiError(message, TopLevelCode.SLOW_READER), TopLevelCode.SLOW_READER)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            body = _next_event(encode({"errors": [error]})) + _COMPLETE
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def _pump(source: AsyncGenerator[bytes, None], options: TransportOptions, send: Send) -> None:
     async def write(chunk: bytes, *, more: bool = True) -> None:
         async with asyncio.timeout(options.sse_write_seconds):
             await send({"type": "http.response.body", "body": chunk, "more_body": more})
 
     await write(_KEEP_ALIVE)
-    waiting: asyncio.Task[Payload | None] | None = None
+    waiting: asyncio.Task[bytes | None] | None = None
     try:
         while True:
             waiting = waiting or asyncio.ensure_future(_next(source))
@@ -70,7 +86,7 @@ async def _pump(source: AsyncGenerator[Payload, None], options: TransportOptions
             waiting = None
             if payload is None:
                 break
-            await write(b"event: next\ndata: " + encode(payload) + b"\n\n")
+            await write(_next_event(payload))
         await write(_COMPLETE, more=False)
     finally:
         if waiting is not None:
@@ -79,8 +95,12 @@ async def _pump(source: AsyncGenerator[Payload, None], options: TransportOptions
                 await waiting
 
 
-async def _next(source: AsyncGenerator[Payload, None]) -> Payload | None:
+async def _next(source: AsyncGenerator[bytes, None]) -> bytes | None:
     return await anext(source, None)
+
+
+def _next_event(payload: bytes) -> bytes:
+    return b"event: next\ndata: " + payload + b"\n\n"
 
 
 async def client_left(receive: Receive) -> None:
@@ -89,5 +109,5 @@ async def client_left(receive: Receive) -> None:
         pass
 
 
-async def _single(payload: Payload) -> AsyncGenerator[Payload, None]:
-    yield payload
+async def _single(payload: Payload) -> AsyncGenerator[bytes, None]:
+    yield encode(payload)

@@ -2,8 +2,9 @@
 
 Close codes: 4400 a message the protocol does not allow, 4401 subscribe before the handshake, 4403 the
 connection is refused, 4406 wrong subprotocol, 4408 no connection_init in time, 4409 operation id in
-use, 4429 a second connection_init, 1009 message too large; and of our own **4413**: the client reads
-too slowly and too many messages wait for it. Closing cancels every operation of the connection.
+use, 4429 a second connection_init, 1009 message too large; and of our own **4413**: the client does not
+read and too many messages wait for it. Subscriptions pause before that, so one who reads at all, however
+slowly, only falls behind. Closing cancels every operation of the connection.
 """
 
 import asyncio
@@ -20,8 +21,9 @@ from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.execution import Engine, GraphQLRequest
 from app.platform.graphql.limits import limit_error
 from app.platform.graphql.masking import internal_error
-from app.platform.graphql.refusals import Payload, RequestRefused
-from app.platform.graphql.wire import UNREADABLE, encode
+from app.platform.graphql.refusals import RequestRefused
+from app.platform.graphql.rendering import Payload, encode, encode_text
+from app.platform.graphql.wire import UNREADABLE
 
 SUBPROTOCOL = "graphql-transport-ws"
 
@@ -96,6 +98,8 @@ class _Connection:
         self._operations: dict[str, asyncio.Task[None]] = {}
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(engine.options.ws_max_waiting_messages)
         self._waiting_characters = 0
+        #: raised when the reader took a message
+        self._taken = asyncio.Event()
         self._initialised = False
         #: Set by whichever part finds that the connection must end.
         self._ending: asyncio.Future[_Close] = asyncio.get_running_loop().create_future()
@@ -248,11 +252,35 @@ class _Connection:
         operation = await self._engine.admit(request, context)
         try:
             async with aclosing(self._engine.stream(operation)) as payloads:
+                head = b'{"id":' + encode_text(id_) + b',"type":"next","payload":'
                 async for payload in payloads:
-                    self._send({"id": id_, "type": "next", "payload": payload})
+                    await self._room()
+                    self._send_text((head + payload + b"}").decode())
         finally:
             # A mutation goes on when this task is cancelled, and may want to know.
             context.client.leave()
+
+    async def _room(self) -> None:
+        """Wait while much waits for the reader already: a source that is not pulled holds nothing.
+
+        Raises _Close when the reader takes nothing for too long.
+        """
+        options = self._options
+        while (
+            2 * self._outgoing.qsize() >= options.ws_max_waiting_messages
+            or 2 * self._waiting_characters >= options.ws_max_waiting_characters
+        ):
+            self._taken.clear()
+            try:
+                async with asyncio.timeout(options.ws_write_seconds):
+                    await self._taken.wait()
+            except TimeoutError:
+                raise self._too_slow() from None
+
+    def _too_slow(self) -> _Close:
+        close = _Close(4413, "Too many messages wait for a slow reader")
+        self._end(close)
+        return close
 
     def _forget(self, id_: str, task: "asyncio.Task[None] | None") -> None:
         # After a client's complete the id may already belong to a new operation.
@@ -271,9 +299,7 @@ class _Connection:
         # A first message always fits, however long: only what waits can be too much.
         too_long = self._waiting_characters > 0 and characters > self._options.ws_max_waiting_characters
         if too_long or self._outgoing.full():
-            close = _Close(4413, "Too many messages wait for a slow reader")
-            self._end(close)
-            raise close
+            raise self._too_slow()
         self._waiting_characters = characters
         self._outgoing.put_nowait(text)
 
@@ -282,3 +308,4 @@ class _Connection:
             text = await self._outgoing.get()
             await self._socket.send_text(text)
             self._waiting_characters -= len(text)
+            self._taken.set()

@@ -8,7 +8,7 @@ import msgspec
 
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.execution import GraphQLRequest
-from app.platform.graphql.refusals import Payload, RequestRefused
+from app.platform.graphql.refusals import RequestRefused
 
 JSON_TYPE = "application/json"
 RESPONSE_TYPE = "application/graphql-response+json"
@@ -20,7 +20,6 @@ HeaderList: TypeAlias = list[tuple[bytes, bytes]]
 #: what msgspec raises for bytes that are no JSON, no UTF-8, or nested too deep
 UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
-_encoder = msgspec.json.Encoder()
 _request_decoder = msgspec.json.Decoder(GraphQLRequest)
 _variables_decoder = msgspec.json.Decoder(dict[str, Any] | None)
 
@@ -35,11 +34,6 @@ PREFLIGHT: HeaderList = [
     (b"access-control-allow-headers", b"apikey, authorization, content-type, client-agent, accept"),
     (b"access-control-max-age", b"86400"),
 ]
-
-
-def encode(payload: Payload) -> bytes:
-    """A payload as UTF-8 JSON."""
-    return _encoder.encode(payload)
 
 
 def decode_request(body: bytes | str) -> GraphQLRequest:

@@ -309,7 +309,7 @@ async def test_inputs_enums_unions_interfaces_lazy_types_and_scalars_work():
 
 async def collect(engine: Engine, query: str) -> list[dict[str, Any]]:
     operation = await engine.admit(GraphQLRequest(query=query), context())
-    return [payload async for payload in engine.stream(operation)]
+    return [json.loads(payload) async for payload in engine.stream(operation)]
 
 
 async def test_subscriptions_stream_and_mask(caplog):

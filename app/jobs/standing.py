@@ -1,8 +1,9 @@
 """Where a waiting job stands: its position and an estimate of its wait, from a histogram at most a second old.
 
 Counting the jobs ahead costs as much as there are; the histogram of ranks (`projections.queue`) has their counts by
-buckets of about a second of age, so only the job's own bucket is counted. Shown to clients, never decided by.
-Look next: `projections.store.derived`.
+buckets of about a second of age, so only the job's own bucket is counted. The wait is the work ahead at the measured
+speed of the workers online, and then the job's own work at the speed of those that may serve it (docs/api.md has the
+formula). Shown to clients, never decided by. Look next: `projections.store.derived`, `app.platform.fleet`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
+from math import ceil
 
 import msgspec
 
 from app.platform.caching import fresh
-from app.platform.fleet import online_workers
+from app.platform.fleet import Capacity, capacity
 from app.platform.services import Services
 from app.platform.sql import Query
 from projections.jobs import Job
@@ -24,8 +26,6 @@ from projections.queue import BUCKET, bucket, waits
 AGE_SECONDS = 1.0
 #: jobs counted one by one at most in the job's own bucket
 COUNTED = 5_000
-#: what a thread is taken to do until more is measured: one megapixelstep a second
-BASELINE_PER_THREAD = 1_000_000
 
 _HISTOGRAM: Query[tuple[int, int, int]] = Query(
     "SELECT bucket, jobs, pixelsteps FROM projections.queue_histogram WHERE realm = %(realm)s ORDER BY bucket DESC",
@@ -74,7 +74,7 @@ async def standings(services: Services, jobs: Sequence[Job]) -> list[Standing | 
     if not waiting:
         return [None] * len(jobs)
     histogram = await _histogram(services)
-    threads = sum(worker.threads for worker in await online_workers(services))
+    fleet = await capacity(services)
     beside = await _AHEAD.all(
         services.pool,
         realm=services.realm,
@@ -82,17 +82,29 @@ async def standings(services: Services, jobs: Sequence[Job]) -> list[Standing | 
         positions=[job.position for job in waiting],
         above=[(bucket(job.rank) + 1) * BUCKET for job in waiting],
     )
-    found = (_standing(histogram, job, before, threads) for job, before in zip(waiting, beside, strict=True))
+    found = (_standing(histogram, job, before, fleet) for job, before in zip(waiting, beside, strict=True))
     return [next(found) if waits(job) else None for job in jobs]
 
 
-def _standing(histogram: _Histogram, job: Job, beside: tuple[int, int], threads: int) -> Standing:
+def _standing(histogram: _Histogram, job: Job, beside: tuple[int, int], fleet: Capacity) -> Standing:
     """From the jobs and the work before it in its own bucket, and in the buckets before."""
     jobs, work = beside
     before = bisect_left(histogram.keys, -bucket(job.rank))
-    ahead = histogram.pixelsteps[before] + work + job.waiting * job.pixelsteps
-    seconds = -(-ahead // (threads * BASELINE_PER_THREAD)) if threads else None
-    return Standing(histogram.jobs[before] + jobs + 1, seconds)
+    return Standing(
+        histogram.jobs[before] + jobs + 1, wait_seconds(job, histogram.pixelsteps[before] + work, fleet)
+    )
+
+
+def wait_seconds(job: Job, ahead: int, fleet: Capacity) -> int | None:
+    """Seconds until what waits of a job should be done, with so many pixelsteps of other jobs ahead of it.
+
+    None if nobody online may serve it.
+    """
+    able = fleet.able(job.models, job.mask, job.pixels)
+    if not able.threads:
+        return None
+    rounds = ceil(job.waiting / able.threads)
+    return ceil(ahead / fleet.pixelsteps + rounds * job.pixelsteps * able.threads / able.pixelsteps)
 
 
 async def _histogram(services: Services) -> _Histogram:

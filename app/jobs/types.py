@@ -51,7 +51,8 @@ class Job:
         return None if found is None else found.position
 
     @strawberry.field(
-        description="Seconds until it should be done, by the work ahead and the threads online; null if none are."
+        description="Seconds until what waits of it should be done, by the work ahead and the measured speeds of the "
+        "workers online; null if none of them may serve it, or nothing of it waits."
     )
     async def estimated_wait_seconds(self, info: Info) -> int | None:
         """The estimated wait."""

@@ -102,7 +102,7 @@ class Model:
     queued_jobs: int = strawberry.field(description="Waiting jobs that name it.")
     queued_megapixelsteps: float = strawberry.field(description="Their waiting work, in millions.")
     estimated_wait_seconds: int | None = strawberry.field(
-        description="That work at one megapixelstep a second and thread; null if nobody online has it."
+        description="That work at the measured speeds of the workers that have it; null if none is online."
     )
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from math import ceil
 
 import msgspec
 
 from app.platform.caching import fresh
-from app.platform.fleet import online_workers
+from app.platform.fleet import capacity, online_workers
 from app.platform.services import Services
 from app.platform.sql import Query
 
@@ -19,8 +20,6 @@ from app.platform.sql import Query
 AGE_SECONDS = 1.0
 #: models shown at most
 MAX_MODELS = 500
-#: what a thread is taken to do a second
-BASELINE_PER_THREAD = 1_000_000
 
 _MILLION = 1_000_000
 _QUEUED: Query[tuple[int, int, int]] = Query(
@@ -113,11 +112,15 @@ async def _models(services: Services) -> list[ModelFigures]:
     for worker in await online_workers(services):
         for name in worker.models:
             served[name].append(worker.threads)
+    speeds: defaultdict[str, float] = defaultdict(float)
+    for worker, speed in (await capacity(services)).workers:
+        for name in worker.models:
+            speeds[name] += worker.threads * speed
     made = []
     for name in waiting.keys() | served.keys():
         jobs, work = waiting.get(name, (0, 0))
         threads = served.get(name, [])
-        seconds = -(-work // (sum(threads) * BASELINE_PER_THREAD)) if threads else None
+        seconds = ceil(work / speeds[name]) if name in speeds else None
         made.append(
             ModelFigures(
                 name=name,

@@ -59,4 +59,13 @@ class RoleGranted(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     role: Role
 
 
-EVENTS: tuple[type[Event], ...] = (AnonymousOpened, UserRegistered, RoleGranted)
+class WaitingLimitSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A moderator or operator said how many generations of a user may wait at once."""
+
+    TYPE: ClassVar[str] = "accounts.WaitingLimitSet"
+
+    #: generations that may wait; null for the default again
+    limit: int | None
+
+
+EVENTS: tuple[type[Event], ...] = (AnonymousOpened, UserRegistered, RoleGranted, WaitingLimitSet)

@@ -1,7 +1,8 @@
-"""Accounts: balance, hold, consumption and roles of each user, folded from postings and holds.
+"""Accounts: balance, hold, consumption, roles and waiting generations of each user, folded from the log.
 
-Amounts are hundredths of kudos. Available = balance - held. A registered balance below zero is a broken log, not
-a state. Look next: `app.ledger.postings` for the account names, `projections.base`.
+Amounts are hundredths of kudos. Available = balance - held. A registered balance below zero, or fewer than no waiting
+generations, is a broken log, not a state. Look next: `app.ledger.postings` for the account names,
+`app.ledger.standing` for what an account may ask for, `projections.base`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,21 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from events.accounts import AnonymousOpened, Role, RoleGranted, UserRegistered
-from events.base import ANONYMOUS, Fact, postings_of
+from events.accounts import AnonymousOpened, Role, RoleGranted, UserRegistered, WaitingLimitSet
+from events.base import ANONYMOUS, Event, Fact, postings_of
 from events.jobs import (
     GenerationCensored,
     GenerationDelivered,
+    GenerationFailed,
+    GenerationFaulted,
+    GenerationsLeased,
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    ImageJobSubmitted,
+    JobCancelled,
+    JobExpired,
+    LeaseReleased,
     RedundantDeliveryPaid,
 )
 from events.kudos import KudosGranted, KudosTransferred
@@ -30,8 +38,16 @@ FACTS = (
     AnonymousOpened,
     UserRegistered,
     RoleGranted,
+    WaitingLimitSet,
     KudosGranted,
     KudosTransferred,
+    ImageJobSubmitted,
+    GenerationsLeased,
+    LeaseReleased,
+    GenerationFailed,
+    GenerationFaulted,
+    JobCancelled,
+    JobExpired,
     HoldPlaced,
     HoldCaptured,
     HoldReleased,
@@ -57,6 +73,10 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     late_paid: int
     roles: tuple[Role, ...]
     registered_at: datetime
+    #: generations of this user's jobs that wait to be taken
+    waiting: int = 0
+    #: how many may wait, where somebody set it; None for the default (`app.ledger.standing`)
+    waiting_limit: int | None = None
 
     @property
     def available(self) -> int:
@@ -72,11 +92,15 @@ class Account(msgspec.Struct, frozen=True, gc=False):
 def keys(fact: Fact) -> tuple[UUID, ...]:
     """The users whose money or standing a fact touches."""
     match event := fact.event:
-        case AnonymousOpened() | UserRegistered() | RoleGranted() | KudosGranted():
+        case AnonymousOpened() | UserRegistered() | RoleGranted() | WaitingLimitSet() | KudosGranted():
             return (event.user,)
         case KudosTransferred():
             return (event.source, event.target)
         case HoldPlaced() | HoldCaptured() | HoldReleased():
+            return (event.requester,)
+        case ImageJobSubmitted() | GenerationsLeased() | LeaseReleased() | GenerationFailed():
+            return (event.requester,)
+        case GenerationFaulted() | JobCancelled() | JobExpired():
             return (event.requester,)
         case GenerationDelivered() | GenerationCensored():
             return (event.requester,) if event.requester == event.owner else (event.requester, event.owner)
@@ -100,8 +124,11 @@ def evolve(key: UUID, row: Account | None, fact: Fact) -> Account | None:
     moved = sum(amount for name, amount in postings_of(event) if name == mine)
     if moved:
         account = replace(account, balance=account.balance + moved)
-    if account.held < 0 or (not account.anonymous and account.available < 0):
-        message = f"{key} stands at {account.balance} with {account.held} held after {fact.position}"
+    if min(account.held, account.waiting) < 0 or (not account.anonymous and account.available < 0):
+        message = (
+            f"{key} stands at {account.balance} with {account.held} held and {account.waiting} waiting "
+            f"after {fact.position}"
+        )
         raise FoldError(message)
     return account
 
@@ -110,14 +137,21 @@ def _standing(key: UUID, account: Account, fact: Fact) -> Account:
     match event := fact.event:
         case RoleGranted():
             return replace(account, roles=tuple(sorted({*account.roles, event.role})))
+        case WaitingLimitSet():
+            return replace(account, waiting_limit=event.limit)
         case HoldPlaced():
             return replace(account, held=account.held + event.amount)
         case HoldCaptured() | HoldReleased():
             return replace(account, held=account.held - event.amount)
         case GenerationDelivered() | GenerationCensored():
-            consumed = event.charged if event.requester == key else 0
-            earned = event.price if event.owner == key != event.requester else 0
-            return replace(account, consumed=account.consumed + consumed, earned=account.earned + earned)
+            mine = event.requester == key
+            waited = int(mine and isinstance(event, GenerationDelivered) and event.waited)
+            return replace(
+                account,
+                consumed=account.consumed + (event.charged if mine else 0),
+                earned=account.earned + (event.price if event.owner == key != event.requester else 0),
+                waiting=account.waiting - waited,
+            )
         case RedundantDeliveryPaid():
             day = int(fact.occurred_at.timestamp()) // 86_400
             paid = account.late_paid if account.late_day == day else 0
@@ -125,7 +159,23 @@ def _standing(key: UUID, account: Account, fact: Fact) -> Account:
                 account, late_day=day, late_paid=paid + event.price, earned=account.earned + event.price
             )
         case _:
-            return account
+            queued = _queued(event)
+            return replace(account, waiting=account.waiting + queued) if queued else account
 
 
-PROJECTION = Projection("accounts", 1, Account, FACTS, keys, evolve)
+def _queued(event: Event) -> int:
+    """How many generations an event puts into the queue, or takes out of it."""
+    match event:
+        case ImageJobSubmitted() | LeaseReleased():
+            return len(event.generations)
+        case GenerationFailed():
+            return 1
+        case GenerationFaulted():
+            return -1
+        case GenerationsLeased() | JobCancelled() | JobExpired():
+            return -len(event.generations)
+        case _:
+            return 0
+
+
+PROJECTION = Projection("accounts", 2, Account, FACTS, keys, evolve)

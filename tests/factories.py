@@ -9,10 +9,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from app.accounts import decider as accounts
-from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser
+from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, SetWaitingLimit
 from app.jobs import decider as jobs
 from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
+from app.ledger.standing import MAX_WAITING
 from app.platform.commands import Command, Done, Request, rules
 from app.platform.writer import Writer
 from app.sharing import decider as sharing
@@ -71,6 +72,11 @@ def register(user: UUID | None = None, number: int | None = None) -> RegisterUse
 def grant(user: UUID, amount: int) -> GrantKudos:
     """A gift of `amount` hundredths."""
     return GrantKudos(user=user, amount=amount, note=uuid4(), reason="a reason")
+
+
+def unlimited(user: UUID) -> SetWaitingLimit:
+    """As many waiting generations as a test queues."""
+    return SetWaitingLimit(user=user, limit=MAX_WAITING)
 
 
 def submit(

@@ -124,6 +124,7 @@ class MemoryLog:
         paying = {
             tables["jobs"][key] for key in wanted["jobs"] | {x.job for x in leases} if key in tables["jobs"]
         }
+        paying |= {tables["jobs"][key] for key in jobs}
         wanted["accounts"] |= {job.requester for job in paying} | {lease.owner for lease in leases}
         wanted["workers"] |= {lease.worker for lease in leases}
         wanted["jobs"] |= {lease.job for lease in leases} | jobs

@@ -1,4 +1,4 @@
-"""The commands of `hoard` about accounts: `seed`, `grant`, `role`. They only read options and print.
+"""The commands of `hoard` about accounts: `seed`, `grant`, `role`, `limit`. They only read options and print.
 
 Look next: `app.accounts.console`, `app.accounts.seeding`; `app.operations.commands` has the other commands.
 """
@@ -15,6 +15,7 @@ import click
 from app.accounts.console import console
 from app.accounts.people import alias_of
 from app.accounts.seeding import SeedKeysError, parse_keys, seed
+from app.ledger.standing import MAX_WAITING
 from app.platform.terminal import (
     CannotRunError,
     json_option,
@@ -109,3 +110,36 @@ def role_command(user: str, role: str, *, as_json: bool) -> None:
         print_json({"user": subject, "role": role})
     else:
         click.echo(f"{user} has the role {role}")
+
+
+class LimitType(click.ParamType[int | None]):
+    """A number of generations, or the word `default`."""
+
+    name = "limit"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """The number, None for the default. Ends the command with a usage error."""
+        text = str(value)
+        if text == "default":
+            return None
+        if not (text.isascii() and text.isdigit()) or int(text) > MAX_WAITING:
+            self.fail(f"must be a whole number from 0 to {MAX_WAITING}, or default", param, ctx)
+        return int(text)
+
+
+@click.command("limit")
+@click.argument("user")
+@click.argument("limit", type=LimitType())
+@json_option
+@one_line_errors
+def limit_command(user: str, limit: int | None, *, as_json: bool) -> None:
+    """Let at most LIMIT generations of USER (name#number, or an id) wait at once, or the `default` number."""
+    with console(settings_from_environment()) as opened:
+        subject = opened.subject(user)
+        opened.set_waiting_limit(subject, limit)
+    if as_json:
+        print_json({"user": subject, "limit": limit})
+    else:
+        click.echo(
+            f"{user} may have {'the default number of' if limit is None else limit} generations waiting"
+        )

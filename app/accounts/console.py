@@ -21,6 +21,7 @@ from app.accounts.decider import (
     GrantRole,
     OpenRealm,
     RegisterUser,
+    SetWaitingLimit,
 )
 from app.accounts.people import NUMBERS
 from app.platform.commands import Command, Rejection, Request, rules
@@ -74,6 +75,10 @@ class Console:
     def grant_role(self, user: UUID, role: Role) -> None:
         """Give a role, if the account does not have it."""
         self._execute(GrantRole(user=user, role=role), new_id())
+
+    def set_waiting_limit(self, user: UUID, limit: int | None) -> None:
+        """Say how many generations of an account may wait; None for the default."""
+        self._execute(SetWaitingLimit(user=user, limit=limit), new_id())
 
     def balance(self, user: UUID) -> int:
         """An account's balance in hundredths."""

@@ -1,4 +1,4 @@
-"""What may happen to accounts and their kudos: opening, registering, roles, grants, transfers. Pure.
+"""What may happen to accounts and their kudos: opening, registering, roles, limits, grants, transfers. Pure.
 
 Look next: `app.accounts.handlers`, which makes the ids; `app.ledger.postings`.
 """
@@ -7,16 +7,21 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import msgspec
+
 from app.ledger import postings
+from app.ledger.standing import MAX_WAITING, waiting_limit
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
 from app.platform.vault import ApiKey, Note, Person
-from events.accounts import AnonymousOpened, Role, RoleGranted, UserRegistered
+from events.accounts import AnonymousOpened, Role, RoleGranted, UserRegistered, WaitingLimitSet
 from events.base import ANONYMOUS
 from events.kudos import KudosGranted, KudosTransferred
 
 #: largest grant or transfer, in hundredths: sums of many stay far below 2^63
 MAX_AMOUNT = 10**14
+#: who may set limits
+MODERATORS = frozenset({Role.MODERATOR, Role.OPERATOR})
 
 
 class OpenRealm(Command, frozen=True, kw_only=True):
@@ -39,6 +44,15 @@ class GrantRole(Command, frozen=True, kw_only=True):
 
     user: UUID
     role: Role
+
+
+class SetWaitingLimit(Command, frozen=True, kw_only=True):
+    """Say how many generations of a user may wait at once; None for the default again."""
+
+    user: UUID
+    limit: int | None
+    #: who asks, and must be a moderator or operator; None at the command line
+    by: UUID | None = None
 
 
 class GrantKudos(Command, frozen=True, kw_only=True):
@@ -73,6 +87,13 @@ class Granted(Result, frozen=True, kw_only=True):
     """The account that was given a role or kudos."""
 
     user: UUID
+
+
+class LimitSet(Result, frozen=True, kw_only=True):
+    """How many generations of an account may wait now."""
+
+    user: UUID
+    limit: int
 
 
 class Transferred(Result, frozen=True, kw_only=True):
@@ -110,6 +131,24 @@ def grant_role(command: GrantRole, rows: Rows) -> Decision | Rejection:
     if command.role in account.roles:
         return Decision((), Granted(user=command.user))
     return Decision((RoleGranted(user=command.user, role=command.role),), Granted(user=command.user))
+
+
+def set_waiting_limit(command: SetWaitingLimit, rows: Rows) -> Decision | Rejection:
+    """By moderators and operators, for anybody; what waits already may wait on."""
+    asking = None if command.by is None else rows.account(command.by)
+    if command.by is not None and not (asking is not None and {*asking.roles} & MODERATORS):
+        return Rejection(code="FORBIDDEN", message="only moderators and operators set limits")
+    account = rows.account(command.user)
+    if account is None:
+        return Rejection(code="NOT_FOUND", message="no such user", path=("input", "user"))
+    if command.limit is not None and not 0 <= command.limit <= MAX_WAITING:
+        message = f"a limit is from 0 to {MAX_WAITING} generations"
+        return Rejection(code="INVALID_INPUT", message=message, path=("input", "limit"))
+    if command.limit == account.waiting_limit:
+        return Decision((), LimitSet(user=command.user, limit=waiting_limit(account)))
+    event = WaitingLimitSet(user=command.user, limit=command.limit)
+    after = msgspec.structs.replace(account, waiting_limit=command.limit)
+    return Decision((event,), LimitSet(user=command.user, limit=waiting_limit(after)))
 
 
 def grant_kudos(command: GrantKudos, rows: Rows) -> Decision | Rejection:
@@ -167,6 +206,12 @@ RULES = (
     Rule(OpenRealm, Opened, lambda _: Needs(accounts=(ANONYMOUS,)), open_realm),
     Rule(RegisterUser, Registered, lambda c: Needs(accounts=(c.user,)), register_user),
     Rule(GrantRole, Granted, lambda c: Needs(accounts=(c.user,)), grant_role),
+    Rule(
+        SetWaitingLimit,
+        LimitSet,
+        lambda c: Needs(accounts=(c.user,) if c.by is None else (c.user, c.by)),
+        set_waiting_limit,
+    ),
     Rule(GrantKudos, Granted, lambda c: Needs(accounts=(c.user,)), grant_kudos),
     Rule(TransferKudos, Transferred, lambda c: Needs(accounts=(c.source, c.target)), transfer_kudos),
 )

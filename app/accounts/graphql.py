@@ -14,10 +14,11 @@ import strawberry
 
 from app.accounts import handlers, people
 from app.accounts.authentication import viewer_of
-from app.accounts.decider import Registered, Transferred
+from app.accounts.decider import LimitSet, Registered, Transferred
 from app.accounts.queries import ACCOUNT, PERSONS, STATEMENT, Movement
 from app.accounts.statement import explain
 from app.ledger.quote import PriceItem as LedgerItem
+from app.ledger.standing import waiting_limit
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
@@ -87,6 +88,10 @@ class User(Node):
     )
     created_at: datetime = strawberry.field(description="When the account was opened.")
     roles: list[str] = strawberry.field(description="What the account may do beyond its own affairs.")
+    waiting_generations: int = strawberry.field(
+        description="Generations of the account that wait for a worker now; those that run do not count."
+    )
+    waiting_limit: int = strawberry.field(description="How many generations of the account may wait at once.")
     subject: strawberry.Private[UUID]
 
     @strawberry.field(description="Every movement on the account, newest first, explained.")
@@ -170,6 +175,8 @@ async def load_user(info: Info, subject: UUID, *, private: bool = True) -> User:
         consumed=Kudos(account.consumed) if private else None,
         created_at=account.registered_at,
         roles=[role.value for role in account.roles],
+        waiting_generations=account.waiting,
+        waiting_limit=waiting_limit(account),
         subject=subject,
     )
 
@@ -240,6 +247,32 @@ TransferKudosResult = Annotated[
 ]
 
 
+@strawberry.input(description="How many generations of a user may wait at once.")
+class SetWaitingLimitInput:
+    """Input of setWaitingLimit."""
+
+    user: str = strawberry.field(
+        description='The user\'s alias, "name#number"; "Anonymous#0" for the anonymous one.'
+    )
+    limit: int | None = strawberry.field(
+        default=None, description="From 0 to 1,000,000 generations; null for the default again."
+    )
+
+
+@strawberry.type(description="The limit holds from the next submission on; what waits already may wait on.")
+class SetWaitingLimitSuccess:
+    """Result of setWaitingLimit."""
+
+    limit: int = strawberry.field(description="How many generations of the user may wait now.")
+    position: Position = strawberry.field(description="The log position at which it stands.")
+
+
+SetWaitingLimitResult = Annotated[
+    SetWaitingLimitSuccess | errors.InvalidInput | errors.NotFound | errors.Forbidden | errors.TryAgain,
+    strawberry.union("SetWaitingLimitResult", description="What came of setWaitingLimit."),
+]
+
+
 @strawberry.type
 class AccountQueries:
     """Queries of accounts."""
@@ -293,3 +326,21 @@ class AccountMutations:
         return TransferKudosSuccess(
             from_=source, amount=Kudos(result.amount), position=Position(outcome.position)
         )
+
+    @strawberry.mutation(
+        description="Say how many generations of a user may wait at once. For moderators and operators.",
+        graphql_type=SetWaitingLimitResult,
+    )
+    async def set_waiting_limit(
+        self,
+        info: Info,
+        input: Annotated[SetWaitingLimitInput, strawberry.argument(description="Whose, and how many.")],
+    ) -> Any:
+        """Recorded with who set it."""
+        outcome = await handlers.set_waiting_limit(
+            services_of(info), viewer_of(info).subject, input.user, input.limit
+        )
+        if isinstance(outcome, Rejection):
+            return error_of(outcome)
+        result: LimitSet = outcome.result
+        return SetWaitingLimitSuccess(limit=result.limit, position=Position(outcome.position))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg
 
-from app.accounts.decider import RegisterUser, TransferKudos
+from app.accounts.decider import RegisterUser, SetWaitingLimit, TransferKudos
 from app.accounts.people import ANONYMOUS_ALIAS, NUMBERS
 from app.accounts.queries import BY_NUMBER
 from app.platform.commands import Done, Rejection
@@ -74,6 +74,13 @@ async def transfer_kudos(
     return await run(
         services, TransferKudos(source=actor, target=target, amount=amount), actor=actor, promise=promise
     )
+
+
+async def set_waiting_limit(services: Services, actor: UUID, to: str, limit: int | None) -> Done | Rejection:
+    """How many generations of the user with an alias may wait; None for the default again."""
+    # An id that is nobody's for an alias that is: the decider says so, but only to whom may set limits.
+    target = await find_user(services, to) or new_id()
+    return await run(services, SetWaitingLimit(user=target, limit=limit, by=actor), actor=actor)
 
 
 async def find_user(services: Services, alias: str) -> UUID | None:

@@ -16,6 +16,7 @@ from app.ledger import holds, priority
 from app.ledger.closing import end_if_over, give_up_waiting
 from app.ledger.price_book import CURRENT
 from app.ledger.quote import ImageQuote, decimal_text, quote_image
+from app.ledger.standing import TooMany, check_waiting, established
 from app.ledger.upfront import Upfront, check_upfront
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
@@ -94,13 +95,31 @@ def _refusal(command: SubmitImageJob, account: Account, quote: ImageQuote) -> Re
     if command.max_kudos is not None and quote.total > command.max_kudos:
         message = f"the quote is {decimal_text(quote.total)} kudos, more than maxKudos {decimal_text(command.max_kudos)}"
         return Rejection(code="INVALID_INPUT", message=message, path=("input", "maxKudos"))
+    return beyond_limits(command.params, account, quote)
+
+
+def beyond_limits(params: ImageParams, account: Account, quote: ImageQuote) -> Rejection | None:
+    """Why an account as it stands may not queue a job: too much waits, or it is too large for its kudos."""
+    if (too_many := check_waiting(account, params.n)) is not None:
+        return _too_many(too_many, account)
     beyond = check_upfront(
-        command.params, quote, registered=not account.anonymous, available=account.available, book=CURRENT
+        params, quote, registered=established(account), available=account.available, book=CURRENT
     )
-    return None if beyond is None else _insufficient(beyond, account)
+    return None if beyond is None else _insufficient(params, beyond, account)
 
 
-def _insufficient(beyond: Upfront, account: Account) -> Rejection:
+def _too_many(too_many: TooMany, account: Account) -> Rejection:
+    whose = "all anonymous users together" if account.anonymous else "you"
+    message = f"{too_many.would_wait} generations of {whose} would wait, and {too_many.limit} may; {too_many.waiting} wait now"
+    return Rejection(
+        code="TOO_MANY_JOBS",
+        message=message,
+        path=("input", "params", "n"),
+        detail=msgspec.structs.asdict(too_many),
+    )
+
+
+def _insufficient(params: ImageParams, beyond: Upfront, account: Account) -> Rejection:
     message = (
         f"beyond {beyond.limit_pixels} pixels or {beyond.limit_steps} accurate steps the whole quote of "
         f"{decimal_text(beyond.required)} kudos must be available; "
@@ -109,12 +128,21 @@ def _insufficient(beyond: Upfront, account: Account) -> Rejection:
         message += "register to be able to have kudos"
     else:
         message += f"{decimal_text(beyond.missing)} are missing"
+        if not established(account):
+            message += " (these are the limits of an account that holds no kudos)"
     return Rejection(
         code="INSUFFICIENT_KUDOS",
         message=message,
-        path=("input", "params"),
+        path=("input", "params", _largest_field(params, beyond)),
         detail=msgspec.structs.asdict(beyond),
     )
+
+
+def _largest_field(params: ImageParams, beyond: Upfront) -> str:
+    """The input field by which a job is beyond the free limits; of the two sides the longer one."""
+    if params.width * params.height <= beyond.limit_pixels:
+        return "steps"
+    return "height" if params.height > params.width else "width"
 
 
 def _submission(command: SubmitImageJob, account: Account, quote: ImageQuote, rows: Rows) -> Sequence[Event]:

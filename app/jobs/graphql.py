@@ -122,7 +122,9 @@ class JobQueries:
         if isinstance(asked, Rejection):
             return error_of(asked)
         quote = handlers.quote(asked)
-        notes = await handlers.warnings(services_of(info), asked)
+        services = services_of(info)
+        notes = await handlers.limit_warnings(services, info.context.viewer.subject, asked)
+        notes += await handlers.warnings(services, asked)
         return QuoteSuccess(
             quote=quote_of(tuple((item.label, item.amount) for item in quote.items)), warnings=_shown(notes)
         )

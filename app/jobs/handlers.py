@@ -11,10 +11,10 @@ from uuid import UUID
 
 import msgspec
 
-from app.jobs.decider import CancelJob, SubmitImageJob
+from app.jobs.decider import CancelJob, SubmitImageJob, beyond_limits
 from app.jobs.image_params import resolve_seeds
 from app.jobs.image_request import Fault, ImageRequest, validate_image_request
-from app.jobs.queries import JOBS
+from app.jobs.queries import ACCOUNT, JOBS
 from app.ledger.price_book import CURRENT
 from app.ledger.quote import ImageQuote, quote_image
 from app.platform.commands import Done, Rejection
@@ -25,6 +25,7 @@ from app.platform.keys import access_key, matches
 from app.platform.services import Services
 from events.base import ANONYMOUS
 from events.jobs import JobKind
+from projections.accounts import Account
 from projections.jobs import Job
 from projections.queue import requirement_mask, unmet
 
@@ -92,6 +93,15 @@ async def warnings(services: Services, asked: Asked) -> list[Note]:
         return list(asked.notes)
     message = "no worker that is online now can serve this; it will wait for one"
     return [*asked.notes, Note("NO_AVAILABLE_WORKER", message)]
+
+
+async def limit_warnings(services: Services, actor: UUID, asked: Asked) -> list[Note]:
+    """Whether submitting this would be refused as things stand: too much waits, or it is too large."""
+    account: Account | None = await ACCOUNT.one(services.pool, realm=services.realm, id=actor)
+    if account is None:
+        return []
+    refusal = beyond_limits(asked.request.params, account, quote(asked))
+    return [] if refusal is None else [Note(refusal.code, refusal.message)]
 
 
 async def submit_image_job(

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from app.platform.sql import (
     Query,
+    accounts,
     any_of,
     bind,
     generation_seeds,
@@ -23,6 +24,7 @@ from app.platform.sql import (
 )
 from projections.generations import GenerationState
 
+ACCOUNT = rows_of("accounts", accounts.c.id == bind("id", sa.Uuid))
 JOBS = rows_of("jobs", any_of(jobs.c.id, "ids"))
 PAGE = rows_of(
     "jobs",

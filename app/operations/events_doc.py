@@ -49,6 +49,7 @@ RECURRING: Final[Mapping[str, str]] = {
     "key": "the id of the API key",
     "kind": "what it works on",
     "lease": "the lease",
+    "limit": "how many generations may wait; null for the default again",
     "model": "the model that is used",
     "models": "names of models",
     "nsfw": "may show what is not safe for work",

@@ -25,7 +25,19 @@ from events.base import ANONYMOUS
 from events.chain import genesis, link_of
 from events.codec import decode_metadata
 from events.store import log
-from tests.factories import RULES, check_in, deliver, grant, open_realm, pop, register, run, submit, uid
+from tests.factories import (
+    RULES,
+    check_in,
+    deliver,
+    grant,
+    open_realm,
+    pop,
+    register,
+    run,
+    submit,
+    uid,
+    unlimited,
+)
 
 USERS = tuple(uid(number) for number in range(1, 7))
 WORKERS = tuple(uid(0x100 + number) for number in range(6))
@@ -40,6 +52,7 @@ def prepare(writer: Writer) -> None:
     for user in USERS:
         run(writer, register(user, user.int))
         run(writer, grant(user, 100_000))
+        run(writer, unlimited(user))
     for worker in WORKERS:
         run(writer, check_in(worker, USERS[worker.int % len(USERS)]))
 

@@ -42,6 +42,7 @@ from tests.factories import (
     search_of,
     submit,
     uid,
+    unlimited,
 )
 from tests.integration.test_writer import Answers
 from tests.model import naive_pop
@@ -199,6 +200,7 @@ def market(database: Settings, start_writer: Callable[..., Writer], request: pyt
     for user in USERS:
         run(open_first, register(user, user.int))
         run(open_first, grant(user, user.int * 5000))
+        run(open_first, unlimited(user))
     made.batch([made.checked_in(worker) for worker in WORKERS])
     yield made
     made.close()
@@ -297,6 +299,7 @@ def test_a_search_reads_no_table_from_end_to_end_and_does_not_grow_with_the_queu
     open_realm(writer)
     run(writer, register(USERS[0]))
     run(writer, check_in(WORKERS[0], USERS[0]))
+    run(writer, unlimited(ANONYMOUS))
     dice, costs = random.Random(1), []
     nothing = search_of(uid(9), USERS[0], capabilities(["unheard of"], nsfw=False))
     some = search_of(uid(9), USERS[0], capabilities(MODELS[:4], nsfw=False), blacklist=("zebra",))

@@ -25,7 +25,7 @@ from app.platform.tail import PAGE, Tail, follow, read_log
 from app.platform.writer import Writer
 from app.schema import schema
 from events.store import log
-from tests.factories import grant, open_realm, register, run, submit
+from tests.factories import grant, open_realm, register, run, submit, unlimited
 
 pytestmark = pytest.mark.anyio
 
@@ -272,6 +272,7 @@ async def test_places_of_many_jobs_cost_as_many_statements_as_that_of_one(
     user = uuid4()
     run(writer, register(user))
     run(writer, grant(user, 10_000_000))
+    run(writer, unlimited(user))
     for _ in range(40):
         run(writer, submit(user))
     statements: list[Any] = []

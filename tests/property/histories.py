@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from app.accounts.decider import GrantKudos, GrantRole, OpenRealm, TransferKudos
+from app.accounts.decider import GrantKudos, GrantRole, OpenRealm, SetWaitingLimit, TransferKudos
 from app.jobs.decider import CancelJob, ExpireJob, SubmitImageJob
 from app.jobs.image_params import PostProcessor
 from app.platform.commands import Command, Request
@@ -41,7 +41,7 @@ Move = tuple[str, int, int, int]
 KINDS = (
     "grant", "transfer", "submit", "submit", "submit", "check_in", "pop", "pop", "pop", "deliver", "deliver",
     "deliver", "late", "fault", "extend", "release", "expire_lease", "cancel", "expire_job", "wait", "wait",
-    "maintenance", "role", "race", "doom",
+    "maintenance", "role", "race", "doom", "limit",
 )  # fmt: skip
 
 moves = st.tuples(st.sampled_from(KINDS), st.integers(0, 11), st.integers(0, 11), st.integers(0, 11))
@@ -125,6 +125,10 @@ class Play:
 
     def _role(self, a: int, b: int, _: int) -> Command:
         return GrantRole(user=(*USERS, ANONYMOUS)[a % 5], role=tuple(Role)[b % 3])
+
+    def _limit(self, a: int, b: int, c: int) -> Command:
+        by = None if c < 6 else (*USERS, ANONYMOUS)[c % 5]
+        return SetWaitingLimit(user=(*USERS, ANONYMOUS)[a % 5], limit=(None, 0, 2, 5, 30, -1)[b % 6], by=by)
 
     def _transfer(self, a: int, b: int, c: int) -> Command:
         everybody = (*USERS, ANONYMOUS, uid(99))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from typing import Any
+from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,6 +57,10 @@ def check_money(log: MemoryLog) -> None:
 def check_work(log: MemoryLog) -> None:
     """Counts of jobs are counts of their generations, and what is in process is under one live lease."""
     leases: Any = log.state["leases"]
+    waiting: Counter[UUID] = Counter()
+    for job in log.jobs().values():
+        waiting[job.requester] += sum(g.state is GenerationState.WAITING for g in log.generations_of(job.id))
+    assert {key: account.waiting for key, account in log.accounts().items() if account.waiting} == +waiting
     for job in log.jobs().values():
         counted = Counter(g.state for g in log.generations_of(job.id))
         assert [counted[state] for state in GenerationState] == _counts(job)

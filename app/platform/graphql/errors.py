@@ -193,6 +193,12 @@ class InsufficientKudos(UserError):
     largest: LargestJob | None = strawberry.field(
         default=None, description="The largest job of this kind that would be covered, if any is."
     )
+    limit_pixels: int | None = strawberry.field(
+        default=None, description="Width x height up to which a job of yours needs no kudos in hand."
+    )
+    limit_steps: int | None = strawberry.field(
+        default=None, description="Accurate steps up to which a job of yours needs no kudos in hand."
+    )
 
 
 @strawberry.type(description="The caller has as many waiting generations as it may have.")
@@ -201,6 +207,7 @@ class TooManyJobs(UserError):
 
     code: ErrorCode = strawberry.field(default=ErrorCode.TOO_MANY_JOBS, description="TOO_MANY_JOBS.")
     waiting: int = strawberry.field(description="Generations of the caller that wait now.")
+    would_wait: int = strawberry.field(description="Generations that would wait with those asked for.")
     limit: int = strawberry.field(description="How many may wait.")
 
 

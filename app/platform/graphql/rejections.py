@@ -43,6 +43,8 @@ def _insufficient(rejection: Rejection, path: list[str]) -> InsufficientKudos:
         required=detail["required"],
         available=detail["available"],
         missing=detail["missing"],
+        limit_pixels=detail.get("limit_pixels"),
+        limit_steps=detail.get("limit_steps"),
         largest=None
         if largest is None
         else LargestJob(width=largest.width, height=largest.height, steps=largest.steps, n=largest.n),

@@ -1,4 +1,4 @@
-"""Accounts: opening, registering, roles, grants and transfers, each refusal in the order the rules promise."""
+"""Accounts: opening, registering, roles, limits, grants and transfers, each refusal in the order the rules promise."""
 
 import pytest
 
@@ -6,14 +6,16 @@ from app.accounts.decider import (
     MAX_AMOUNT,
     Granted,
     GrantRole,
+    LimitSet,
     Opened,
     OpenRealm,
     Registered,
+    SetWaitingLimit,
     TransferKudos,
     Transferred,
 )
 from app.platform.vault import ApiKey, Note, Person
-from events.accounts import AnonymousOpened, Role, RoleGranted, UserRegistered
+from events.accounts import AnonymousOpened, Role, RoleGranted, UserRegistered, WaitingLimitSet
 from events.base import ANONYMOUS
 from events.kudos import KudosGranted, KudosTransferred
 from tests.factories import grant, register, submit, uid
@@ -115,3 +117,38 @@ def test_the_account_opens_at_the_instant_of_its_event():
     scene = given(later(60), register(ALICE))
     account = scene.log.accounts()[ALICE]
     assert (account.balance, account.held, account.registered_at) == (0, 0, scene.log.now)
+
+
+# --- limits
+
+
+@pytest.mark.parametrize("role", [Role.MODERATOR, Role.OPERATOR])
+def test_moderators_and_operators_set_limits(role):
+    scene = people().and_given(GrantRole(user=BOB, role=role))
+    command = SetWaitingLimit(user=ALICE, limit=100, by=BOB)
+    result = LimitSet(user=ALICE, limit=100)
+    scene.when(command).then(WaitingLimitSet(user=ALICE, limit=100), result=result)
+    scene.and_given(command).when(command).then_nothing(result)
+    scene.when(SetWaitingLimit(user=ALICE, limit=None, by=BOB)).then(
+        WaitingLimitSet(user=ALICE, limit=None), result=LimitSet(user=ALICE, limit=30)
+    )
+
+
+def test_the_command_line_sets_limits_of_anybody_also_of_the_anonymous_user():
+    scene = people().and_given(SetWaitingLimit(user=ANONYMOUS, limit=7))
+    then = scene.when(SetWaitingLimit(user=ANONYMOUS, limit=None))
+    then.then(WaitingLimitSet(user=ANONYMOUS, limit=None), result=LimitSet(user=ANONYMOUS, limit=500))
+
+
+def test_nobody_else_sets_limits_and_learns_who_exists():
+    scene = people().and_given(GrantRole(user=BOB, role=Role.TRUSTED))
+    for user in (ALICE, BOB, uid(99)):
+        for by in (ALICE, BOB, ANONYMOUS):
+            scene.when(SetWaitingLimit(user=user, limit=1, by=by)).then_rejected("FORBIDDEN")
+
+
+@pytest.mark.parametrize("limit", [-1, 1_000_001])
+def test_limits_have_bounds(limit):
+    command = SetWaitingLimit(user=ALICE, limit=limit)
+    people().when(command).then_rejected("INVALID_INPUT", "input", "limit", match="0 to 1000000")
+    people().when(SetWaitingLimit(user=uid(99), limit=1)).then_rejected("NOT_FOUND", "input", "user")

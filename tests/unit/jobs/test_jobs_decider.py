@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from app.accounts.decider import OpenRealm
+from app.accounts.decider import GrantRole, OpenRealm, SetWaitingLimit
 from app.jobs.decider import EXPIRY, CancelJob, Closed, ExpireJob, Submitted
 from app.platform.vault import GenerationSeed, JobWords
-from app.workers.lease_decider import ExtendLease
+from app.workers.lease_decider import ExtendLease, ReleaseLease
+from events.accounts import Role
 from events.base import ANONYMOUS
 from events.jobs import HoldPlaced, HoldReleased, JobCancelled, JobEnded, JobExpired, JobState
 from events.sharing import ShareConsentForced, ShareConsentGiven
@@ -73,9 +74,8 @@ def test_refusals_of_submissions_in_their_order():
     big = {"width": 1024, "height": 1024, "max_kudos": 1}
     people().when(job(uid(99), **big)).then_rejected("NOT_FOUND")
     people().when(job(**big)).then_rejected("INVALID_INPUT", "input", "maxKudos")
-    refusal = (
-        people(100).when(job(width=1024, height=1024)).then_rejected("INSUFFICIENT_KUDOS", "input", "params")
-    )
+    scene, path = people(100), ("input", "params", "width")
+    refusal = scene.when(job(width=1024, height=1024)).then_rejected("INSUFFICIENT_KUDOS", *path)
     assert refusal.detail["available"] == 100
     assert refusal.detail["missing"] == refusal.detail["required"] - 100
 
@@ -133,3 +133,73 @@ def test_no_job_expires_while_somebody_touches_it_or_a_lease_lives():
     scene.and_given(ExtendLease(lease=LEASE, owner=BOB))
     assert scene.log.jobs()[JOB].active_at == scene.log.now
     assert timedelta(minutes=20) == EXPIRY
+
+
+# --- limits
+
+
+def queue(requester, count):
+    """Jobs of 20 generations, and one of the rest."""
+    rest = (submit(requester, n=count % 20),) if count % 20 else ()
+    return (*(submit(requester, n=20) for _ in range(count // 20)), *rest)
+
+
+def test_a_registered_user_may_have_thirty_generations_waiting():
+    scene = people().and_given(*queue(ALICE, 29))
+    assert scene.when(submit(ALICE, n=1)).names[0] == "ImageJobSubmitted"
+    refusal = scene.when(submit(ALICE, n=2)).then_rejected(
+        "TOO_MANY_JOBS", "input", "params", "n", match="31"
+    )
+    assert refusal.detail == {"waiting": 29, "would_wait": 31, "limit": 30}
+    assert "30 may" in refusal.message
+    assert scene.when(submit(BOB, n=20)).events  # everybody's own
+
+
+def test_all_anonymous_users_share_five_hundred():
+    scene = people().and_given(*queue(ANONYMOUS, 500))
+    refusal = scene.when(submit(ANONYMOUS)).then_rejected("TOO_MANY_JOBS", match="all anonymous users")
+    assert refusal.detail == {"waiting": 500, "would_wait": 501, "limit": 500}
+
+
+def test_what_runs_does_not_count_and_what_comes_back_does():
+    scene = people().and_given(*queue(ALICE, 30), pop(WORKER, BOB, lease=LEASE, amount=3))
+    assert scene.when(submit(ALICE, n=3)).events
+    scene.when(submit(ALICE, n=4)).then_rejected("TOO_MANY_JOBS")
+    scene.and_given(ReleaseLease(lease=LEASE, owner=BOB))
+    scene.when(submit(ALICE)).then_rejected("TOO_MANY_JOBS")
+
+
+def test_cancelled_generations_make_room():
+    scene = people().and_given(job(), *queue(ALICE, 28), CancelJob(job=JOB))
+    assert scene.when(submit(ALICE, n=2)).events
+    scene.when(submit(ALICE, n=3)).then_rejected("TOO_MANY_JOBS")
+
+
+def test_a_limit_can_be_set_and_set_back():
+    scene = people().and_given(SetWaitingLimit(user=ALICE, limit=31), *queue(ALICE, 31))
+    scene.when(submit(ALICE)).then_rejected("TOO_MANY_JOBS", match="31 may")
+    scene.and_given(SetWaitingLimit(user=ALICE, limit=None))
+    scene.when(submit(ALICE)).then_rejected("TOO_MANY_JOBS", match="30 may")
+    scene.and_given(SetWaitingLimit(user=ALICE, limit=0))
+    scene.when(submit(ALICE)).then_rejected("TOO_MANY_JOBS", match="0 may")
+
+
+#: more than the 576 x 576 pixels or 40 steps of the anonymous user, within those of a registered one
+LARGER = {"width": 640, "height": 640}
+LONGER = {"steps": 45}
+
+
+@pytest.mark.parametrize(
+    ("params", "field"), [(LARGER, "width"), ({"width": 640, "height": 704}, "height"), (LONGER, "steps")]
+)
+def test_an_account_without_kudos_has_the_size_limits_of_the_anonymous_user(params, field):
+    path = ("input", "params", field)
+    refusal = people().when(job(**params)).then_rejected("INSUFFICIENT_KUDOS", *path, match="331776 pixels")
+    assert (refusal.detail["limit_pixels"], refusal.detail["limit_steps"]) == (576 * 576, 40)
+    assert people(1).when(job(**params)).names == ["ImageJobSubmitted", "HoldPlaced"]
+
+
+def test_a_trusted_account_needs_no_kudos_for_the_registered_limits():
+    scene = people().and_given(GrantRole(user=ALICE, role=Role.TRUSTED))
+    assert scene.when(job(**LARGER)).names == ["ImageJobSubmitted"]
+    scene.when(job(width=832, height=768)).then_rejected("INSUFFICIENT_KUDOS", "input", "params", "width")

@@ -1,0 +1,53 @@
+"""What an account may ask for: how many of its generations may wait, and whether it has the limits of a newcomer.
+
+Pure. All of it follows from the account's row, so that it is decided under the writer's lock without counting. The
+anonymous user is one account for everybody without a key: its limit is its share of the queue. Look next:
+`app.jobs.decider` for the rejections, `app.ledger.upfront` for the limits on size, `docs/lifecycle.md`.
+"""
+
+from typing import Final
+
+import msgspec
+
+from projections.accounts import Account
+
+#: generations that may wait at once, unless somebody set another number for the account
+REGISTERED_WAITING: Final = 30
+ANONYMOUS_WAITING: Final = 500
+#: the most that may be set: as many as the queue was measured with
+MAX_WAITING: Final = 1_000_000
+
+
+class TooMany(msgspec.Struct, frozen=True, kw_only=True):
+    """Why nothing more may be queued. All three count generations."""
+
+    #: that wait now
+    waiting: int
+    #: that would wait with those that were asked for
+    would_wait: int
+    #: that may wait
+    limit: int
+
+
+def waiting_limit(account: Account) -> int:
+    """How many generations of an account may wait at once; those that run do not count."""
+    if account.waiting_limit is not None:
+        return account.waiting_limit
+    return ANONYMOUS_WAITING if account.anonymous else REGISTERED_WAITING
+
+
+def check_waiting(account: Account, n: int) -> TooMany | None:
+    """None if `n` more generations may be queued for an account."""
+    limit = waiting_limit(account)
+    if account.waiting + n <= limit:
+        return None
+    return TooMany(waiting=account.waiting, would_wait=account.waiting + n, limit=limit)
+
+
+def established(account: Account) -> bool:
+    """Whether an account has the size limits of a registered user: it holds kudos, or somebody trusts it.
+
+    Registering costs nothing, so an account without kudos and without a role may ask for no more than the anonymous
+    user. Kudos reserved for other jobs count; kudos that were spent do not.
+    """
+    return not account.anonymous and (account.balance > 0 or bool(account.roles))

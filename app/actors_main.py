@@ -57,7 +57,8 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     writer = Writer(settings.database_url, settings.realm, rules(decider.RULES), on_fatal=give_up)
     broker = make_broker(settings)
     with make_pool(settings) as pool:
-        actors.declare(broker, make_publisher(settings, pool, writer).publish)
+        publisher = make_publisher(settings, pool, writer)
+        actors.declare(broker, publisher.publish, publisher.withdraw)
         writer.start()
         try:
             _work(broker, stop, partial(_look, pool, settings.realm, give_up))

@@ -31,6 +31,7 @@ from app.accounts import decider as accounts
 from app.accounts.authentication import authenticate
 from app.jobs import decider as jobs
 from app.jobs.graphql import job_of_viewer, jobs_of
+from app.moderation import decider as moderation
 from app.platform.commands import Rules, rules
 from app.platform.database import make_pool
 from app.platform.graphql.context import RequestContext, TransportOptions
@@ -62,7 +63,7 @@ GLANCE_SECONDS = 0.5
 TAIL_SILENT_SECONDS = 15.0
 
 #: every command that the API decides
-API_RULES: Rules = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES)
+API_RULES: Rules = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES, moderation.RULES)
 
 
 GiveUp = Callable[[BaseException], None]

@@ -13,6 +13,7 @@ from strawberry.schema.config import StrawberryConfig
 from app.accounts.graphql import AccountMutations, AccountQueries, load_user
 from app.jobs.graphql import JobMutations, JobQueries, JobSubscriptions, generation_of_viewer, job_of_viewer
 from app.jobs.types import ImageJob
+from app.moderation.graphql import ModerationMutations, ModerationQueries
 from app.operations.graphql import OperationQueries, OperationSubscriptions
 from app.platform.graphql.scalars import SCALAR_MAP
 from app.platform.graphql.shared import Node
@@ -45,12 +46,12 @@ class NodeQueries:
 
 
 @strawberry.type(description="What can be asked.")
-class Query(AccountQueries, JobQueries, WorkerQueries, OperationQueries, NodeQueries):
+class Query(AccountQueries, JobQueries, WorkerQueries, ModerationQueries, OperationQueries, NodeQueries):
     """The root of queries."""
 
 
 @strawberry.type(description="What can be done. Every result is a union; its errors implement UserError.")
-class Mutation(AccountMutations, JobMutations, WorkerMutations):
+class Mutation(AccountMutations, JobMutations, WorkerMutations, ModerationMutations):
     """The root of mutations."""
 
 

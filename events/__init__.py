@@ -6,7 +6,7 @@ pure (standard library and msgspec); only `events.store` knows SQL. It may not i
 | stream | who writes it | facts |
 |---|---|---|
 | `user-<id>` | accounts, operators | `accounts.*`, `kudos.*` |
-| `job-<id>` | clients, workers, sweepers, actors | `jobs.*`, `sharing.*` |
+| `job-<id>` | clients, workers, sweepers, actors, moderators | `jobs.*`, `sharing.*`, `moderation.*` |
 | `worker-<id>` | worker owners | `workers.*` |
 
 The log is public. An event names people only by their random subject id and holds no prompt, address, contact,

@@ -23,6 +23,8 @@ class WithheldReason(StrEnum):
     ANIMATED = "ANIMATED"
     BLOCKLISTED = "BLOCKLISTED"
     PROMPT_ERASED = "PROMPT_ERASED"
+    CONSENT_WITHDRAWN = "CONSENT_WITHDRAWN"
+    REPORTED = "REPORTED"
 
 
 class ShareConsentGiven(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,6 +42,12 @@ class ShareConsentForced(JobEvent, frozen=True, kw_only=True, forbid_unknown_fie
     TYPE: ClassVar[str] = "sharing.ShareConsentForced"
 
     text_version: int
+
+
+class ShareConsentWithdrawn(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The requester takes the consent back: what is published is withdrawn, and nothing more is published."""
+
+    TYPE: ClassVar[str] = "sharing.ShareConsentWithdrawn"
 
 
 class PicturePublished(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,4 +75,21 @@ class PictureWithheld(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields
     reason: WithheldReason
 
 
-EVENTS: tuple[type[Event], ...] = (ShareConsentGiven, ShareConsentForced, PicturePublished, PictureWithheld)
+class PicturesWithdrawn(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The published pictures of a job, possibly none, were removed from the shared bucket with their metadata."""
+
+    TYPE: ClassVar[str] = "sharing.PicturesWithdrawn"
+
+    #: those that were published
+    generations: tuple[UUID, ...]
+    reason: WithheldReason
+
+
+EVENTS: tuple[type[Event], ...] = (
+    ShareConsentGiven,
+    ShareConsentForced,
+    ShareConsentWithdrawn,
+    PicturePublished,
+    PictureWithheld,
+    PicturesWithdrawn,
+)

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from events.base import Fact
+from events.base import Event, Fact
 from events.jobs import (
     FailureCause,
     GenerationCensored,
@@ -25,11 +25,12 @@ from events.jobs import (
     LeaseReleased,
     RedundantDeliveryPaid,
 )
-from events.sharing import PicturePublished, PictureWithheld, WithheldReason
+from events.moderation import CaseDecided, CaseOpened
+from events.sharing import PicturePublished, PicturesWithdrawn, PictureWithheld, WithheldReason
 from projections.base import FoldError, Projection, known
 
 #: facts about several generations at once, and about one
-_MANY = (ImageJobSubmitted, GenerationsLeased, LeaseReleased, JobCancelled, JobExpired)
+_MANY = (ImageJobSubmitted, GenerationsLeased, LeaseReleased, JobCancelled, JobExpired, PicturesWithdrawn)
 _ONE = (
     GenerationDelivered,
     RedundantDeliveryPaid,
@@ -38,6 +39,8 @@ _ONE = (
     GenerationFaulted,
     PicturePublished,
     PictureWithheld,
+    CaseOpened,
+    CaseDecided,
 )
 
 
@@ -50,6 +53,18 @@ class GenerationState(StrEnum):
     CENSORED = "CENSORED"
     FAULTED = "FAULTED"
     CANCELLED = "CANCELLED"
+
+
+class CaseState(StrEnum):
+    """Where a moderator's case about a generation stands."""
+
+    OPEN = "OPEN"
+    UPHELD = "UPHELD"
+    DISMISSED = "DISMISSED"
+
+
+#: states of a report in which nobody may be shown the picture
+HIDING = frozenset({CaseState.OPEN, CaseState.UPHELD})
 
 
 class Generation(msgspec.Struct, frozen=True, gc=False):
@@ -78,6 +93,8 @@ class Generation(msgspec.Struct, frozen=True, gc=False):
     redundant: tuple[tuple[UUID, int], ...]
     sha256: str | None
     withheld: WithheldReason | None
+    #: where the report about it stands, if there is one
+    report: CaseState | None = None
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -89,7 +106,7 @@ def keys(fact: Fact) -> tuple[UUID, ...]:
     return (event.generation,)
 
 
-def evolve(key: UUID, row: Generation | None, fact: Fact) -> Generation | None:  # noqa: C901 - one case a fact
+def evolve(key: UUID, row: Generation | None, fact: Fact) -> Generation | None:
     """The generation after a fact."""
     event = fact.event
     if isinstance(event, ImageJobSubmitted):
@@ -116,10 +133,23 @@ def evolve(key: UUID, row: Generation | None, fact: Fact) -> Generation | None: 
             return _settled(generation, event, fact)
         case RedundantDeliveryPaid():
             return replace(generation, redundant=(*generation.redundant, (event.lease, event.price)))
+        case _:
+            return _shown(generation, event)
+
+
+def _shown(generation: Generation, event: Event) -> Generation:
+    """What became of the picture, and who may see it."""
+    match event:
         case PicturePublished():
             return replace(generation, sha256=event.sha256)
         case PictureWithheld():
             return replace(generation, withheld=event.reason)
+        case PicturesWithdrawn():
+            return replace(generation, sha256=None, withheld=event.reason)
+        case CaseOpened():
+            return replace(generation, report=CaseState.OPEN)
+        case CaseDecided():
+            return replace(generation, report=CaseState(event.verdict.value))
         case _:
             message = f"{event.TYPE} is no fact about a generation"
             raise FoldError(message)

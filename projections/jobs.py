@@ -32,6 +32,8 @@ from events.jobs import (
     LeaseExtended,
     LeaseReleased,
 )
+from events.moderation import CaseOpened
+from events.sharing import PicturesWithdrawn, ShareConsentWithdrawn, WithheldReason
 from projections.base import FoldError, Projection, known
 from projections.queue import requirement_mask
 
@@ -54,6 +56,9 @@ FACTS = (
     JobCancelled,
     JobExpired,
     JobEnded,
+    ShareConsentWithdrawn,
+    CaseOpened,
+    PicturesWithdrawn,
 )
 
 
@@ -96,6 +101,10 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     #: last submission, lease, delivery or failure: jobs nobody touches expire
     active_at: datetime
     ended_at: datetime | None
+    #: why nothing (more) of it is shared, though it was to be
+    unshared: WithheldReason | None = None
+    #: whether what was published before that may still be in the shared bucket
+    withdrawing: bool = False
 
     @property
     def final(self) -> bool:
@@ -135,12 +144,23 @@ def evolve(key: UUID, row: Job | None, fact: Fact) -> Job | None:
             return replace(job, active_at=fact.occurred_at)
         case JobEnded():
             return replace(job, state=event.state, ended_at=fact.occurred_at)
+        case ShareConsentWithdrawn() | CaseOpened() | PicturesWithdrawn():
+            return _unshared(job, event)
         case _:
             moved = _moved(job, fact)
     if min(moved.waiting, moved.processing, moved.held) < 0 or moved.n != _total(moved):
         message = f"job {key} does not add up after {fact.position}"
         raise FoldError(message)
     return moved
+
+
+def _unshared(job: Job, event: ShareConsentWithdrawn | CaseOpened | PicturesWithdrawn) -> Job:
+    """The first reason stays; sharing never starts again."""
+    if isinstance(event, PicturesWithdrawn):
+        return replace(job, withdrawing=False)
+    consent = isinstance(event, ShareConsentWithdrawn)
+    reason = WithheldReason.CONSENT_WITHDRAWN if consent else WithheldReason.REPORTED
+    return replace(job, unshared=job.unshared or reason, withdrawing=job.shared)
 
 
 def _submitted(event: ImageJobSubmitted, fact: Fact) -> Job:
@@ -228,7 +248,7 @@ def _total(job: Job) -> int:
 
 PROJECTION = Projection(
     "jobs",
-    1,
+    2,
     Job,
     FACTS,
     keys,

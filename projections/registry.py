@@ -9,7 +9,7 @@ from typing import Any
 
 from events.base import Event
 from events.codec import EVENT_TYPES
-from projections import accounts, generations, jobs, leases, speeds, throughput, workers
+from projections import accounts, cases, generations, jobs, leases, speeds, throughput, workers
 from projections.base import Projection
 
 INLINE: tuple[Projection[Any], ...] = (
@@ -19,7 +19,7 @@ INLINE: tuple[Projection[Any], ...] = (
     leases.PROJECTION,
     workers.PROJECTION,
 )
-TAILING: tuple[Projection[Any], ...] = (throughput.PROJECTION, speeds.PROJECTION)
+TAILING: tuple[Projection[Any], ...] = (throughput.PROJECTION, speeds.PROJECTION, cases.PROJECTION)
 ALL: tuple[Projection[Any], ...] = INLINE + TAILING
 
 #: what a process must find live in the database to serve

@@ -14,6 +14,7 @@ from app.jobs import decider as jobs
 from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
 from app.ledger.standing import MAX_WAITING
+from app.moderation import decider as moderation
 from app.platform.commands import Command, Done, Request, rules
 from app.platform.writer import Writer
 from app.sharing import decider as sharing
@@ -29,7 +30,7 @@ from app.workers.lease_decider import (
 from projections.queue import Search, requirement_mask
 
 #: the rules of all slices
-RULES = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES, sharing.RULES)
+RULES = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES, sharing.RULES, moderation.RULES)
 
 #: the instant at which histories of deciders begin
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -20,11 +20,11 @@ from PIL import Image, ImageDraw
 
 from app.actors_main import make_pool, make_publisher
 from app.platform.commands import rules
-from app.platform.objects import Missing, ObjectStore, result_key
+from app.platform.objects import Missing, ObjectStore, result_key, shared_keys
 from app.platform.settings import Settings
 from app.platform.writer import Writer
 from app.sharing import decider as sharing
-from app.sharing.publish import Publisher, shared_keys
+from app.sharing.publish import Publisher
 from app.workers.lease_decider import GenerationResult, ResultState, SubmitResults
 from events.jobs import GenerationDelivered
 from tests.factories import RULES, check_in, grant, open_realm, pop, register, run, submit

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from app.ledger import postings
-from app.ledger.standing import MAX_WAITING, waiting_limit
+from app.ledger.standing import MAX_WAITING, moderates, waiting_limit
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
 from app.platform.vault import ApiKey, Note, Person
@@ -20,8 +20,6 @@ from events.kudos import KudosGranted, KudosTransferred
 
 #: largest grant or transfer, in hundredths: sums of many stay far below 2^63
 MAX_AMOUNT = 10**14
-#: who may set limits
-MODERATORS = frozenset({Role.MODERATOR, Role.OPERATOR})
 
 
 class OpenRealm(Command, frozen=True, kw_only=True):
@@ -135,8 +133,7 @@ def grant_role(command: GrantRole, rows: Rows) -> Decision | Rejection:
 
 def set_waiting_limit(command: SetWaitingLimit, rows: Rows) -> Decision | Rejection:
     """By moderators and operators, for anybody; what waits already may wait on."""
-    asking = None if command.by is None else rows.account(command.by)
-    if command.by is not None and not (asking is not None and {*asking.roles} & MODERATORS):
+    if command.by is not None and not moderates(rows.account(command.by)):
         return Rejection(code="FORBIDDEN", message="only moderators and operators set limits")
     account = rows.account(command.user)
     if account is None:

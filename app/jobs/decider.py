@@ -1,4 +1,4 @@
-"""What may happen to jobs from their client's side: submission, cancellation, expiry. Pure.
+"""What may happen to jobs from their client's side: submission, cancellation, expiry, consent withdrawn. Pure.
 
 Look next: `app.ledger.upfront` and `app.ledger.quote` for the money, `app.workers.lease_decider` for what workers do.
 """
@@ -23,7 +23,7 @@ from app.platform.rows import Rows
 from app.platform.vault import GenerationSeed, JobWords
 from events.base import ANONYMOUS, Event
 from events.jobs import HoldPlaced, ImageJobSubmitted, JobState
-from events.sharing import ShareConsentForced, ShareConsentGiven
+from events.sharing import ShareConsentForced, ShareConsentGiven, ShareConsentWithdrawn, WithheldReason
 from projections.accounts import Account
 from projections.generations import GenerationState
 
@@ -63,6 +63,12 @@ class ExpireJob(Command, frozen=True, kw_only=True):
     job: UUID
 
 
+class WithdrawConsent(Command, frozen=True, kw_only=True):
+    """Take back the consent to share a job's pictures. That the caller may is checked by the handler."""
+
+    job: UUID
+
+
 class Submitted(Result, frozen=True, kw_only=True):
     """The job that was accepted."""
 
@@ -70,7 +76,7 @@ class Submitted(Result, frozen=True, kw_only=True):
 
 
 class Closed(Result, frozen=True, kw_only=True):
-    """The job that was cancelled or expired, or had ended before."""
+    """The job that was cancelled or expired or whose consent was taken back, or of which all this is true already."""
 
     job: UUID
 
@@ -199,6 +205,19 @@ def expire_job(command: ExpireJob, rows: Rows) -> Decision | Rejection:
     return _close(command.job, rows, JobState.EXPIRED)
 
 
+def withdraw_consent(command: WithdrawConsent, rows: Rows) -> Decision | Rejection:
+    """Consent that was given may be taken back; anonymous jobs are shared without any."""
+    job = rows.job(command.job)
+    if job is None:
+        return Rejection(code="NOT_FOUND", message="no such job", path=("input", "id"))
+    if job.requester == ANONYMOUS:
+        message = "pictures of anonymous users are always shared: there is no consent to take back"
+        return Rejection(code="FORBIDDEN", message=message, path=("input", "id"))
+    if not job.shared or job.unshared is WithheldReason.CONSENT_WITHDRAWN:
+        return Decision((), Closed(job=job.id))
+    return Decision((ShareConsentWithdrawn(job=job.id, requester=job.requester),), Closed(job=job.id))
+
+
 def _close(job_id: UUID, rows: Rows, state: JobState) -> Decision | Rejection:
     job = rows.job(job_id)
     if job is None:
@@ -219,6 +238,7 @@ RULES = (
         lambda c: Needs(accounts=(c.requester,), made=(c.job, *c.generations)),
         submit_image_job,
     ),
+    Rule(WithdrawConsent, Closed, lambda c: Needs(jobs=(c.job,)), withdraw_consent),
     Rule(CancelJob, Closed, lambda c: Needs(jobs=(c.job,)), cancel_job),
     Rule(ExpireJob, Closed, lambda c: Needs(jobs=(c.job,)), expire_job),
 )

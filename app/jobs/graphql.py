@@ -99,6 +99,28 @@ CancelJobResult = Annotated[
 ]
 
 
+@strawberry.input(description="Which job's pictures are to be shared no longer.")
+class WithdrawConsentInput:
+    """Input of withdrawConsent."""
+
+    id: strawberry.ID = strawberry.field(description="The job.")
+    access_key: str | None = strawberry.field(default=None, description="Needed unless you are its owner.")
+
+
+@strawberry.type(description="Nothing more of the job is published, and what was published is being removed.")
+class WithdrawConsentSuccess:
+    """Result of withdrawConsent."""
+
+    job: Job = strawberry.field(description="The job, shared no longer.")
+    position: Position = strawberry.field(description="The log position at which it stands.")
+
+
+WithdrawConsentResult = Annotated[
+    WithdrawConsentSuccess | errors.InvalidInput | errors.NotFound | errors.Forbidden | errors.TryAgain,
+    strawberry.union("WithdrawConsentResult", description="What came of withdrawConsent."),
+]
+
+
 @strawberry.type
 class JobQueries:
     """Queries of jobs."""
@@ -174,6 +196,25 @@ class JobMutations:
             return error_of(outcome)
         job = image_job(await read_job(services, outcome.result.job))
         return CancelJobSuccess(job=job, position=Position(outcome.position))
+
+    @strawberry.mutation(
+        description="Take back the consent to share a job's pictures: they are removed from the shared bucket. "
+        "Copies that others made are beyond reach, and what the job cost stays as it was.",
+        graphql_type=WithdrawConsentResult,
+    )
+    async def withdraw_consent(
+        self,
+        info: Info,
+        input: Annotated[WithdrawConsentInput, strawberry.argument(description="Which job.")],
+    ) -> Any:
+        """Withdrawing what was not shared, or again, changes nothing."""
+        services = services_of(info)
+        actor = info.context.viewer.subject
+        outcome = await handlers.withdraw_consent(services, actor, input.id, input.access_key)
+        if isinstance(outcome, Rejection):
+            return error_of(outcome)
+        job = image_job(await _row(services, outcome.result.job))
+        return WithdrawConsentSuccess(job=job, position=Position(outcome.position))
 
 
 @strawberry.type

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.jobs.decider import CancelJob, SubmitImageJob, beyond_limits
+from app.jobs.decider import CancelJob, SubmitImageJob, WithdrawConsent, beyond_limits
 from app.jobs.image_params import resolve_seeds
 from app.jobs.image_request import Fault, ImageRequest, validate_image_request
 from app.jobs.queries import ACCOUNT, JOBS
@@ -169,6 +169,20 @@ async def cancel_job(services: Services, actor: UUID, text: str, secret: str | N
     """Cancel what waits; what runs may still be delivered."""
     job = await visible_job(services, actor, text, secret)
     if job is None:
-        message = "no such job, or neither its owner's key nor its access key was given"
-        return Rejection(code="NOT_FOUND", message=message, path=("input", "id"))
+        return _no_such_job()
     return await run(services, CancelJob(job=job.id), actor=actor)
+
+
+async def withdraw_consent(
+    services: Services, actor: UUID, text: str, secret: str | None
+) -> Done | Rejection:
+    """Take back the consent to share a job's pictures."""
+    job = await visible_job(services, actor, text, secret)
+    if job is None:
+        return _no_such_job()
+    return await run(services, WithdrawConsent(job=job.id), actor=actor)
+
+
+def _no_such_job() -> Rejection:
+    message = "no such job, or neither its owner's key nor its access key was given"
+    return Rejection(code="NOT_FOUND", message=message, path=("input", "id"))

@@ -22,7 +22,7 @@ from app.platform.sql import (
     rows_of,
     worker_names,
 )
-from projections.generations import GenerationState
+from projections.generations import CaseState, GenerationState
 
 ACCOUNT = rows_of("accounts", accounts.c.id == bind("id", sa.Uuid))
 JOBS = rows_of("jobs", any_of(jobs.c.id, "ids"))
@@ -54,6 +54,12 @@ class GenerationView(msgspec.Struct, frozen=True, array_like=True):
     withheld: str | None
     etag: str | None
     version: str | None
+    report: CaseState | None
+
+    @property
+    def erased(self) -> bool:
+        """Whether its words were deleted, and its picture with them."""
+        return self.seed is None
 
 
 GENERATIONS: Query[GenerationView] = Query(
@@ -71,6 +77,7 @@ GENERATIONS: Query[GenerationView] = Query(
         generations.c.withheld,
         generations.c.etag,
         generations.c.version,
+        generations.c.report,
     )
     .outerjoin(
         worker_names,

@@ -18,7 +18,7 @@ from app.jobs.standing import Standing, standings
 from app.platform.graphql.connections import PageInfo
 from app.platform.graphql.scalars import Kudos
 from app.platform.graphql.shared import GenerationState, JobKind, JobState, Node, PriceItem, Quote
-from app.platform.objects import result_key
+from app.platform.objects import result_key, shared_keys
 from app.platform.services import Info, services_of
 from projections import generations
 from projections.jobs import Job as JobRow
@@ -80,20 +80,24 @@ class ImageGeneration(Node):
     )
     view: strawberry.Private[GenerationView]
 
-    @strawberry.field(description="A link to the picture, good for 30 minutes; null before it is delivered.")
+    @strawberry.field(
+        description="A link to the picture, good for 30 minutes; null before it is delivered, while a report about it is "
+        "not dismissed, and once it was erased, some hours after the job ended, unless it was shared."
+    )
     def image_url(self, info: Info) -> str | None:
         """The link is made anew each time it is asked for."""
         view = self.view
+        services = services_of(info)
         if view.state is not generations.GenerationState.DONE or view.lease is None:
             return None
-        services = services_of(info)
-        return services.objects.presign_get(
-            services.settings.bucket_results,
-            result_key(view.lease, view.id),
-            LINK_SECONDS,
-            "image/webp",
-            version=view.version or "",
-        )
+        if view.report in generations.HIDING:
+            return None
+        bucket, key, version = services.settings.bucket_results, result_key(view.lease, view.id), view.version
+        if view.erased:
+            if view.sha256 is None:
+                return None
+            bucket, key, version = services.settings.bucket_shared, shared_keys(view.id)[0], None
+        return services.objects.presign_get(bucket, key, LINK_SECONDS, "image/webp", version=version or "")
 
 
 @strawberry.type(description="A job that asks for pictures.")
@@ -130,7 +134,7 @@ def image_job(row: JobRow, look: Look | None = None) -> ImageJob:
         kind=JobKind(row.kind.value),
         state=JobState(row.state.value),
         submitted_at=row.submitted_at,
-        shared=row.shared,
+        shared=row.shared and row.unshared is None,
         quote=quote_of(row.quote),
         charged=Kudos(row.charged),
         row=row,
@@ -149,7 +153,7 @@ def image_generation(view: GenerationView) -> ImageGeneration:
         worker_name=view.worker_name,
         sha256=view.sha256,
         withheld=view.withheld,
-        etag=view.etag,
+        etag=None if view.erased else view.etag,
         view=view,
     )
 

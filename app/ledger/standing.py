@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from events.accounts import Role
 from projections.accounts import Account
 
 #: generations that may wait at once, unless somebody set another number for the account
@@ -16,6 +17,8 @@ REGISTERED_WAITING: Final = 30
 ANONYMOUS_WAITING: Final = 500
 #: the most that may be set: as many as the queue was measured with
 MAX_WAITING: Final = 1_000_000
+
+_MODERATORS: Final = frozenset({Role.MODERATOR, Role.OPERATOR})
 
 
 class TooMany(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +45,11 @@ def check_waiting(account: Account, n: int) -> TooMany | None:
     if account.waiting + n <= limit:
         return None
     return TooMany(waiting=account.waiting, would_wait=account.waiting + n, limit=limit)
+
+
+def moderates(account: Account | None) -> bool:
+    """Whether an account may set limits and decide cases."""
+    return account is not None and not _MODERATORS.isdisjoint(account.roles)
 
 
 def established(account: Account) -> bool:

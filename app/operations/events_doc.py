@@ -21,19 +21,20 @@ import click
 import msgspec
 
 from app.operations.migrate import ROOT
-from events import accounts, jobs, kudos, sharing, workers
+from events import accounts, jobs, kudos, moderation, sharing, workers
 from events.base import Event, Postings
 from events.codec import encode
 
 PAGE: Final = ROOT / "docs" / "events.md"
 
-_MODULES: Final = (accounts, kudos, jobs, sharing, workers)
+_MODULES: Final = (accounts, kudos, jobs, sharing, moderation, workers)
 
 #: What fields mean that have the same name and meaning everywhere.
 RECURRING: Final[Mapping[str, str]] = {
     "amount": "in hundredths of kudos",
     "accurate_steps": "the steps that the sampler really takes, by which work is measured",
     "agent": "name and version of the worker's program",
+    "case": "the case",
     "cause": "why",
     "cfg_scale": "how closely to follow the prompt",
     "charged": "what the requester was charged, in hundredths",
@@ -71,6 +72,7 @@ RECURRING: Final[Mapping[str, str]] = {
     "threads": "how many jobs it does at a time",
     "tiling": "the picture can be tiled",
     "user": "the account's owner",
+    "verdict": "what was decided",
     "width": "in pixels",
     "worker": "the worker",
 }

@@ -85,6 +85,11 @@ def result_key(lease: UUID, generation: UUID) -> str:
     return f"{lease}/{generation}"
 
 
+def shared_keys(generation: UUID) -> tuple[str, str]:
+    """Where in the shared bucket a picture and its metadata lie."""
+    return f"{generation}.webp", f"{generation}.json"
+
+
 def sniff_image(magic: bytes) -> ImageKind | None:
     """Which of the accepted image formats the first bytes of a file promise, whatever its name says."""
     if magic[:4] == b"RIFF" and magic[8:12] == b"WEBP":

@@ -44,9 +44,9 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
     return sa.Table(table.name, _metadata, sa.Column("realm", sa.BigInteger), *columns, schema=schema)
 
 
-accounts, jobs, generations, leases, workers, throughput = (
+accounts, jobs, generations, leases, workers, throughput, cases = (
     _core(LIVE, TABLES[name])
-    for name in ("accounts", "jobs", "generations", "leases", "workers", "throughput")
+    for name in ("accounts", "jobs", "generations", "leases", "workers", "throughput", "cases")
 )
 persons, api_keys, job_words, generation_seeds, result_words, worker_names, maintenance_messages, notes = (
     _core(vault.SCHEMA, vault.TABLES[row])

@@ -1,7 +1,8 @@
-"""What may become of a picture that was to be shared: it is published, or withheld for good. Pure.
+"""What may become of a picture that was to be shared: published, withheld for good, or withdrawn. Pure.
 
 The picture itself is judged before, by `app.sharing.publish`; here only what the log knows counts. Each generation
-gets one verdict: whatever comes after it changes nothing and is told what stands.
+gets one verdict: whatever comes after it changes nothing and is told what stands. Only what ends the sharing of its
+job (a withdrawn consent, a report) takes back what was published.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from uuid import UUID
 
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
-from events.sharing import PicturePublished, PictureWithheld, WithheldReason
+from events.sharing import PicturePublished, PicturesWithdrawn, PictureWithheld, WithheldReason
 from projections.generations import Generation, GenerationState
 from projections.jobs import Job
 
@@ -38,6 +39,12 @@ class WithholdPicture(Command, frozen=True, kw_only=True):
     reason: WithheldReason
 
 
+class WithdrawPictures(Command, frozen=True, kw_only=True):
+    """Record that nothing of a job is in the shared bucket any more: it was removed before."""
+
+    job: UUID
+
+
 class Verdict(Result, frozen=True, kw_only=True):
     """What stands: the hash of the published file, or why there is none."""
 
@@ -45,11 +52,18 @@ class Verdict(Result, frozen=True, kw_only=True):
     withheld: WithheldReason | None = None
 
 
+class Withdrawn(Result, frozen=True, kw_only=True):
+    """Nothing of the job is shared."""
+
+
 def publish_picture(command: PublishPicture, rows: Rows) -> Decision | Rejection:
     """Only what was delivered OK for a job that is shared, and only once."""
     found = _eligible(command.job, command.generation, rows)
     if not isinstance(found, Job):
         return found
+    if found.unshared is not None:
+        message = f"the pictures of this job are not shared any more ({found.unshared.lower()})"
+        return Rejection(code="FORBIDDEN", message=message)
     event = PicturePublished(
         job=command.job,
         requester=found.requester,
@@ -74,6 +88,18 @@ def withhold_picture(command: WithholdPicture, rows: Rows) -> Decision | Rejecti
     return Decision((event,), Verdict(withheld=command.reason))
 
 
+def withdraw_pictures(command: WithdrawPictures, rows: Rows) -> Decision | Rejection:
+    """Where sharing has ended; once is enough."""
+    job = rows.job(command.job)
+    if job is None:
+        return Rejection(code="NOT_FOUND", message="no such job")
+    if job.unshared is None or not job.withdrawing:
+        return Decision((), Withdrawn())
+    published = tuple(g.id for g in rows.generations_of(job.id) if g.sha256 is not None)
+    event = PicturesWithdrawn(job=job.id, requester=job.requester, generations=published, reason=job.unshared)
+    return Decision((event,), Withdrawn())
+
+
 def _eligible(job_id: UUID, generation_id: UUID, rows: Rows) -> Job | Decision | Rejection:
     """The job whose picture waits for a verdict; or the verdict there is, or why there can be none."""
     job = rows.job(job_id)
@@ -96,4 +122,5 @@ def _generation_of(job: Job, key: UUID, rows: Rows) -> Generation | None:
 RULES = (
     Rule(PublishPicture, Verdict, lambda c: Needs(jobs=(c.job,)), publish_picture),
     Rule(WithholdPicture, Verdict, lambda c: Needs(jobs=(c.job,)), withhold_picture),
+    Rule(WithdrawPictures, Withdrawn, lambda c: Needs(jobs=(c.job,)), withdraw_pictures),
 )

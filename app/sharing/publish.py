@@ -1,4 +1,4 @@
-"""Publishing one delivered picture: fetched, judged, put into the shared bucket, then recorded in the log.
+"""Publishing one delivered picture (fetched, judged, put into the shared bucket, recorded), and withdrawing a job's.
 
 Killed anywhere, run twice or out of order, bucket and log end the same: the files are written (or removed) before the
 event, always with the same bytes, and the event decides. An advisory lock keeps two attempts at one picture apart.
@@ -27,13 +27,14 @@ from app.platform.objects import (
     ObjectStore,
     ObjectTooLargeError,
     result_key,
+    shared_keys,
 )
 from app.platform.writer import Writer
 from app.sharing import blocklist
-from app.sharing.decider import PublishPicture, Verdict, WithholdPicture
+from app.sharing.decider import PublishPicture, Verdict, WithdrawPictures, WithholdPicture
 from app.sharing.metadata import SharedMetadata, UserType, encode
 from app.sharing.picture import CleanPicture, Withheld, inspect
-from app.sharing.story import Story, story_of
+from app.sharing.story import Story, job_to_withdraw, published_of, story_of
 from events.base import ANONYMOUS
 from events.sharing import WithheldReason
 
@@ -115,10 +116,29 @@ class Publisher:
             story = story_of(connection, self._realm, position)
             if story.generation.withheld is not None:
                 self._remove(story.generation.id)
-            elif story.generation.sha256 is not None:
-                self._repair(story, story.generation.sha256)
-            else:
+            elif story.generation.sha256 is None:
                 self._settle(story)
+            elif story.unshared is None:
+                self._repair(story, story.generation.sha256)
+
+    def withdraw(self, position: int) -> None:
+        """Take everything of a job out of the shared bucket, as the fact at `position` calls for.
+
+        Nothing more is published since that fact, so that what is found now is all there is.
+
+        Raises:
+            NotShareableError: it calls for nothing.
+            UnsettledError, StorageUnavailableError, WriterBusyError, psycopg.Error: not now.
+        """
+        with self._pool.connection() as connection:
+            job = job_to_withdraw(connection, self._realm, position)
+            for published in published_of(connection, self._realm, job):
+                with _alone(connection, f"publish:{self._realm}:{published.settled}"):
+                    self._remove(published.id)
+            request = Request(WithdrawPictures(job=job), new_id(), causation=position)
+            if not isinstance(self._writer.execute_sync(request), Done):
+                message = f"the withdrawal of job {job} does not stand"
+                raise UnsettledError(message)
 
     def _settle(self, story: Story) -> None:
         """The first verdict: files first, then the event."""
@@ -142,6 +162,8 @@ class Publisher:
         self._record(story, publish, Verdict(sha256=judged.picture.sha256))
 
     def _judge(self, story: Story) -> Publication | WithheldReason:
+        if story.unshared is not None:
+            return story.unshared
         if story.words is None:
             return WithheldReason.PROMPT_ERASED
         delivered, submitted = story.delivered, story.submitted
@@ -190,11 +212,6 @@ class Publisher:
         if not isinstance(outcome, Done) or outcome.result != verdict:
             message = f"the verdict on generation {story.generation.id} does not stand"
             raise UnsettledError(message)
-
-
-def shared_keys(generation: UUID) -> tuple[str, str]:
-    """Where in the shared bucket a picture and its metadata lie."""
-    return f"{generation}.webp", f"{generation}.json"
 
 
 def metadata_of(story: Story, picture: CleanPicture) -> SharedMetadata:

@@ -20,7 +20,13 @@ from app.platform.vault import GenerationSeed, JobWords, ResultWords
 from events.base import Event, Fact
 from events.codec import decode, fact_of
 from events.jobs import GenerationDelivered, ImageJobSubmitted
-from events.sharing import ShareConsentForced, ShareConsentGiven
+from events.moderation import CaseOpened
+from events.sharing import (
+    ShareConsentForced,
+    ShareConsentGiven,
+    ShareConsentWithdrawn,
+    WithheldReason,
+)
 from events.store import log
 from projections.generations import Generation
 from projections.store.tables import LIVE, TABLES
@@ -33,6 +39,8 @@ _STREAM = (
     "WHERE realm = %s AND stream = %s AND type = ANY(%s) ORDER BY position"
 )
 _GENERATION = TABLES["generations"].select(LIVE, "id = %(id)s")
+_PUBLISHED = TABLES["generations"].select(LIVE, "job = %(job)s AND sha256 IS NOT NULL")
+_UNSHARED = f"SELECT unshared FROM {LIVE}.jobs WHERE realm = %s AND id = %s"  # noqa: S608
 _SHARED_JOBS = f"SELECT id FROM {LIVE}.jobs WHERE realm = %s AND id = ANY(%s) AND shared"  # noqa: S608
 _MOST_DIGITS: Final = 20
 
@@ -60,6 +68,8 @@ class Story(msgspec.Struct, frozen=True):
     submitted_at: datetime
     #: as it stands: whether it was published or withheld before
     generation: Generation
+    #: why nothing of its job is shared any more
+    unshared: WithheldReason | None
     #: None: erased
     words: Words | None
 
@@ -69,15 +79,26 @@ def shared_jobs(connection: Connection[Any], realm: int, jobs: Collection[UUID])
     return {row[0] for row in connection.execute(_SHARED_JOBS, (realm, list(jobs)))}
 
 
+def job_to_withdraw(connection: Connection[Any], realm: int, position: int) -> UUID:
+    """The job whose sharing the fact at a position ended. Raises `NotShareableError` where it ended none."""
+    fact = _fact_at(connection, realm, position)
+    if fact is None or not isinstance(fact.event, ShareConsentWithdrawn | CaseOpened):
+        message = f"no sharing ended at {position}"
+        raise NotShareableError(message)
+    return fact.event.job
+
+
+def published_of(connection: Connection[Any], realm: int, job: UUID) -> list[Generation]:
+    """The published generations of a job."""
+    rows = connection.execute(_PUBLISHED, {"realm": realm, "job": job}, binary=True)
+    found: list[Generation] = TABLES["generations"].load_all(rows)
+    return found
+
+
 def story_of(connection: Connection[Any], realm: int, position: int) -> Story:
     """Everything about the delivery at a position. Raises `NotShareableError` where there is nothing to share."""
-    page = connection.execute(log.READ, (realm, position - 1, 1), binary=True).fetchall()
-    delivery = fact_of(log.recorded(page[0])) if page else None
-    if (
-        delivery is None
-        or delivery.position != position
-        or not isinstance(delivery.event, GenerationDelivered)
-    ):
+    delivery = _fact_at(connection, realm, position)
+    if delivery is None or not isinstance(delivery.event, GenerationDelivered):
         message = f"no generation was delivered at {position}"
         raise NotShareableError(message)
     delivered = delivery.event
@@ -93,8 +114,20 @@ def story_of(connection: Connection[Any], realm: int, position: int) -> Story:
         submitted=submission.event,
         submitted_at=submission.occurred_at,
         generation=generation,
+        unshared=_unshared(connection, realm, delivered.job),
         words=_words(connection, realm, delivered),
     )
+
+
+def _fact_at(connection: Connection[Any], realm: int, position: int) -> Fact | None:
+    page = connection.execute(log.READ, (realm, position - 1, 1), binary=True).fetchall()
+    fact = fact_of(log.recorded(page[0])) if page else None
+    return fact if fact is not None and fact.position == position else None
+
+
+def _unshared(connection: Connection[Any], realm: int, job: UUID) -> WithheldReason | None:
+    row = connection.execute(_UNSHARED, (realm, job)).fetchone()
+    return WithheldReason(row[0]) if row is not None and row[0] is not None else None
 
 
 def _beginning(connection: Connection[Any], realm: int, stream: str) -> list[Fact]:

@@ -19,6 +19,7 @@ from app.platform.commands import Command, Decision, Needs, Rejection, Result, R
 from app.platform.rows import Draft, Rows
 from app.platform.vault import ResultWords
 from app.workers.matching import Match, best
+from app.workers.reports import report
 from events.jobs import (
     CensorCause,
     FailureCause,
@@ -216,13 +217,20 @@ def _settle(
         fail(draft, lease, generation.id, FailureCause.REPORTED_BY_WORKER)
         return _outcome(draft, generation.id)
     if mine:
-        return _pay(draft, lease, job, result, waited=False)
+        return _reported(draft, lease, result, _pay(draft, lease, job, result, waited=False))
     if result.state is ResultState.FAULTED and lease.worker in dict(generation.failures):
         return _outcome(draft, generation.id)  # told before
     live = lease.state is LeaseState.LIVE and generation.id in lease.pending
     if live and result.state is not ResultState.FAULTED:
-        return _pay_redundant(draft, lease, job, generation)
+        return _reported(draft, lease, result, _pay_redundant(draft, lease, job, generation))
     return _late(draft, lease, job, generation, result, path)
+
+
+def _reported(draft: Draft, lease: Lease, result: GenerationResult, outcome: Outcome) -> Outcome:
+    """A report counts under a live lease, also about what another worker delivered late."""
+    if result.state is ResultState.CSAM:
+        report(draft, lease, result.generation)
+    return outcome
 
 
 def _repeat(generation: Generation, lease: Lease) -> Outcome | None:

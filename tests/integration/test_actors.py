@@ -65,7 +65,7 @@ def threaded(work: Callable[[threading.Event], int]) -> Iterator[None]:
 def working(settings: Settings, publish: Callable[[int], None], *, max_retries: int = 1) -> Iterator[None]:
     """A worker that does something else."""
     broker = make_broker(settings)
-    declare(broker, publish, max_retries=max_retries)
+    declare(broker, publish, publish, max_retries=max_retries)
     worker = Worker(broker, worker_threads=2, worker_timeout=50)
     worker.start()
     try:

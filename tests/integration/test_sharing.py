@@ -6,12 +6,13 @@ from collections.abc import Callable
 from copy import copy
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 import psycopg
 import pytest
 
+from app.jobs.decider import WithdrawConsent
 from app.jobs.image_params import PostProcessor
 from app.platform.objects import ObjectStore, StorageUnavailableError, result_key
 from app.platform.settings import Settings
@@ -19,10 +20,12 @@ from app.platform.writer import Writer
 from app.sharing.blocklist import Blocklist
 from app.sharing.decider import PublishPicture
 from app.sharing.picture import CleanPicture, inspect
-from app.sharing.publish import UnrepairableError
+from app.sharing.publish import UnrepairableError, UnsettledError
 from app.sharing.story import NotShareableError
 from app.workers.lease_decider import ResultState
 from events.base import ANONYMOUS
+from events.moderation import CaseOpened
+from events.sharing import PicturesWithdrawn, ShareConsentWithdrawn
 from tests.factories import deliver, run
 from tests.gallery import ALL_RULES, Gallery, picture
 
@@ -385,3 +388,93 @@ def test_the_lock_is_free_after_a_failure(gallery: Gallery):
                 publisher.publish(1)
         publisher.publish(delivery.position)
     assert len(gallery.verdicts(delivery.generation)) == 1
+
+
+# --- sharing that ends
+
+
+def position_of(settings: Settings, kind: str) -> int:
+    """The last event of a type."""
+    with psycopg.connect(settings.database_url) as connection:
+        row = connection.execute("SELECT max(position) FROM log.event WHERE type = %s", (kind,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def withdraw_consent(gallery: Gallery, job: UUID) -> int:
+    run(gallery.writer, WithdrawConsent(job=job))
+    return position_of(gallery.settings, ShareConsentWithdrawn.TYPE)
+
+
+def test_a_withdrawn_consent_takes_picture_and_metadata_out_of_the_bucket(gallery: Gallery):
+    delivery, other = gallery.deliver(picture()), gallery.deliver(picture(seed=1))
+    gallery.publish(delivery.position)
+    gallery.publish(other.position)
+    position = withdraw_consent(gallery, delivery.job)
+    with gallery.publisher() as publisher:
+        for _ in range(2):
+            publisher.withdraw(position)
+            assert gallery.shared(delivery.generation) == (None, None)
+            publisher.publish(delivery.position)  # a message that comes again puts nothing back
+            assert gallery.shared(delivery.generation) == (None, None)
+    assert None not in gallery.shared(other.generation)
+    assert position_of(gallery.settings, PicturesWithdrawn.TYPE) == position + 1
+
+
+def test_what_was_not_published_yet_never_is(gallery: Gallery):
+    delivery = gallery.deliver(picture())
+    withdraw_consent(gallery, delivery.job)
+    gallery.publish(delivery.position)
+    assert gallery.shared(delivery.generation) == (None, None)
+    (verdict,) = gallery.verdicts(delivery.generation)
+    assert verdict["reason"] == "CONSENT_WITHDRAWN"
+
+
+def test_consent_withdrawn_while_a_picture_is_being_published(gallery: Gallery):
+    """The files are in the bucket when the consent ends: the event is refused and the next attempt removes them."""
+    delivery = gallery.deliver(picture())
+
+    class Withdraws:
+        def execute_sync(self, request: Any) -> Any:
+            withdraw_consent(gallery, delivery.job)
+            assert None not in gallery.shared(delivery.generation)
+            return gallery.writer.execute_sync(request)
+
+    with gallery.publisher(writer=Withdraws()) as publisher, pytest.raises(UnsettledError):
+        publisher.publish(delivery.position)
+    gallery.publish(delivery.position)
+    assert gallery.shared(delivery.generation) == (None, None)
+    assert [v["reason"] for v in gallery.verdicts(delivery.generation)] == ["CONSENT_WITHDRAWN"]
+
+
+@pytest.mark.parametrize("at_call", [1, 2])
+def test_a_withdrawal_that_dies_is_done_by_the_next_attempt(gallery: Gallery, at_call: int):
+    delivery = gallery.deliver(picture())
+    gallery.publish(delivery.position)
+    position = withdraw_consent(gallery, delivery.job)
+    with (
+        gallery.publisher(objects=breaking(gallery.objects, "remove", at_call)) as publisher,
+        pytest.raises(Broken),
+    ):
+        publisher.withdraw(position)
+    with (
+        gallery.publisher(writer=DeadWriter(gallery.writer, after=bool(at_call - 1))) as publisher,
+        pytest.raises(Broken),
+    ):
+        publisher.withdraw(position)
+    with gallery.publisher() as publisher:
+        publisher.withdraw(position)
+        with pytest.raises(NotShareableError):
+            publisher.withdraw(delivery.position)
+    assert gallery.shared(delivery.generation) == (None, None)
+    assert position_of(gallery.settings, PicturesWithdrawn.TYPE) == position + 1
+
+
+def test_a_report_withdraws_the_pictures_of_its_job(gallery: Gallery):
+    job, lease, (shown, reported) = gallery.lease(n=2)
+    delivery = gallery.submit_result(job, lease, shown, gallery.upload(lease, shown, picture()))
+    gallery.publish(delivery.position)
+    run(gallery.writer, deliver(lease, gallery.owner, reported, state=ResultState.CSAM))
+    with gallery.publisher() as publisher:
+        publisher.withdraw(position_of(gallery.settings, CaseOpened.TYPE))
+    assert gallery.shared(shown) == gallery.shared(reported) == (None, None)

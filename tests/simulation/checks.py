@@ -30,7 +30,6 @@ from events.jobs import (
     JobExpired,
     LeaseExpired,
     LeaseReleased,
-    RedundantDeliveryPaid,
 )
 from events.sharing import PicturePublished, PictureWithheld
 from projections import memory

@@ -4,11 +4,20 @@ from uuid import UUID
 
 import pytest
 
+from app.accounts.decider import OpenRealm
+from app.jobs.decider import WithdrawConsent
 from app.platform.commands import rules
 from app.sharing.decider import RULES as SHARING
-from app.sharing.decider import PublishPicture, Verdict, WithholdPicture
+from app.sharing.decider import PublishPicture, Verdict, WithdrawPictures, WithholdPicture
 from app.workers.lease_decider import ResultState
-from events.sharing import PicturePublished, PictureWithheld, WithheldReason
+from events.base import ANONYMOUS
+from events.sharing import (
+    PicturePublished,
+    PicturesWithdrawn,
+    PictureWithheld,
+    ShareConsentWithdrawn,
+    WithheldReason,
+)
 from tests.factories import RULES, check_in, deliver, grant, pop, register, submit, uid
 from tests.given import Scene
 from tests.model import MemoryLog
@@ -93,3 +102,54 @@ def test_nothing_unknown_and_nothing_of_another_job(command):
     with_other.when(command(uid(99))).then_rejected("NOT_FOUND")
     with_other.when(command(DONE, uid(99))).then_rejected("NOT_FOUND")
     with_other.when(command(DONE, other)).then_rejected("NOT_FOUND")
+
+
+# --- sharing that ends
+
+WITHDRAWN = WithheldReason.CONSENT_WITHDRAWN
+
+
+def withdrawn(**given: bool) -> Scene:
+    return scene(**given).and_given(WithdrawConsent(job=JOB))
+
+
+def test_consent_is_taken_back_once():
+    scene().when(WithdrawConsent(job=JOB)).then(ShareConsentWithdrawn(job=JOB, requester=USER))
+    withdrawn().when(WithdrawConsent(job=JOB)).then_nothing()
+    scene(shared=False).when(WithdrawConsent(job=JOB)).then_nothing()
+    scene().when(WithdrawConsent(job=uid(99))).then_rejected("NOT_FOUND", "input", "id")
+
+
+def test_anonymous_jobs_are_shared_without_consent():
+    anonymous = scene().and_given(OpenRealm(), submit(ANONYMOUS, job=uid(50), shared=True))
+    anonymous.when(WithdrawConsent(job=uid(50))).then_rejected("FORBIDDEN", "input", "id")
+
+
+def test_nothing_is_published_after_consent_was_taken_back():
+    withdrawn().when(publish()).then_rejected("FORBIDDEN", match="consent_withdrawn")
+    reason = WithholdPicture(job=JOB, generation=DONE, reason=WITHDRAWN)
+    assert withdrawn().when(reason).result == Verdict(withheld=WITHDRAWN)
+
+
+def test_what_was_published_is_withdrawn_once():
+    then = scene().and_given(publish(), WithdrawConsent(job=JOB)).when(WithdrawPictures(job=JOB))
+    then.then(PicturesWithdrawn(job=JOB, requester=USER, generations=(DONE,), reason=WITHDRAWN))
+    after = scene().and_given(publish(), WithdrawConsent(job=JOB), WithdrawPictures(job=JOB))
+    after.when(WithdrawPictures(job=JOB)).then_nothing()
+    assert after.when(publish()).then_nothing().result == Verdict(withheld=WITHDRAWN)
+
+
+def test_a_withdrawal_is_recorded_also_where_nothing_was_published():
+    event = PicturesWithdrawn(job=JOB, requester=USER, generations=(), reason=WITHDRAWN)
+    withdrawn().when(WithdrawPictures(job=JOB)).then(event)
+
+
+def test_nothing_is_withdrawn_while_sharing_goes_on():
+    scene().and_given(publish()).when(WithdrawPictures(job=JOB)).then_nothing()
+    scene().when(WithdrawPictures(job=uid(99))).then_rejected("NOT_FOUND")
+
+
+def test_a_report_of_one_picture_withdraws_the_others_of_its_job():
+    reported = scene().and_given(publish(), deliver(LEASE, OWNER, OPEN, state=ResultState.CSAM))
+    event = PicturesWithdrawn(job=JOB, requester=USER, generations=(DONE,), reason=WithheldReason.REPORTED)
+    reported.when(WithdrawPictures(job=JOB)).then(event)

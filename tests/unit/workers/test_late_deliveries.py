@@ -77,9 +77,12 @@ def test_whom_a_late_delivery_made_redundant_is_paid_by_the_late_subsidy():
     assert scene.log.state["leases"][SECOND].state is LeaseState.SETTLED
 
 
-@pytest.mark.parametrize("state", [ResultState.CENSORED, ResultState.CSAM])
-def test_a_redundant_censored_result_is_work_too(state):
-    assert redundant().when(deliver(SECOND, CAROL, G1, state=state)).names == ["RedundantDeliveryPaid"]
+@pytest.mark.parametrize(
+    ("state", "further"), [(ResultState.CENSORED, []), (ResultState.CSAM, ["CaseOpened"])]
+)
+def test_a_redundant_censored_result_is_work_too_and_a_report_counts(state, further):
+    then = redundant().when(deliver(SECOND, CAROL, G1, state=state))
+    assert then.names == ["RedundantDeliveryPaid", *further]
 
 
 def test_a_redundant_fault_earns_nothing():

@@ -22,6 +22,7 @@ from app.workers.lease_decider import (
     ResultState,
     SubmitResults,
 )
+from app.workers.reports import case_of
 from events.base import ANONYMOUS
 from events.jobs import (
     CensorCause,
@@ -40,6 +41,7 @@ from events.jobs import (
     LeaseExtended,
     LeaseReleased,
 )
+from events.moderation import CaseOpened
 from projections.generations import GenerationState
 from tests.factories import capabilities, check_in, deliver, grant, pop, register, result, submit, uid
 from tests.given import Scene, given, later
@@ -267,7 +269,11 @@ def test_a_censored_generation_is_paid_by_the_subsidy_and_costs_the_tax(cause):
         cause=cause, price=PRICE, tax=TAX, charged=TAX, covered=0, postings=postings,
     )  # fmt: skip
     then = leased().when(deliver(LEASE, BOB, G1, state=ResultState(cause.value)))
-    then.then(captured(TAX), censored, released(PRICE), ended(JobState.DONE))
+    case = CaseOpened(
+        job=JOB, requester=ALICE, case=case_of(G1), generation=G1, lease=LEASE, worker=W_BOB, owner=BOB, cause=cause
+    )  # fmt: skip
+    report = [case] if cause is CensorCause.CSAM else []
+    then.then(captured(TAX), censored, *report, released(PRICE), ended(JobState.DONE))
     assert then.result.outcomes == (Outcome(generation=G1, state=GenerationState.CENSORED, reward=PRICE),)
 
 

@@ -20,8 +20,9 @@ from projections.store.build import Progress, ensure
 ROOT = Path(__file__).resolve().parents[2]
 
 
-#: storage deletes results and sources after so many days: a second net behind the application's own deletion
+#: storage deletes results and sources after at least so many days: a second net behind the application's own deletion
 EXPIRY_DAYS = 2
+_DAY_SECONDS = 86_400
 
 
 class MigrationError(Exception):
@@ -43,10 +44,11 @@ def make_buckets(settings: Settings) -> bool:
         StorageUnavailableError: storage fails.
     """
     store = ObjectStore(settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region)
+    days = max(EXPIRY_DAYS, 1 - -settings.retention_seconds // _DAY_SECONDS)
     store.ensure_buckets(
         {
-            settings.bucket_results: EXPIRY_DAYS,
-            settings.bucket_sources: EXPIRY_DAYS,
+            settings.bucket_results: days,
+            settings.bucket_sources: days,
             settings.bucket_shared: None,
             settings.bucket_datasets: None,
         }

@@ -7,7 +7,7 @@ pictures. Look next: `app.embedded.seaweed` for the server of a development mach
 
 import contextlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ import msgspec
 import urllib3
 from minio import Minio
 from minio.commonconfig import ENABLED, CopySource, Filter
+from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 from minio.lifecycleconfig import Expiration, LifecycleConfig, NoncurrentVersionExpiration, Rule
 from minio.versioningconfig import VersioningConfig
@@ -261,6 +262,17 @@ class ObjectStore:
             for found in self._client.list_objects(bucket, recursive=True):
                 if not found.is_dir:
                     yield ObjectEntry(found.object_name or "", found.size or 0, _plain_etag(found.etag))
+
+    def remove_many(self, bucket: str, keys: Sequence[str]) -> None:
+        """Delete objects; those that are not there are fine. Blocks.
+
+        Raises:
+            StorageUnavailableError: storage fails; some may be deleted.
+        """
+        with _translated():
+            faults = list(self._client.remove_objects(bucket, [DeleteObject(key) for key in keys]))
+        if any(fault.code not in _MISSING for fault in faults):
+            raise StorageUnavailableError("object storage deleted not everything")
 
     def ensure_buckets(self, buckets: Mapping[str, int | None]) -> None:
         """Create the buckets that are missing; may be repeated, by several processes at once. Blocks.

@@ -14,6 +14,7 @@ LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _MAX_PORT: Final = 65535
+_MAX_RETENTION: Final = 10 * 365 * 86_400
 _MIN_PEPPER: Final = 16
 _SECRETS: Final = frozenset({"s3_access_key", "s3_secret_key", "pepper"})
 _URLS: Final = frozenset({"database_url", "migrate_url", "redis_url", "s3_url"})
@@ -55,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: Believe one hop of X-Forwarded-For.
     trusted_proxy: bool = False
     rate_limits: bool = True
+    #: Seconds after a job's end after which its prompts, seeds and unshared pictures are deleted: two hours.
+    retention_seconds: int = 7_200
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -83,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "log_level": reader.log_level(),
             "trusted_proxy": reader.boolean("trusted_proxy", default=False),
             "rate_limits": reader.boolean("rate_limits", default=True),
+            "retention_seconds": reader.integer("retention_seconds", 7_200, 1, _MAX_RETENTION),
         }
         if reader.faults:
             raise SettingsError(tuple(reader.faults))

@@ -19,6 +19,7 @@ from app.jobs import decider as jobs
 from app.platform.broker import make_sender, send
 from app.platform.commands import rules
 from app.platform.logging import configure_logging
+from app.platform.objects import ObjectStore
 from app.platform.reactions import Reaction
 from app.platform.settings import Settings
 from app.platform.stopping import stop_on_signals
@@ -28,6 +29,7 @@ from app.platform.writer.apply import channel
 from app.platform.writer.gather import VersionMismatchError
 from app.relay.leader import LeadershipLostError, NotMigratedError, Term, lead
 from app.relay.reactions import OVERDUE, Reactions
+from app.relay.retention import Retention
 from app.relay.sweeper import Sweeper
 from app.relay.tailing import Tailing
 from app.sharing import actors as sharing
@@ -71,11 +73,16 @@ class Relay:
         self._sweeper = Sweeper(
             settings.database_url, settings.realm, self._writer, leading=self.leading, stop=stop
         )
+        objects = ObjectStore(
+            settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
+        )
+        self._retention = Retention(settings, objects, leading=self.leading, stop=stop)
 
     def run(self) -> int:
         """Stand by and lead until stopped; 1 if this program does not fit the database, else 0."""
         self._writer.start()
         self._sweeper.start()
+        self._retention.start()
         try:
             self._serve()
         except (VersionMismatchError, NotMigratedError) as error:
@@ -83,6 +90,7 @@ class Relay:
         finally:
             self._stop.set()
             self._sweeper.join(2.0)
+            self._retention.join(2.0)
             self._writer.stop()
             self._broker.client.close()
         return 1 if self._failure else 0

@@ -24,6 +24,7 @@ def test_what_is_not_set_has_the_documented_default() -> None:
     )
     assert settings.migrate_url is None
     assert (settings.trusted_proxy, settings.rate_limits) == (False, True)
+    assert settings.retention_seconds == 7_200
 
 
 def test_to_env_and_back_gives_the_same_settings() -> None:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from app.accounts.commands import grant_command, role_command, seed_command
+from app.accounts.commands import grant_command, limit_command, role_command, seed_command
 from app.accounts.decider import RegisterUser
 from app.operations import export
 from app.operations.commands import config_command, migrate_command, projections_group
@@ -40,6 +40,7 @@ HOARD = click.Group(
         seed_command,
         grant_command,
         role_command,
+        limit_command,
     ]
 )
 
@@ -401,7 +402,11 @@ def test_an_amount_that_is_none_is_a_usage_error(
 )
 @pytest.mark.usefixtures("people")
 def test_a_grant_or_role_to_nobody_is_refused(hoard: Hoard, user: str):
-    for arguments in (("grant", user, "1", "--reason", "x"), ("role", user, "moderator")):
+    for arguments in (
+        ("grant", user, "1", "--reason", "x"),
+        ("role", user, "moderator"),
+        ("limit", user, "7"),
+    ):
         refused = hoard(*arguments)
         assert refused.exit_code == 1
         assert "no such" in refused.stderr
@@ -416,6 +421,20 @@ def test_a_role_is_given_once(
         assert hoard("role", people["client"]["alias"], "trusted").exit_code == 0
     assert counted(owner)["accounts.RoleGranted"] == before + 1
     assert hoard("role", people["client"]["alias"], "king").exit_code == 2
+
+
+def test_a_limit_is_set_and_set_back(
+    hoard: Hoard, people: dict[str, dict[str, str]], owner: psycopg.Connection[Any]
+):
+    client = people["client"]
+    limit = "SELECT waiting_limit FROM projections.accounts WHERE id = %s"
+    for given, kept in (("100", 100), ("0", 0), ("default", None)):
+        assert hoard("limit", client["alias"], given).exit_code == 0
+        assert owner.execute(limit, (client["id"],)).fetchone() == (kept,)
+    assert printed(hoard("limit", "Anonymous#0", "9", "--json"))["limit"] == 9
+    assert hoard("limit", "nobody#1", "9").exit_code == 1
+    for wrong in ("-1", "1000001", "many", "1.5"):
+        assert hoard("limit", client["id"], "--", wrong).exit_code == 2
 
 
 def test_config_shows_no_secret_and_lists_every_fault(hoard: Hoard, settings: Settings):
@@ -437,6 +456,7 @@ def test_config_shows_no_secret_and_lists_every_fault(hoard: Hoard, settings: Se
         ("seed",),
         ("grant", "a#1", "1", "--reason", "x"),
         ("role", "a#1", "trusted"),
+        ("limit", "a#1", "7"),
         ("log", "verify"),
         ("log", "replay"),
         ("log", "export", "--out"),

@@ -39,7 +39,7 @@ def _with_database(url: str | None, name: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
-def _in(settings: Settings, name: str) -> Settings:
+def in_database(settings: Settings, name: str) -> Settings:
     return msgspec.structs.replace(
         settings,
         database_url=_with_database(settings.database_url, name),
@@ -81,7 +81,7 @@ def template(stack_settings: tuple[EmbeddedStack, Settings]) -> Settings:
         owner.execute("ALTER SYSTEM SET fsync = off")
         owner.execute("SELECT pg_reload_conf()")
         owner.execute(f"CREATE DATABASE {TEMPLATE}")
-    made = _in(settings, TEMPLATE)
+    made = in_database(settings, TEMPLATE)
     migrate(made)
     return made
 
@@ -100,7 +100,7 @@ def new_database(
             name = f"t_{next(_numbers)}"
             owner.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY wal_log")
             made.append(name)
-            return _in(settings, name)
+            return in_database(settings, name)
 
         yield make
         for name in made:

@@ -1,0 +1,142 @@
+"""The live tables beside the model: every row, in words that a reader can compare.
+
+Knows the names of columns and nothing else of the program. Look next: `model.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.stateful.checks import LogChecks
+from tests.stateful.model import Job, Lease, Model, User, Worker
+from tests.stateful.world import World
+
+#: rows by id
+Rows = dict[str, dict[str, Any]]
+
+_COLUMNS = {
+    "accounts": "id, balance, held, consumed, earned, roles",
+    "jobs": "id, requester, state, waiting, processing, done, censored, faulted, cancelled, held, charged, price, tax, "
+    "shared, active_at, ended_at IS NOT NULL AS ended",
+    "generations": "id, job, ordinal, state, lease, failures, barred, reward, redundant, sha256, withheld",
+    "leases": "id, job, worker, owner, state, generations, pending, taken_at, expires_at",
+    "workers": "id, owner, models, max_pixels, allowed, maintenance",
+}
+
+
+def differences(model: Model, world: World, checks: LogChecks) -> list[str]:
+    """What is otherwise than the model says, a line each; the accountant's books are asked as well."""
+    found: list[str] = []
+    for name, expected in _expected(model).items():
+        live: Rows = {str(row.id): _live(row) for row in world.rows(f"projections.{name}", _COLUMNS[name])}
+        for key in sorted(expected.keys() | live.keys()):
+            said, stands = expected.get(key, {}), live.get(key, {})
+            found += [
+                f"{name} {key}: {column} is {stands.get(column)}, the model says {said.get(column)}"
+                for column in said | stands
+                if said.get(column) != stands.get(column)
+            ]
+    books = checks.books
+    for user in model.users:
+        for what, booked in (("balance", books.balance[user]), ("held", books.held(user))):
+            stands = model.users[user].balance if what == "balance" else model.held(user)
+            if booked != stands:
+                found.append(f"{what} of {user} is {stands}, the accountant says {booked}")
+    return found
+
+
+def _live(row: Any) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in row._asdict().items()}
+
+
+def _plain(value: Any) -> Any:
+    """Ids and instants as text."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, bool | int | type(None)) else str(value)
+
+
+def _expected(model: Model) -> dict[str, Rows]:
+    jobs = model.jobs.values()
+    return {
+        "accounts": {str(key): _account(model, key, user) for key, user in model.users.items()},
+        "jobs": {str(job.id): _job(job) for job in jobs},
+        "generations": {key: row for job in jobs for key, row in _generations(job).items()},
+        "leases": {str(lease.id): _lease(lease) for lease in model.leases.values()},
+        "workers": {str(key): _worker(key, worker) for key, worker in model.workers.items()},
+    }
+
+
+def _account(model: Model, key: Any, user: User) -> dict[str, Any]:
+    return {
+        "id": str(key),
+        "balance": user.balance,
+        "held": model.held(key),
+        "consumed": user.consumed,
+        "earned": user.earned,
+        "roles": sorted(user.roles),
+    }
+
+
+def _job(job: Job) -> dict[str, Any]:
+    states = ("WAITING", "PROCESSING", "DONE", "CENSORED", "FAULTED", "CANCELLED")
+    return {
+        "id": str(job.id),
+        "requester": str(job.requester),
+        "state": job.state,
+        **{state.lower(): job.count(state) for state in states},
+        "held": job.held,
+        "charged": job.charged,
+        "price": job.wish.price,
+        "tax": job.wish.tax,
+        "shared": job.wish.shared,
+        "active_at": str(job.touched),
+        "ended": job.ended,
+    }
+
+
+def _generations(job: Job) -> Rows:
+    made = {}
+    for ordinal, generation in enumerate(job.generations):
+        settled = generation.state in ("DONE", "CENSORED")
+        first = next(iter(generation.paid), None)
+        made[str(generation.id)] = {
+            "id": str(generation.id),
+            "job": str(job.id),
+            "ordinal": ordinal,
+            "state": generation.state,
+            "lease": _plain(generation.lease),
+            "failures": _plain(generation.failures),
+            "barred": _plain(generation.barred),
+            "reward": generation.paid[first] if settled and first else None,
+            "redundant": [[str(lease), paid] for lease, paid in generation.paid.items() if lease != first],
+            "sha256": None if generation.verdict == "MISSING" else generation.verdict,
+            "withheld": "MISSING" if generation.verdict == "MISSING" else None,
+        }
+    return made
+
+
+def _lease(lease: Lease) -> dict[str, Any]:
+    return {
+        "id": str(lease.id),
+        "job": str(lease.job.id),
+        "worker": str(lease.worker),
+        "owner": str(lease.owner),
+        "state": lease.state,
+        "generations": [str(g.id) for g in lease.generations],
+        "pending": [str(g.id) for g in lease.pending],
+        "taken_at": str(lease.taken),
+        "expires_at": str(lease.until),
+    }
+
+
+def _worker(key: Any, worker: Worker) -> dict[str, Any]:
+    return {
+        "id": str(key),
+        "owner": str(worker.owner),
+        "models": sorted(worker.models),
+        "max_pixels": worker.side**2,
+        "allowed": worker.nsfw + 2 * worker.faces,
+        "maintenance": worker.maintenance,
+    }
+

@@ -1,0 +1,462 @@
+"""What must be true after each command, in the plainest words: dictionaries, loops over everything, no events.
+
+Written from the rules (`docs/architecture.md`, `docs/decisions/`), not from the program: it imports nothing of it, so that
+both would have to be wrong in the same way. Each method is one command; it says how the command must be answered and
+moves the world on. Amounts are hundredths of kudos. Look next: `machine.py`, which plays commands against it and the
+real server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+NOBODY = UUID(int=0)  # the anonymous user
+TAX, TAX_SHARED = 300, 100
+JOB_LIVES = timedelta(minutes=20)
+LEASE_LIVES = timedelta(hours=1)
+LATE_A_DAY = 10_000
+#: candidates that one look at the queue is promised to see
+LOOKED_AT = 16
+OPEN = ("WAITING", "PROCESSING")
+
+
+class Size(NamedTuple):
+    """A kind of picture, with what the price list says of it."""
+
+    side: int
+    #: kudos of 30 steps, without and with one post-processor
+    price: int
+    price_faces: int
+    #: seconds that a lease on one lasts
+    lease: int
+    #: without the kudos in hand: may the anonymous user ask for it, may a registered one
+    free: tuple[bool, bool]
+
+
+SIZES = {
+    "small": Size(512, 650, 780, 150, (True, True)),
+    "middle": Size(640, 987, 1184, 150, (False, True)),
+    "large": Size(1024, 3604, 4325, 270, (False, False)),
+}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The command is refused with this code and changes nothing."""
+
+    code: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The command is accepted: whether anything happened, and what its answer must say, by fields."""
+
+    changed: bool
+    says: dict[str, Any] = field(default_factory=dict)
+
+
+Answer = Refused | Done
+
+
+@dataclass
+class User:
+    balance: int = 0
+    earned: int = 0
+    consumed: int = 0
+    roles: set[str] = field(default_factory=set)
+    #: (day, paid for redundant deliveries on it)
+    late: tuple[int, int] = (0, 0)
+
+
+@dataclass
+class Worker:
+    owner: UUID
+    models: frozenset[str]
+    side: int
+    nsfw: bool
+    faces: bool
+    maintenance: bool = False
+
+
+@dataclass
+class Generation:
+    id: UUID
+    state: str = "WAITING"
+    lease: UUID | None = None
+    #: (worker, owner) of each lease that came to nothing
+    failures: list[tuple[UUID, UUID]] = field(default_factory=list)
+    barred: list[UUID] = field(default_factory=list)
+    #: who was paid how much for it, by lease; the first is the one that settled it
+    paid: dict[UUID, int] = field(default_factory=dict)
+    verdict: str | None = None
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a client asks for."""
+
+    size: str = "small"
+    n: int = 1
+    #: any of these; none: any model at all
+    models: frozenset[str] = frozenset()
+    shared: bool = False
+    nsfw: bool = False
+    faces: bool = False
+    about: str = "cat"
+    #: hundredths that it must not cost more than
+    most: int | None = None
+
+    @property
+    def price(self) -> int:
+        size = SIZES[self.size]
+        return size.price_faces if self.faces else size.price
+
+    @property
+    def tax(self) -> int:
+        return TAX_SHARED if self.shared else TAX
+
+    @property
+    def quote(self) -> int:
+        return self.n * (self.price + self.tax)
+
+
+@dataclass
+class Job:
+    id: UUID
+    requester: UUID
+    wish: Wish
+    #: smaller is served first
+    place: tuple[int, int, int]
+    generations: list[Generation]
+    touched: datetime
+    held: int = 0
+    charged: int = 0
+    #: CANCELLED or EXPIRED: nothing of it is offered any more
+    closed: str | None = None
+    ended: bool = False
+
+    @property
+    def state(self) -> str:
+        states = {generation.state for generation in self.generations}
+        if self.closed:
+            return self.closed
+        if self.ended:
+            return "DONE" if states & {"DONE", "CENSORED"} else "FAULTED"
+        return "PROCESSING" if states & {"PROCESSING", "DONE", "CENSORED"} else "WAITING"
+
+    def count(self, *states: str) -> int:
+        return sum(generation.state in states for generation in self.generations)
+
+
+@dataclass
+class Lease:
+    id: UUID
+    job: Job
+    worker: UUID
+    owner: UUID
+    generations: tuple[Generation, ...]
+    pending: list[Generation]
+    taken: datetime
+    until: datetime
+    state: str = "LIVE"
+
+
+class Model:
+    """One realm."""
+
+    def __init__(self, now: datetime) -> None:
+        #: the instant at which the next command is decided
+        self.now = now
+        self.users: dict[UUID, User] = {NOBODY: User(balance=-5000)}
+        self.workers: dict[UUID, Worker] = {}
+        self.jobs: dict[UUID, Job] = {}
+        self.generations: dict[UUID, tuple[Job, Generation]] = {}
+        self.leases: dict[UUID, Lease] = {}
+
+    # --- people and kudos
+
+    def held(self, user: UUID) -> int:
+        return sum(job.held for job in self.jobs.values() if job.requester == user)
+
+    def available(self, user: UUID) -> int:
+        return self.users[user].balance - self.held(user)
+
+    def register(self, user: UUID) -> Answer:
+        self.users[user] = User()
+        return Done(changed=True, says={"user": user})
+
+    def grant(self, user: UUID, amount: int) -> Answer:
+        if user == NOBODY or user not in self.users:
+            return Refused("NOT_FOUND")
+        if amount <= 0:
+            return Refused("INVALID_INPUT")
+        self.users[user].balance += amount
+        return Done(changed=True)
+
+    def promote(self, user: UUID, role: str) -> Answer:
+        if user == NOBODY or user not in self.users:
+            return Refused("NOT_FOUND")
+        changed = role not in self.users[user].roles
+        self.users[user].roles.add(role)
+        return Done(changed)
+
+    def transfer(self, source: UUID, target: UUID, amount: int) -> Answer:
+        if source == NOBODY:
+            return Refused("FORBIDDEN")
+        if target not in self.users:
+            return Refused("NOT_FOUND")
+        if target in (NOBODY, source) or amount <= 0:
+            return Refused("INVALID_INPUT")
+        if amount > self.available(source):
+            return Refused("INSUFFICIENT_KUDOS")
+        self.users[source].balance -= amount
+        self.users[target].balance += amount
+        return Done(changed=True, says={"amount": amount})
+
+    # --- jobs, from their client's side
+
+    def submit(self, job: UUID, requester: UUID, generations: tuple[UUID, ...], wish: Wish) -> Answer:
+        available = self.available(requester)
+        if wish.most is not None and wish.quote > wish.most:
+            return Refused("INVALID_INPUT")
+        if not SIZES[wish.size].free[requester != NOBODY] and available < wish.quote:
+            return Refused("INSUFFICIENT_KUDOS")
+        milliseconds = int(self.now.timestamp() * 1000)
+        place = (int(requester == NOBODY), 500 * milliseconds - 1000 * available, len(self.jobs))
+        made = Job(job, requester, wish, place, [Generation(key) for key in generations], self.now)
+        made.held = max(0, min(available, wish.quote))
+        self.jobs[job] = made
+        self.generations.update({generation.id: (made, generation) for generation in made.generations})
+        return Done(changed=True, says={"job": job})
+
+    def cancel(self, job: UUID) -> Answer:
+        return self._close(self.jobs[job], "CANCELLED")
+
+    def expire(self, key: UUID) -> Answer:
+        job = self.jobs[key]
+        if job.count("PROCESSING") or self.now - job.touched < JOB_LIVES:
+            return Done(changed=False)
+        return self._close(job, "EXPIRED")
+
+    def _close(self, job: Job, state: str) -> Answer:
+        if job.closed or job.ended:
+            return Done(changed=False)
+        job.closed, job.touched = state, self.now
+        for generation in job.generations:
+            if generation.state == "WAITING":
+                self._give_up(job, generation, "CANCELLED")
+        self._end(job)
+        return Done(changed=True)
+
+    def _give_up(self, job: Job, generation: Generation, state: str) -> None:
+        """A generation that will never be charged: of the hold only what the others may cost is kept."""
+        generation.state, generation.lease = state, None
+        job.held = min(job.held, job.count(*OPEN) * (job.wish.price + job.wish.tax))
+
+    def _end(self, job: Job) -> None:
+        if not job.count(*OPEN) and not job.ended:
+            job.ended, job.held = True, 0
+
+    # --- workers
+
+    def check_in(self, key: UUID, worker: Worker) -> Answer:
+        known = self.workers.get(key)
+        if worker.owner == NOBODY or (known and known.owner != worker.owner):
+            return Refused("FORBIDDEN")
+        worker.maintenance = bool(known and known.maintenance)
+        self.workers[key] = worker
+        return Done(changed=worker != known)
+
+    def maintenance(self, key: UUID, owner: UUID, *, on: bool) -> Answer:
+        worker = self.workers.get(key)
+        if worker is None or worker.owner != owner:
+            return Refused("NOT_FOUND")
+        changed, worker.maintenance = worker.maintenance != on, on
+        return Done(changed)
+
+    def offers(self, key: UUID, shunned: str = "") -> list[tuple[Job, list[Generation]]]:
+        """What a worker could take, best first, with the generations that it is not barred from."""
+        worker, made = self.workers[key], []
+        for job in self.jobs.values():
+            wish, own = job.wish, job.requester == worker.owner
+            fits = (not wish.models or wish.models & worker.models) and SIZES[wish.size].side <= worker.side
+            allowed = (worker.nsfw or not wish.nsfw) and (worker.faces or not wish.faces)
+            barred = (worker.maintenance and not own) or (shunned and shunned in wish.about)
+            free = [g for g in job.generations if g.state == "WAITING" and key not in g.barred]
+            if free and fits and allowed and not barred and not job.closed:
+                made.append(((not own, job.place), job, free))
+        return [(job, free) for _, job, free in sorted(made, key=lambda offer: offer[0])]
+
+    def crowded(self) -> bool:
+        """Whether more waits than one look at the queue is promised to see."""
+        return sum(max(1, len(j.wish.models)) for j in self.jobs.values() if j.count("WAITING")) >= LOOKED_AT
+
+    def pop(self, lease: UUID, key: UUID, amount: int, shunned: str = "") -> Answer:
+        if key not in self.workers:
+            return Refused("NOT_FOUND")
+        offers = self.offers(key, shunned)
+        if not offers:
+            return Done(changed=False, says={"lease": None})
+        job, free = offers[0]
+        taken = free[:amount]
+        for generation in taken:
+            generation.state, generation.lease = "PROCESSING", lease
+        until = self.now + timedelta(seconds=SIZES[job.wish.size].lease * len(taken))
+        owner = self.workers[key].owner
+        self.leases[lease] = Lease(lease, job, key, owner, tuple(taken), list(taken), self.now, until)
+        job.touched = self.now
+        return Done(changed=True, says={"lease": lease})
+
+    def extend(self, key: UUID, owner: UUID) -> Answer:
+        lease = self.leases.get(key)
+        if lease is None or lease.owner != owner:
+            return Refused("NOT_FOUND")
+        if lease.state != "LIVE":
+            return Refused("LEASE_ENDED")
+        length = timedelta(seconds=SIZES[lease.job.wish.size].lease * len(lease.generations))
+        until = max(lease.until, min(self.now + length, lease.taken + max(LEASE_LIVES, length)))
+        changed, lease.until = until != lease.until, until
+        if changed:
+            lease.job.touched = self.now
+        return Done(changed, says={"expires_at": until})
+
+    def release(self, key: UUID, owner: UUID) -> Answer:
+        lease = self.leases.get(key)
+        if lease is None or lease.owner != owner:
+            return Refused("NOT_FOUND")
+        if lease.state != "LIVE":
+            return Done(changed=False)
+        for generation in self._running(lease):
+            generation.state, generation.lease = "WAITING", None
+            if lease.job.closed:
+                self._give_up(lease.job, generation, "CANCELLED")
+        lease.state, lease.pending, lease.job.touched = "RELEASED", [], self.now
+        self._end(lease.job)
+        return Done(changed=True)
+
+    def lapse(self, key: UUID) -> Answer:
+        """The time of a lease is over, if it is."""
+        lease = self.leases[key]
+        if lease.state != "LIVE" or lease.until > self.now:
+            return Done(changed=False)
+        for generation in self._running(lease):
+            self._fail(lease, generation, told=False)
+        lease.state, lease.pending, lease.job.touched = "EXPIRED", [], self.now
+        self._end(lease.job)
+        return Done(changed=True)
+
+    def _running(self, lease: Lease) -> list[Generation]:
+        return [g for g in lease.pending if g.state == "PROCESSING" and g.lease == lease.id]
+
+    def _fail(self, lease: Lease, generation: Generation, *, told: bool) -> None:
+        job = lease.job
+        again = lease.worker in [worker for worker, _ in generation.failures]
+        generation.failures.append((lease.worker, lease.owner))
+        generation.state, generation.lease, job.touched = "WAITING", None, self.now
+        if (told or again) and lease.worker not in generation.barred:
+            generation.barred.append(lease.worker)
+        if job.closed:
+            self._give_up(job, generation, "CANCELLED")
+        elif len(generation.failures) >= 3 and len({owner for _, owner in generation.failures}) >= 2:
+            self._give_up(job, generation, "FAULTED")
+        self._drop(lease, generation)
+
+    def _drop(self, lease: Lease, generation: Generation) -> None:
+        lease.pending = [g for g in lease.pending if g is not generation]
+        if not lease.pending and lease.state == "LIVE":
+            lease.state = "SETTLED"
+
+    # --- results
+
+    def deliver(self, key: UUID, owner: UUID, results: list[tuple[UUID, str]]) -> Answer:
+        lease = self.leases.get(key)
+        if lease is None or lease.owner != owner:
+            return Refused("NOT_FOUND")
+        mine = {generation.id: generation for generation in lease.generations}
+        if any(generation not in mine for generation, _ in results):
+            return Refused("INVALID_INPUT")
+        before = self._shape(lease)
+        outcomes = [self._result(lease, mine[generation], state) for generation, state in results]
+        if all(reward is None for _, reward in outcomes):
+            return Refused("LEASE_ENDED")
+        self._end(lease.job)
+        told = [
+            (g, s, reward or 0, reward is None) for (g, _), (s, reward) in zip(results, outcomes, strict=True)
+        ]
+        return Done(changed=self._shape(lease) != before, says={"outcomes": told})
+
+    def _shape(self, lease: Lease) -> list[Any]:
+        return [(g.state, len(g.failures), len(g.paid)) for g in lease.generations]
+
+    def _result(self, lease: Lease, generation: Generation, state: str) -> tuple[str, int | None]:
+        """Where a generation stands then, and the reward; None if it is refused."""
+        job, mine = lease.job, generation.state == "PROCESSING" and generation.lease == lease.id
+        if lease.id in generation.paid:
+            return generation.state, generation.paid[lease.id]
+        if mine and state == "FAULTED":
+            self._fail(lease, generation, told=True)
+            return generation.state, 0
+        if mine:
+            return self._pay(lease, generation, state)
+        if state == "FAULTED" and lease.worker in [worker for worker, _ in generation.failures]:
+            return generation.state, 0
+        if lease.state == "LIVE" and generation in lease.pending and state != "FAULTED":
+            return self._pay_redundant(lease, generation)
+        if job.closed or generation.state not in OPEN or lease.state != "EXPIRED" or state != "OK":
+            return generation.state, None
+        return self._pay(lease, generation, state)
+
+    def _pay(self, lease: Lease, generation: Generation, state: str) -> tuple[str, int]:
+        job, own = lease.job, lease.owner == lease.job.requester
+        price = 0 if own else job.wish.price
+        charge = job.wish.tax + (price if state == "OK" else 0)
+        requester = self.users[job.requester]
+        if job.requester != NOBODY:
+            reserved = min(job.held, charge)
+            rest = min(self.available(job.requester), charge - reserved)
+            job.held -= reserved
+            requester.balance -= reserved + rest
+        requester.consumed += charge
+        job.charged += charge
+        self._earn(lease.owner, price)
+        generation.state, generation.lease = ("DONE" if state == "OK" else "CENSORED"), lease.id
+        generation.paid[lease.id] = price
+        job.touched = self.now
+        self._drop(lease, generation)
+        return generation.state, price
+
+    def _pay_redundant(self, lease: Lease, generation: Generation) -> tuple[str, int]:
+        """A late delivery was first: a subsidy pays, so much a day, and nobody for outrunning their own worker."""
+        today = int(self.now.timestamp()) // 86_400
+        owner = self.users[lease.owner]
+        day, paid = owner.late
+        left = LATE_A_DAY - (paid if day == today else 0)
+        first = self.leases[next(iter(generation.paid))].owner
+        price = 0 if lease.owner in (lease.job.requester, first) else min(left, lease.job.wish.price)
+        owner.late = (today, LATE_A_DAY - left + price)
+        self._earn(lease.owner, price)
+        generation.paid[lease.id] = price
+        self._drop(lease, generation)
+        return generation.state, price
+
+    def _earn(self, owner: UUID, amount: int) -> None:
+        self.users[owner].balance += amount
+        self.users[owner].earned += amount
+
+    # --- sharing
+
+    def to_be_shared(self) -> set[UUID]:
+        """Exactly these pictures are to be shared, or withheld by a verdict."""
+        return {
+            g.id for job in self.jobs.values() if job.wish.shared for g in job.generations if g.state == "DONE"
+        }
+
+    def verdict(self, generation: UUID, verdict: str) -> Answer:
+        job, picture = self.generations[generation]
+        if not job.wish.shared or picture.state != "DONE":
+            return Refused("FORBIDDEN")
+        changed, picture.verdict = picture.verdict is None, picture.verdict or verdict
+        return Done(changed, says={"sha256" if picture.verdict != "MISSING" else "withheld": picture.verdict})

@@ -1,0 +1,57 @@
+"""Rules of people: registering, grants, roles, transfers."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.stateful import MultipleResults, initialize, multiple, rule
+
+from app.accounts.decider import GrantKudos, GrantRole, TransferKudos
+from events.accounts import Role
+from events.base import ANONYMOUS
+from tests.factories import register
+from tests.stateful.report import Ids
+from tests.stateful.town import Town, users
+
+#: hundredths
+AMOUNTS = (1, 300, 950, 1900, 20_000, 0, -5)
+
+
+class People(Town):
+    """What people do with their accounts."""
+
+    @initialize(target=users)
+    def first_people(self) -> MultipleResults[UUID]:
+        made = Ids()
+        return multiple(ANONYMOUS, *(made.new("user") for _ in range(3)))
+
+    @rule(target=users)
+    def register(self) -> UUID:
+        user = self.ids.new("user")
+
+        def ask() -> Any:
+            one = self.fresh(user)
+            return register(one, one.int % 2**62), lambda: self.model.register(one)
+
+        self.send(ask, mutation="registerUser")
+        return user
+
+    @rule(to=users, amount=st.sampled_from(AMOUNTS))
+    def grant(self, to: UUID, amount: int) -> None:
+        command = GrantKudos(user=to, amount=amount, note=self.ids.new("other"), reason=self.words("thanks"))
+        self.send(lambda: (command, lambda: self.model.grant(to, amount)))
+
+    @rule(to=users, role=st.sampled_from([role.value for role in Role]))
+    def promote(self, to: UUID, role: str) -> None:
+        self.send(lambda: (GrantRole(user=to, role=Role(role)), lambda: self.model.promote(to, role)))
+
+    @rule(source=users, to=users, amount=st.sampled_from(AMOUNTS))
+    def transfer(self, source: UUID, to: UUID, amount: int) -> None:
+        command = TransferKudos(source=source, target=to, amount=amount)
+        self.send(
+            lambda: (command, lambda: self.model.transfer(source, to, amount)),
+            who=source,
+            mutation="transferKudos",
+        )

@@ -1,0 +1,85 @@
+"""Short names for ids, and a log as a table that can be read beside the steps that made it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from events.base import ANONYMOUS, Event, Fact
+from events.codec import fact_of
+from tests.factories import uid
+
+_KINDS = ("none", "user", "worker", "job", "lease", "again", "other")
+_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+#: fields that a reader can do without
+_DULL = frozenset(
+    {
+        "accurate_steps", "cfg_scale", "clip_skip", "etag", "hires_fix", "karras", "kind", "lease_seconds", "pixelsteps",
+        "postings", "price_book", "quote", "rank", "sampler", "steps", "threads", "tiling", "agent", "text_version",
+        "perceptual_hash", "size", "height", "tier",
+    }
+)  # fmt: skip
+
+
+class Ids:
+    """Makes ids by kind and number, so that two runs of one history have the same, named as Hypothesis names bundles."""
+
+    def __init__(self) -> None:
+        #: the anonymous user is user_0
+        self._next = {**dict.fromkeys(_KINDS, 0), "user": 1}
+
+    def next(self, kind: str) -> UUID:
+        """The id that the next of a kind will have; it is used up by `new`."""
+        return uid(_KINDS.index(kind) << 32 | self._next[kind])
+
+    def new(self, kind: str) -> UUID:
+        """The next id of a kind."""
+        made = self.next(kind)
+        self._next[kind] += 1
+        return made
+
+
+def name_of(key: UUID) -> str:
+    """job_3, its second generation job_3.2, user_1, …"""
+    part, kind, number = key.int >> 64, key.int >> 32 & 0xFFFFFFFF, key.int & 0xFFFFFFFF
+    if key == ANONYMOUS:
+        return "user_0"
+    if part > 99 or not 0 < kind < len(_KINDS):
+        return str(key)
+    return f"{_KINDS[kind]}_{number}" + (f".{part}" if part else "")
+
+
+def plain(text: object) -> str:
+    """A text with names for ids."""
+    return _ID.sub(lambda found: name_of(UUID(found.group())), str(text))
+
+
+def _amounts(event: Event) -> str:
+    moved = [f"{account.removeprefix('user:')} {amount:+}" for account, amount in getattr(event, "postings", ())]
+    return f"  [{', '.join(moved)}]" if moved else ""
+
+
+def _line(fact: Fact, first: Fact) -> str:
+    event = fact.event
+    fields = {
+        name: value
+        for name, value in msgspec.to_builtins(event).items()
+        if name not in _DULL and value not in (None, False, [], "")
+    }
+    words = " ".join(f"{name}={_short(value)}" for name, value in fields.items())
+    seconds = (fact.occurred_at - first.occurred_at).total_seconds()
+    return plain(f"{fact.position:4} {seconds:8.0f}s  {type(event).__name__:24} {words}{_amounts(event)}")
+
+
+def _short(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def table(events: Iterable[Any]) -> str:
+    """A log, one line an event: position, seconds since the first, what happened."""
+    facts = [fact_of(event) for event in events]
+    return "\n".join(_line(fact, facts[0]) for fact in facts)

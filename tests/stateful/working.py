@@ -1,0 +1,168 @@
+"""Rules of workers: showing up, polling, delivering, asking for time, giving back."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.stateful import MultipleResults, initialize, multiple, rule
+
+from app.workers.decider import CheckIn, SetMaintenance
+from app.workers.lease_decider import (
+    ExtendLease,
+    GenerationResult,
+    PopJob,
+    ReleaseLease,
+    ResultState,
+    SubmitResults,
+)
+from events.base import ANONYMOUS
+from tests.factories import capabilities, pop
+from tests.stateful.model import Done, Worker
+from tests.stateful.town import Town, leases, users, workers
+
+#: models, largest side, not safe for work, mending faces
+ABILITIES = {
+    "all": ("abc", 1024, True, True),
+    "a only": ("a", 640, True, False),
+    "tame": ("bc", 1024, False, True),
+}
+PARTS = ("all", "first", "last", "twice", "foreign")
+
+
+class Working(Town):
+    """What workers do."""
+
+    @initialize(target=workers)
+    def first_workers(self) -> MultipleResults[UUID]:
+        """Two of one owner, one of another."""
+        owners = [key for key in self.model.users if key != ANONYMOUS]
+        made = [self.ids.new("worker") for _ in range(3)]
+        for worker, owner, able in zip(made, (owners[0], owners[1], owners[1]), ABILITIES, strict=True):
+            self._check_in(worker, owner, able)
+        return multiple(*made)
+
+    @rule(target=workers, owner=users, able=st.sampled_from(list(ABILITIES)))
+    def new_worker(self, owner: UUID, able: str) -> UUID | MultipleResults[UUID]:
+        answer = self._check_in(self.ids.next("worker"), owner, able)
+        return self.ids.new("worker") if isinstance(answer, Done) else multiple()
+
+    @rule(worker=workers, by=users, able=st.sampled_from(list(ABILITIES)))
+    def check_in(self, worker: UUID, by: UUID, able: str) -> None:
+        self._check_in(worker, by, able)
+
+    def _check_in(self, worker: UUID, owner: UUID, able: str) -> Any:
+        models, side, nsfw, faces = ABILITIES[able]
+        command = CheckIn(
+            worker=worker,
+            owner=owner,
+            name=self.words(str(worker)),
+            capabilities=capabilities(models, max_pixels=side**2, nsfw=nsfw, post_processing=faces),
+        )
+        shown = Worker(owner, frozenset(models), side, nsfw, faces)
+        return self.send(lambda: (command, lambda: self.model.check_in(worker, shown)))
+
+    @rule(worker=workers, by=users, on=st.booleans())
+    def maintenance(self, worker: UUID, by: UUID, on: bool) -> None:
+        command = SetMaintenance(worker=worker, owner=by, maintenance=on, message=self.words("back soon"))
+        self.send(lambda: (command, lambda: self.model.maintenance(worker, by, on=on)))
+
+    @rule(worker=workers, on=st.booleans())
+    def own_maintenance(self, worker: UUID, on: bool) -> None:
+        self.maintenance(worker, self.model.workers[worker].owner, on)
+
+    @rule(target=leases, worker=workers, amount=st.integers(1, 3), shuns=st.sampled_from(("", "cat")))
+    def pop(self, worker: UUID, amount: int, shuns: str) -> UUID | MultipleResults[UUID]:
+        if not self.pop_as(self.ids.next("lease"), worker, amount, shuns):
+            return multiple()
+        return self.ids.new("lease")
+
+    @rule(target=leases, amount=st.integers(1, 3))
+    def everybody_pops(self, amount: int) -> MultipleResults[UUID]:
+        made = [
+            self.ids.new("lease")
+            for worker in list(self.model.workers)
+            if self.pop_as(self.ids.next("lease"), worker, amount)
+        ]
+        return multiple(*made)
+
+    def pop_as(self, first: UUID, worker: UUID, amount: int, shuns: str = "") -> bool:
+        """Poll under an id; whether there is a lease."""
+        if self.model.crowded():
+            self.flush()  # all candidates may be turned down: it may have to go on behind them, see `go_on`
+        able = self.model.workers[worker]
+
+        def ask() -> Any:
+            lease = self.fresh(first)
+            command = pop(
+                worker,
+                able.owner,
+                capabilities(sorted(able.models), max_pixels=able.side**2, nsfw=able.nsfw, post_processing=able.faces),
+                lease=lease,
+                amount=amount,
+                choice=lease.int,
+                blacklist=(shuns,) if shuns else (),
+                own_only=able.maintenance,
+            )  # fmt: skip
+            return command, lambda: self.model.pop(lease, worker, amount, shuns)
+
+        answer = self.send(ask, who=able.owner, mutation="popJob")
+        return isinstance(answer, Done) and answer.changed
+
+    @rule(
+        lease=leases,
+        by=st.sampled_from(("owner", "owner", "owner", "stranger")),
+        state=st.sampled_from(("OK", "OK", "OK", "CENSORED", "CSAM", "FAULTED", "mixed")),
+        part=st.sampled_from(PARTS),
+    )
+    def deliver(self, lease: UUID, by: str, state: str, part: str) -> None:
+        """Subsets, repeats and what is not theirs to deliver; the same lease again and again, also when it is over."""
+        found = self.model.leases[lease]
+        generations = [generation.id for generation in found.generations]
+        named = {
+            "all": generations,
+            "first": generations[:1],
+            "last": generations[-1:],
+            "twice": generations[:1] * 2,
+            "foreign": [*generations, *list(self.model.generations)[:1]],
+        }[part]
+        states = ("OK", "FAULTED", "CENSORED") if state == "mixed" else (state,)
+        results = [(generation, states[at % len(states)]) for at, generation in enumerate(named)]
+        self.deliver_as(lease, found.owner if by == "owner" else ANONYMOUS, results)
+
+    @rule()
+    def all_deliver(self) -> None:
+        """Every worker that is at work delivers everything."""
+        for lease in list(self.model.leases.values()):
+            if lease.state == "LIVE":
+                self.deliver_as(lease.id, lease.owner, [(g.id, "OK") for g in lease.pending])
+
+    def deliver_as(self, lease: UUID, owner: UUID, results: list[tuple[UUID, str]]) -> None:
+        """Submit results."""
+        command = SubmitResults(
+            lease=lease, owner=owner, results=tuple(self._result(key, state) for key, state in results)
+        )
+        self.send(
+            lambda: (command, lambda: self.model.deliver(lease, owner, results)),
+            who=owner,
+            mutation="submitResult",
+        )
+
+    def _result(self, generation: UUID, state: str) -> GenerationResult:
+        etag = "etag" if state == "OK" else None
+        metadata = f'"{self.words("by worker")}"'
+        return GenerationResult(
+            generation=generation, state=ResultState(state), etag=etag, seed="7", metadata=metadata
+        )
+
+    @rule(lease=leases, by=st.sampled_from(("owner", "owner", "stranger")))
+    def extend(self, lease: UUID, by: str) -> None:
+        owner = self.model.leases[lease].owner if by == "owner" else ANONYMOUS
+        self.send(lambda: (ExtendLease(lease=lease, owner=owner), lambda: self.model.extend(lease, owner)))
+
+    @rule(lease=leases, by=st.sampled_from(("owner", "owner", "stranger")))
+    def release(self, lease: UUID, by: str) -> None:
+        owner = self.model.leases[lease].owner if by == "owner" else ANONYMOUS
+        self.send(lambda: (ReleaseLease(lease=lease, owner=owner), lambda: self.model.release(lease, owner)))
+

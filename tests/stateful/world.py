@@ -1,0 +1,230 @@
+"""The real side: one database whose clock a test moves, a realm for each example, two processes' writers, faults.
+
+The clock is a table: functions of the names that PostgreSQL's own have stand before them on the database's search
+path, so that the writer and the sweeper run the statements they always run. Nothing else of the server is replaced.
+Look next: `machine.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import namedtuple_row
+
+from app.platform.commands import Command, Decision, Needs, Request, Result, Rule
+from app.platform.rows import Rows
+from app.platform.settings import Settings
+from app.platform.writer import Writer
+from app.platform.writer import thread as writer_thread
+from app.relay.leader import Term, lead
+from app.relay.main import REACTIONS
+from app.relay.reactions import Reactions
+from app.relay.sweeper import Sweeper
+from app.relay.tailing import Tailing
+from events.base import Recorded
+from events.store import log
+from projections.registry import TAILING
+from projections.store import audit
+from projections.store.build import rebuild
+from tests.factories import RULES
+
+_CLOCK = """
+CREATE SCHEMA testing;
+CREATE TABLE testing.clock (at timestamptz NOT NULL);
+INSERT INTO testing.clock VALUES (pg_catalog.now());
+CREATE FUNCTION testing.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT at FROM testing.clock';
+CREATE FUNCTION testing.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM testing.clock';
+GRANT USAGE ON SCHEMA testing TO hoard_app;
+GRANT SELECT ON testing.clock TO hoard_app;
+"""
+_PATH = "ALTER DATABASE {} SET search_path = testing, pg_catalog, public"
+_REALM = """
+INSERT INTO log.lock VALUES (%(realm)s);
+INSERT INTO relay.leader VALUES (%(realm)s, 0);
+INSERT INTO relay.projection SELECT %(realm)s, name, version, build FROM relay.projection WHERE realm = 0;
+INSERT INTO relay.checkpoint SELECT %(realm)s, 'projection:' || name, 0 FROM unnest(%(tailing)s::text[]) AS name;
+"""
+#: an ended realm is no realm: a rebuild leaves it out
+_FORGET = """
+DELETE FROM log.lock WHERE realm = %(realm)s;
+DELETE FROM relay.projection WHERE realm = %(realm)s;
+"""
+
+
+class Stumble(Command, frozen=True, kw_only=True):
+    """A command with a bug: deciding it raises, after it has read and drafted something."""
+
+    job: UUID
+
+
+class Fallen(Result, frozen=True, kw_only=True):
+    """Never given."""
+
+
+def _stumble(command: Stumble, rows: Rows) -> Decision:
+    message = f"a bug, met at {rows.job(command.job)}"
+    raise RuntimeError(message)
+
+
+STUMBLE = Rule(Stumble, Fallen, lambda c: Needs(jobs=(c.job,)), _stumble)
+
+
+class Clockwork:
+    """A database whose clock stands still until it is moved. One for many examples."""
+
+    def __init__(self, settings: Settings) -> None:
+        assert settings.migrate_url is not None
+        self.settings = settings
+        self.owner = psycopg.connect(settings.migrate_url, autocommit=True, options="-c timezone=UTC")
+        self.owner.execute(_CLOCK)
+        self.owner.execute(_PATH.format(self.owner.info.dbname))
+        # The kept outcomes of commands are partitioned by day, around today; noon, so that days are entered late.
+        today = datetime.now(UTC).date()
+        self.start = datetime(today.year, today.month, today.day, 12, tzinfo=UTC)
+        self.realm = 0
+
+    def set(self, instant: datetime) -> None:
+        """Move the clock, in any direction."""
+        self.owner.execute("UPDATE testing.clock SET at = %s", (instant,))
+
+    def new_realm(self) -> int:
+        """The number of a fresh realm."""
+        self.realm += 1
+        parameters = {"realm": self.realm, "tailing": [projection.name for projection in TAILING]}
+        with psycopg.ClientCursor(self.owner) as cursor:
+            cursor.execute(_REALM, parameters)
+        return self.realm
+
+    def forget(self, realm: int) -> None:
+        """A realm has ended."""
+        with psycopg.ClientCursor(self.owner) as cursor:
+            cursor.execute(_FORGET, {"realm": realm})
+
+    def close(self) -> None:
+        """Close the owner's connection."""
+        self.owner.close()
+
+
+class World:
+    """One realm with the writers of two processes, one of which is spoken to at a time."""
+
+    def __init__(self, clockwork: Clockwork) -> None:
+        self.clockwork = clockwork
+        self.realm = clockwork.new_realm()
+        self.owner = clockwork.owner
+        self.fatal: list[BaseException] = []
+        self._fault: str | None = None
+        self._writers: list[Writer] = []
+        self.writer = self._started()
+        self.seen = 0
+
+    @property
+    def url(self) -> str:
+        return self.clockwork.settings.database_url
+
+    def _started(self) -> Writer:
+        rules = {**RULES, STUMBLE.command: STUMBLE}
+        writer = Writer(self.url, self.realm, rules, on_fatal=self.fatal.append)
+        writer.start()
+        self._writers.append(writer)
+        return writer
+
+    def other_process(self) -> None:
+        """Speak to the other process from now on."""
+        if len(self._writers) == 1:
+            self._started()
+        self.writer = self._writers[1 - self._writers.index(self.writer)]
+
+    def run(self, requests: Sequence[Request]) -> list[Any]:
+        """Have commands decided as one batch; what each was answered, exceptions included."""
+        answers: list[Future[Any]] = [Future() for _ in requests]
+        with self._broken():
+            with self.writer._condition:  # while it is held nothing is taken: all of it becomes one batch
+                for request, answer in zip(requests, answers, strict=True):
+                    self.writer.submit(request, answer.set_result)
+            return [answer.result(timeout=60) for answer in answers]
+
+    def break_next(self, fault: str) -> None:
+        """Lose the connection at the next commit, before it ("dies") or after it ("answer lost")."""
+        self._fault = fault
+
+    @contextlib.contextmanager
+    def _broken(self) -> Iterator[None]:
+        if self._fault is None:
+            yield
+            return
+        commit, fault, self._fault = writer_thread.commit_batch, self._fault, None
+
+        def broken(connection: Any, batch: Any, before: Any) -> None:
+            writer_thread.commit_batch = commit
+            if fault == "answer lost":
+                commit(connection, batch, before)
+            with contextlib.suppress(psycopg.Error):
+                connection.close()
+            raise psycopg.OperationalError(fault)
+
+        writer_thread.commit_batch = broken
+        try:
+            yield
+        finally:
+            writer_thread.commit_batch = commit
+
+    def news(self) -> list[Recorded]:
+        """The events since the last time."""
+        events = list(log.read_all(self.owner, self.realm, self.seen))
+        self.seen += len(events)
+        return events
+
+    def rows(self, table: str, columns: str, where: str = "true") -> list[Any]:
+        """Rows of a live table of this realm."""
+        with self.owner.cursor(row_factory=namedtuple_row) as cursor:
+            statement = f"SELECT {columns} FROM {table} WHERE realm = {self.realm} AND {where}"
+            return cursor.execute(statement).fetchall()  # type: ignore[arg-type]
+
+    def sweep(self) -> None:
+        """What the relay does every second."""
+        leading = threading.Event()
+        sweeper = Sweeper(self.url, self.realm, self.writer, leading=leading, stop=leading)
+        sweeper._upkeep_at = float("inf")
+        try:
+            sweeper.sweep()
+        finally:
+            sweeper.close()
+
+    def relay(self) -> list[tuple[str, int]]:
+        """A relay leads for one turn: tails are kept, actors called. The calls: (actor, position)."""
+        sent: list[tuple[str, int]] = []
+        with lead(self.url, self.realm, threading.Event()) as term:
+            assert isinstance(term, Term)
+            followers = [Tailing(term, projection) for projection in TAILING]
+            reactions = Reactions(
+                term, REACTIONS, lambda actor, position: sent.append((actor, position)), overdue=timedelta(0)
+            )
+            for follower in (*followers, reactions):
+                while follower.advance():
+                    pass
+        return sent
+
+    def rebuild(self) -> None:
+        """Make all tables anew from the log."""
+        rebuild(self.owner, self.realm)
+
+    def differing(self) -> list[str]:
+        """What the tables say otherwise than the log."""
+        report = audit.verify(self.owner, self.realm)
+        names = [f"{f.name} {f.differing}" for f in report.findings if not f.identical]
+        return names + ["the sum of all postings"] * (report.total != 0)
+
+    def close(self) -> None:
+        """Stop the writers and forget the realm."""
+        for writer in self._writers:
+            writer.stop()
+        self.clockwork.forget(self.realm)
+        assert not self.fatal, self.fatal

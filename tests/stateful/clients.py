@@ -7,14 +7,14 @@ from uuid import UUID
 
 import msgspec
 from hypothesis import strategies as st
-from hypothesis.stateful import MultipleResults, multiple, rule
+from hypothesis.stateful import MultipleResults, initialize, multiple, rule
 
 from app.jobs.decider import CancelJob, SubmitImageJob
 from app.jobs.image_params import PostProcessor
 from events.base import ANONYMOUS
 from tests.factories import submit, uid
 from tests.stateful.model import SIZES, Done, Wish
-from tests.stateful.town import Town, jobs, users
+from tests.stateful.town import Town, jobs, seldom, users
 
 #: what a job may be besides its size: shared, not safe for work, with mended faces, at a price that is too low or exact
 FLAGS = ("", "shared", "nsfw", "faces", "shared faces", "capped", "priced")
@@ -46,18 +46,30 @@ class Clients(Town):
             size, n, frozenset(models), "shared" in flags or who == ANONYMOUS, "nsfw" in flags, "faces" in flags, about
         )  # fmt: skip
         limit = {"capped": wish.quote - 1, "priced": wish.quote}.get(flags)
-        wish = Wish(**{**vars(wish), "most": limit})
+        return self._submit(who, Wish(**{**vars(wish), "most": limit}))
+
+    def _submit(self, who: UUID, wish: Wish) -> UUID | MultipleResults[UUID]:
         first = self.ids.next("job")
 
         def ask() -> Any:
             job = self.fresh(first)
-            command = _command(job, who, wish, self.words(f"A {about.upper()}"))
+            command = _command(job, who, wish, self.words(f"A {wish.about.upper()}"))
             return command, lambda: self.model.submit(job, who, command.generations, wish)
 
         answer = self.send(ask, who=who, mutation="submitImageJob")
         return self.ids.new("job") if isinstance(answer, Done) else multiple()
 
+    @rule(target=jobs, who=users, n=st.integers(1, 4), shared=st.booleans())
+    def order(self, who: UUID, n: int, shared: bool) -> UUID | MultipleResults[UUID]:
+        """A job that anybody can serve."""
+        return self._submit(who, Wish(n=n, shared=shared or who == ANONYMOUS))
+
+    @initialize(target=jobs, n=st.integers(1, 3), poor=st.booleans())
+    def first_job(self, n: int, poor: bool) -> UUID | MultipleResults[UUID]:
+        return self._submit([*self.model.users][2 if poor else 1], Wish(n=n, models=frozenset("a")))
+
     @rule(job=jobs)
+    @seldom(3)
     def cancel(self, job: UUID) -> None:
         self.send(lambda: (CancelJob(job=job), lambda: self.model.cancel(job)))
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import rule
 from app.jobs.decider import ExpireJob
 from app.workers.lease_decider import ExpireLease
 from tests.stateful.model import JOB_LIVES, Done
-from tests.stateful.town import Town, jobs, leases
+from tests.stateful.town import Town, jobs, leases, seldom
 
 #: a moment, a lease, two, most of a job's life, all of it, more than a lease can be extended to, a day
 SECONDS = (1, 149, 150, 300, 1199, 1200, 3700, 90_000)
@@ -37,14 +37,16 @@ class Hours(Town):
         if any(isinstance(answer, Done) and answer.changed for answer in answers):
             self.last = self.model.now
         self.world.sweep()
-        self.read()
+        self.look()
         self.compare()
 
     @rule(lease=leases)
+    @seldom(4)
     def expire_lease(self, lease: UUID) -> None:
         """Somebody proposes to end a lease, whether or not its time is over."""
         self.send(lambda: (ExpireLease(lease=lease), lambda: self.model.lapse(lease)))
 
     @rule(job=jobs)
+    @seldom(3)
     def expire_job(self, job: UUID) -> None:
         self.send(lambda: (ExpireJob(job=job), lambda: self.model.expire(job)))

@@ -13,7 +13,7 @@ from events.accounts import Role
 from events.base import ANONYMOUS
 from tests.factories import register
 from tests.stateful.report import Ids
-from tests.stateful.town import Town, users
+from tests.stateful.town import Town, seldom, users
 
 #: hundredths
 AMOUNTS = (1, 300, 950, 1900, 20_000, 0, -5)
@@ -28,6 +28,7 @@ class People(Town):
         return multiple(ANONYMOUS, *(made.new("user") for _ in range(3)))
 
     @rule(target=users)
+    @seldom(2)
     def register(self) -> UUID:
         user = self.ids.new("user")
 
@@ -39,11 +40,13 @@ class People(Town):
         return user
 
     @rule(to=users, amount=st.sampled_from(AMOUNTS))
+    @seldom(4)
     def grant(self, to: UUID, amount: int) -> None:
         command = GrantKudos(user=to, amount=amount, note=self.ids.new("other"), reason=self.words("thanks"))
         self.send(lambda: (command, lambda: self.model.grant(to, amount)))
 
     @rule(to=users, role=st.sampled_from([role.value for role in Role]))
+    @seldom(2)
     def promote(self, to: UUID, role: str) -> None:
         self.send(lambda: (GrantRole(user=to, role=Role(role)), lambda: self.model.promote(to, role)))
 

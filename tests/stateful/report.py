@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ _DULL = frozenset(
     {
         "accurate_steps", "cfg_scale", "clip_skip", "etag", "hires_fix", "karras", "kind", "lease_seconds", "pixelsteps",
         "postings", "price_book", "quote", "rank", "sampler", "steps", "threads", "tiling", "agent", "text_version",
-        "perceptual_hash", "size", "height", "tier",
+        "perceptual_hash", "size", "height", "tier", "key",
     }
 )  # fmt: skip
 
@@ -65,18 +66,18 @@ def _amounts(event: Event) -> str:
 
 def _line(fact: Fact, first: Fact) -> str:
     event = fact.event
-    fields = {
-        name: value
-        for name, value in msgspec.to_builtins(event).items()
-        if name not in _DULL and value not in (None, False, [], "")
-    }
-    words = " ".join(f"{name}={_short(value)}" for name, value in fields.items())
+    fields = {name: _short(value, first) for name, value in msgspec.structs.asdict(event).items() if name not in _DULL}
+    words = " ".join(f"{name}={text}" for name, text in fields.items() if text)
     seconds = (fact.occurred_at - first.occurred_at).total_seconds()
     return plain(f"{fact.position:4} {seconds:8.0f}s  {type(event).__name__:24} {words}{_amounts(event)}")
 
 
-def _short(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _short(value: Any, first: Fact) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    if isinstance(value, datetime):
+        return f"{(value - first.occurred_at).total_seconds():.0f}s"
+    return "" if value in (None, False) else str(value)
 
 
 def table(events: Iterable[Any]) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from uuid import UUID
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import rule
 
 from app.sharing.decider import PublishPicture, WithholdPicture
 from app.sharing.story import NotShareableError, story_of
 from events.jobs import GenerationDelivered
 from events.sharing import WithheldReason
 from tests.stateful.report import plain
-from tests.stateful.town import Town, jobs
+from tests.stateful.town import Town, jobs, seldom
 
 #: how many of the last events the publisher looks at
 LOOKS_BACK = 40
@@ -38,8 +38,8 @@ class Sharing(Town):
             )
         self.send(lambda: (command, lambda: self.model.verdict(generation, sha)))
 
-    @precondition(lambda self: self.events)
     @rule()
+    @seldom(1)
     def publisher_looks(self) -> None:
         """Whoever asks for a delivery's story gets it if the picture is to be shared, and only then."""
         self.flush()

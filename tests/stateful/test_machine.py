@@ -5,7 +5,7 @@ More of it: `HOARD_EXAMPLES=2000 HOARD_STEPS=80 HOARD_SEED=random pytest tests/s
 
 import os
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.stateful.machine import Hoard
@@ -21,5 +21,6 @@ def test_server_model_and_log_agree(clockwork: Clockwork):
         pass
 
     Machine.clockwork = clockwork
-    profile = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, derandomize=not RANDOM, print_blob=RANDOM)
+    phases = (Phase.generate,) if os.environ.get("HOARD_NOSHRINK") else tuple(Phase)
+    profile = settings(phases=phases, max_examples=EXAMPLES, stateful_step_count=STEPS, derandomize=not RANDOM, print_blob=RANDOM)
     run_state_machine_as_test(Machine, settings=profile)

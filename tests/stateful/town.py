@@ -6,19 +6,21 @@ families; `model.py`, `checks.py` and `world.py` for the three sides.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import msgspec
 from hypothesis import note
 from hypothesis.control import current_build_context
-from hypothesis.stateful import Bundle, RuleBasedStateMachine
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, precondition
 
-from app.accounts.decider import OpenRealm
+from app.accounts.decider import GrantKudos, OpenRealm
 from app.platform.commands import Command, Idempotency, Rejection, Request
 from app.platform.commands import Done as Accepted
 from app.platform.writer import InternalError
@@ -29,12 +31,15 @@ from tests.stateful.checks import FREE_TEXT, LogChecks
 from tests.stateful.comparing import differences
 from tests.stateful.model import Answer, Done, Model, Refused
 from tests.stateful.report import Ids, plain, table
-from tests.stateful.world import Clockwork, World
+from tests.stateful.world import Clockwork, Seen, World
 
 users: Bundle[UUID] = Bundle("user")
 workers: Bundle[UUID] = Bundle("worker")
 jobs: Bundle[UUID] = Bundle("job")
 leases: Bundle[UUID] = Bundle("lease")
+
+#: what the first people have, in hundredths
+RICHES = (20_000, 1_500, 1)
 
 #: makes a command, and what the model does with it; called again for a repeat, which has ids of its own
 Ask = Callable[[], tuple[Command, Callable[[], Answer]]]
@@ -46,6 +51,25 @@ class Raises(Done):
 
 class Repeats(Done):
     """The answer is that of an earlier command with the same key."""
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def seldom(times: int) -> Callable[[F], F]:
+    """For a rule that is played so often at most: a decorator beside `rule`, for what leads nowhere when repeated."""
+
+    def decorate(function: F) -> F:
+        name = function.__name__
+
+        @functools.wraps(function)
+        def played(self: Town, *args: Any, **kwargs: Any) -> Any:
+            self.spent[name] += 1
+            return function(self, *args, **kwargs)
+
+        return precondition(lambda self: self.spent[name] < times)(played)  # type: ignore[return-value]
+
+    return decorate
 
 
 class Town(RuleBasedStateMachine):
@@ -62,6 +86,7 @@ class Town(RuleBasedStateMachine):
         self.model = Model(self.clock)
         self.checks = LogChecks(self.world.realm)
         self.events: list[Recorded] = []
+        self.seen: Seen
         #: the instant of the last event: time never runs behind it
         self.last: datetime = self.clock
         #: commands that wait to be decided as one batch, and how many more are to join them
@@ -70,6 +95,8 @@ class Town(RuleBasedStateMachine):
         #: promises made by idempotency keys, and the kept answers of those that changed something
         self.promised: list[tuple[Idempotency, Ask]] = []
         self.kept: dict[str, tuple[bytes, Done]] = {}
+        #: how often rules were played that need not be played often
+        self.spent: Counter[str] = Counter()
         #: while a repeat is made, which has ids of its own
         self.repeating = False
         try:
@@ -80,11 +107,13 @@ class Town(RuleBasedStateMachine):
 
     def _open(self) -> None:
         """The realm and its first people, in one batch."""
-        self.joining = 4
+        self.joining = 1 + 2 * len(RICHES)
         self.post(OpenRealm(), Done(changed=True))
-        for number in range(1, 4):
+        for number, amount in enumerate(RICHES, 1):
             user = self.ids.new("user")
             self.post(register(user, number), self.model.register(user))
+            gift = GrantKudos(user=user, amount=amount, note=self.ids.new("other"), reason=self.words("welcome"))
+            self.post(gift, self.model.grant(user, amount))
 
     # --- sending commands
 
@@ -157,7 +186,7 @@ class Town(RuleBasedStateMachine):
         outcomes = [
             self._go_on(request, outcome) for (request, _), outcome in zip(batch, outcomes, strict=True)
         ]
-        self.read()
+        self.look()
         for (request, answer), outcome in zip(batch, outcomes, strict=True):
             self._compare(request, answer, outcome)
         self.compare()
@@ -172,17 +201,15 @@ class Town(RuleBasedStateMachine):
             (outcome,) = self.world.run([request])
         return outcome
 
-    def read(self) -> None:
-        """Read what is new in the log."""
-        before, news = self.checks.position, self.world.news()
-        self.events += news
-        columns = "position, ordinal, account, amount, balance"
-        rows = sorted(self.world.rows("log.posting", columns, f"position > {before}"))
-        self.checks.read(news, rows)
+    def look(self) -> None:
+        """Read and check what is new in the log."""
+        self.seen = self.world.look()
+        self.events += self.seen.events
+        self.checks.read(self.seen.events, self.seen.postings)
 
     def compare(self) -> None:
         """Every row of every table is what the model says."""
-        found = differences(self.model, self.world, self.checks)
+        found = differences(self.model, self.seen.rows, self.checks)
         assert not found, plain("\n".join(found))
 
     def _compare(self, request: Request, answer: Answer, outcome: Any) -> None:
@@ -202,6 +229,14 @@ class Town(RuleBasedStateMachine):
         changed = isinstance(answer, Done) and answer.changed
         assert (request.id in self.checks.commands) == changed, f"{name} appended something, or nothing: {told}"
 
+    def something_waits(self) -> bool:
+        """Whether the queue is not empty: a poll of an empty queue tells little."""
+        return any(job.count("WAITING") and not job.closed for job in self.model.jobs.values())
+
+    def something_runs(self) -> bool:
+        """Whether a worker is at work."""
+        return any(lease.state == "LIVE" for lease in self.model.leases.values())
+
     # --- the end
 
     def teardown(self) -> None:
@@ -213,7 +248,7 @@ class Town(RuleBasedStateMachine):
                 self.prove()
         finally:
             if sys.exc_info()[0] is not None and current_build_context().is_final:
-                self.events += self.world.news()
+                self.events += self.world.look().events
                 note(f"\nThe log:\n{table(self.events)}\n")
             self.world.close()
 
@@ -227,10 +262,10 @@ class Town(RuleBasedStateMachine):
         self.world.relay()
         assert self.checks.to_be_shared == self.model.to_be_shared(), "other pictures than should be are shared"
         expected = self.model.to_be_shared() - self.checks.verdicts
-        rows = self.world.rows("relay.reaction", "subject, completed_by")
-        waiting = {row.subject for row in rows if row.completed_by is None}
+        calls = self.world.reactions()
+        waiting = {picture for picture, done in calls if not done}
         assert waiting == expected, plain(f"waiting to be shared: {waiting}, should be {expected}")
-        assert len({row.subject for row in rows}) == len(rows), "an actor is called once for each picture"
+        assert len({picture for picture, _ in calls}) == len(calls), "an actor is called once for each picture"
 
     def words(self, text: str) -> str:
         """Something that a person writes: it must never be found in the log."""

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
-from hypothesis.stateful import MultipleResults, initialize, multiple, rule
+from hypothesis.stateful import MultipleResults, initialize, multiple, precondition, rule
 
 from app.workers.decider import CheckIn, SetMaintenance
 from app.workers.lease_decider import (
@@ -20,7 +20,7 @@ from app.workers.lease_decider import (
 from events.base import ANONYMOUS
 from tests.factories import capabilities, pop
 from tests.stateful.model import Done, Worker
-from tests.stateful.town import Town, leases, users, workers
+from tests.stateful.town import Town, leases, seldom, users, workers
 
 #: models, largest side, not safe for work, mending faces
 ABILITIES = {
@@ -28,7 +28,8 @@ ABILITIES = {
     "a only": ("a", 640, True, False),
     "tame": ("bc", 1024, False, True),
 }
-PARTS = ("all", "first", "last", "twice", "foreign")
+#: which of a lease's generations; that one is named twice the handler refuses
+PARTS = ("all", "first", "last", "foreign")
 
 
 class Working(Town):
@@ -44,11 +45,13 @@ class Working(Town):
         return multiple(*made)
 
     @rule(target=workers, owner=users, able=st.sampled_from(list(ABILITIES)))
+    @seldom(2)
     def new_worker(self, owner: UUID, able: str) -> UUID | MultipleResults[UUID]:
         answer = self._check_in(self.ids.next("worker"), owner, able)
         return self.ids.new("worker") if isinstance(answer, Done) else multiple()
 
     @rule(worker=workers, by=users, able=st.sampled_from(list(ABILITIES)))
+    @seldom(3)
     def check_in(self, worker: UUID, by: UUID, able: str) -> None:
         self._check_in(worker, by, able)
 
@@ -63,21 +66,21 @@ class Working(Town):
         shown = Worker(owner, frozenset(models), side, nsfw, faces)
         return self.send(lambda: (command, lambda: self.model.check_in(worker, shown)))
 
-    @rule(worker=workers, by=users, on=st.booleans())
-    def maintenance(self, worker: UUID, by: UUID, on: bool) -> None:
-        command = SetMaintenance(worker=worker, owner=by, maintenance=on, message=self.words("back soon"))
-        self.send(lambda: (command, lambda: self.model.maintenance(worker, by, on=on)))
+    @rule(worker=workers, by=st.sampled_from(("owner", "owner", "stranger")), on=st.booleans())
+    @seldom(4)
+    def maintenance(self, worker: UUID, by: str, on: bool) -> None:
+        owner = self.model.workers[worker].owner if by == "owner" else ANONYMOUS
+        command = SetMaintenance(worker=worker, owner=owner, maintenance=on, message=self.words("back soon"))
+        self.send(lambda: (command, lambda: self.model.maintenance(worker, owner, on=on)))
 
-    @rule(worker=workers, on=st.booleans())
-    def own_maintenance(self, worker: UUID, on: bool) -> None:
-        self.maintenance(worker, self.model.workers[worker].owner, on)
-
+    @precondition(Town.something_waits)
     @rule(target=leases, worker=workers, amount=st.integers(1, 3), shuns=st.sampled_from(("", "cat")))
     def pop(self, worker: UUID, amount: int, shuns: str) -> UUID | MultipleResults[UUID]:
         if not self.pop_as(self.ids.next("lease"), worker, amount, shuns):
             return multiple()
         return self.ids.new("lease")
 
+    @precondition(Town.something_waits)
     @rule(target=leases, amount=st.integers(1, 3))
     def everybody_pops(self, amount: int) -> MultipleResults[UUID]:
         made = [
@@ -110,6 +113,17 @@ class Working(Town):
         answer = self.send(ask, who=able.owner, mutation="popJob")
         return isinstance(answer, Done) and answer.changed
 
+    @precondition(Town.something_waits)
+    @rule(target=leases, worker=workers)
+    def work(self, worker: UUID) -> UUID | MultipleResults[UUID]:
+        """A worker takes something and delivers it."""
+        key = self.ids.next("lease")
+        if not self.pop_as(key, worker, 2):
+            return multiple()
+        lease = self.model.leases[key]
+        self.deliver_as(key, lease.owner, [(generation.id, "OK") for generation in lease.generations])
+        return self.ids.new("lease")
+
     @rule(
         lease=leases,
         by=st.sampled_from(("owner", "owner", "owner", "stranger")),
@@ -124,13 +138,13 @@ class Working(Town):
             "all": generations,
             "first": generations[:1],
             "last": generations[-1:],
-            "twice": generations[:1] * 2,
-            "foreign": [*generations, *list(self.model.generations)[:1]],
+            "foreign": [*generations, *[key for key in self.model.generations if key not in generations][:1]],
         }[part]
         states = ("OK", "FAULTED", "CENSORED") if state == "mixed" else (state,)
         results = [(generation, states[at % len(states)]) for at, generation in enumerate(named)]
         self.deliver_as(lease, found.owner if by == "owner" else ANONYMOUS, results)
 
+    @precondition(Town.something_runs)
     @rule()
     def all_deliver(self) -> None:
         """Every worker that is at work delivers everything."""

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -56,6 +56,28 @@ _FORGET = """
 DELETE FROM log.lock WHERE realm = %(realm)s;
 DELETE FROM relay.projection WHERE realm = %(realm)s;
 """
+
+_POSTINGS = (
+    "SELECT position, ordinal, account, amount, balance FROM log.posting "
+    "WHERE realm = %s AND position > %s ORDER BY position, ordinal"
+)
+#: what of each table is compared with the model
+COLUMNS = {
+    "accounts": "id, balance, held, consumed, earned, roles",
+    "jobs": "id, requester, state, waiting, processing, done, censored, faulted, cancelled, held, charged, price, tax, "
+    "shared, active_at, ended_at IS NOT NULL AS ended",
+    "generations": "id, job, ordinal, state, lease, failures, barred, reward, redundant, sha256, withheld",
+    "leases": "id, job, worker, owner, state, generations, pending, taken_at, expires_at",
+    "workers": "id, owner, models, max_pixels, allowed, maintenance",
+}
+
+
+class Seen(NamedTuple):
+    """What stands in the database: events and postings since the last look, rows by table."""
+
+    events: list[Recorded]
+    postings: list[tuple[Any, ...]]
+    rows: dict[str, list[Any]]
 
 
 class Stumble(Command, frozen=True, kw_only=True):
@@ -123,7 +145,7 @@ class World:
         self._fault: str | None = None
         self._writers: list[Writer] = []
         self.writer = self._started()
-        self.seen = 0
+        self._position = 0
 
     @property
     def url(self) -> str:
@@ -176,17 +198,29 @@ class World:
         finally:
             writer_thread.commit_batch = commit
 
-    def news(self) -> list[Recorded]:
-        """The events since the last time."""
-        events = list(log.read_all(self.owner, self.realm, self.seen))
-        self.seen += len(events)
-        return events
+    def look(self) -> Seen:
+        """Read what is new in the log, and every row of the tables, in one round trip."""
+        limits = (self.realm, self._position)
+        with self.owner.pipeline():
+            events = self.owner.execute(log.READ, (*limits, log.PAGE), binary=True)
+            postings = self.owner.execute(_POSTINGS, limits)
+            live = {name: self._live(name, columns) for name, columns in COLUMNS.items()}
+        seen = Seen(
+            [log.recorded(row) for row in events],
+            [tuple(row) for row in postings],
+            {name: cursor.fetchall() for name, cursor in live.items()},
+        )
+        self._position += len(seen.events)
+        return seen
 
-    def rows(self, table: str, columns: str, where: str = "true") -> list[Any]:
-        """Rows of a live table of this realm."""
-        with self.owner.cursor(row_factory=namedtuple_row) as cursor:
-            statement = f"SELECT {columns} FROM {table} WHERE realm = {self.realm} AND {where}"
-            return cursor.execute(statement).fetchall()  # type: ignore[arg-type]
+    def _live(self, name: str, columns: str) -> psycopg.Cursor[Any]:
+        cursor = self.owner.cursor(row_factory=namedtuple_row)
+        return cursor.execute(f"SELECT {columns} FROM projections.{name} WHERE realm = %s", (self.realm,))
+
+    def reactions(self) -> list[Any]:
+        """The relay's calls: (picture, whether it is done)."""
+        statement = "SELECT subject, completed_by IS NOT NULL FROM relay.reaction WHERE realm = %s"
+        return self.owner.execute(statement, (self.realm,)).fetchall()
 
     def sweep(self) -> None:
         """What the relay does every second."""

@@ -213,7 +213,7 @@ class JobMutations:
         outcome = await handlers.withdraw_consent(services, actor, input.id, input.access_key)
         if isinstance(outcome, Rejection):
             return error_of(outcome)
-        job = image_job(await _row(services, outcome.result.job))
+        job = image_job(await read_job(services, outcome.result.job))
         return WithdrawConsentSuccess(job=job, position=Position(outcome.position))
 
 

@@ -41,7 +41,9 @@ CUSTOM = {
         st.datetimes().map(lambda d: nodes.String(d.isoformat() + "+00:00")),
         st.text(max_size=30).map(nodes.String),
     ),
-    "JSON": st.one_of(st.just(nodes.Null), st.text(max_size=20).map(nodes.String), st.integers().map(nodes.Int)),
+    "JSON": st.one_of(
+        st.just(nodes.Null), st.text(max_size=20).map(nodes.String), st.integers().map(nodes.Int)
+    ),
 }
 
 
@@ -136,10 +138,16 @@ def test_no_generated_subscription_ends_its_connection(horde: Horde, served: str
         @given(gql_st.queries(turned, custom_scalars=CUSTOM))
         def run(document: str) -> None:
             tried.next()
-            (operation,) = [node for node in parse(document).definitions if isinstance(node, OperationDefinitionNode)]
+            (operation,) = [
+                node for node in parse(document).definitions if isinstance(node, OperationDefinitionNode)
+            ]
             assert operation.operation.value == "query"
             id_ = str(tried.sent)
-            text = document.replace("query", "subscription", 1) if "query" in document[:6] else f"subscription {document}"
+            text = (
+                document.replace("query", "subscription", 1)
+                if "query" in document[:6]
+                else f"subscription {document}"
+            )
             peer.subscribe(id_, text).say({"type": "complete", "id": id_}).say({"type": "ping"})
             while (told := peer.hear()) != {"type": "pong"}:
                 assert isinstance(told, dict), (told, text)

@@ -231,7 +231,9 @@ def check_reactions(cluster: Cluster) -> None:
         must(cluster.broker.called[PUBLISH_PICTURE, position] >= 1, f"nobody was called for {position}")
         if isinstance(verdicts[generation][0], PicturePublished):
             expected |= set(shared_keys(generation))
-    must(files == expected, f"in the bucket, not in the log or the other way round: {sorted(files ^ expected)}")
+    must(
+        files == expected, f"in the bucket, not in the log or the other way round: {sorted(files ^ expected)}"
+    )
     rows = Counter(key for key in cluster.server.tables["reaction"])
     must(set(rows) == {(p, PUBLISH_PICTURE) for p in wanted.values()}, "reactions are not those of the log")
 

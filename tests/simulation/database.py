@@ -405,7 +405,9 @@ class Client:
 
     def _last_words(self, *, piped: bool) -> psycopg.Error:
         # in a pipeline psycopg tells nothing but that the connection is lost
-        return (psycopg.OperationalError if piped else self.session.last_words)("the server ended the session")
+        return (psycopg.OperationalError if piped else self.session.last_words)(
+            "the server ended the session"
+        )
 
     def _fate(self) -> str:
         """What becomes of a message: arrives and is answered (empty), lost, unanswered, late."""
@@ -450,4 +452,3 @@ class Client:
     def _wake(self) -> None:
         if self._waiter is not None:
             self._scheduler.wake(self._waiter)
-

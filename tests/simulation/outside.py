@@ -128,5 +128,3 @@ class Storage:
 def etag_of(data: bytes) -> str:
     """The entity tag of an object."""
     return hashlib.md5(data).hexdigest()
-
-

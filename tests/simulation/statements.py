@@ -341,8 +341,8 @@ STATEMENTS: dict[str, tuple[str, Handler]] = {
 
 def handler_of(statement: Any) -> tuple[str, Handler]:
     """What a statement is called and does. Raises `KeyError`."""
-    if isinstance(statement, sql.Composable):  # the table locks of tailing projections: nothing is rebuilt here
+    if isinstance(
+        statement, sql.Composable
+    ):  # the table locks of tailing projections: nothing is rebuilt here
         return "lock table", _nothing
     return STATEMENTS[statement]
-
-

@@ -69,7 +69,9 @@ class LogChecks:
         assert event.position == self.position + 1, f"{event.position} follows {self.position}"
         self.position, self.hash = event.position, link_of(self.hash, event)
         assert event.hash == self.hash, f"the chain breaks at {event.position}"
-        assert self.instant is None or event.occurred_at >= self.instant, f"time runs back at {event.position}"
+        assert self.instant is None or event.occurred_at >= self.instant, (
+            f"time runs back at {event.position}"
+        )
         self.instant = event.occurred_at
         written = (event.data + event.metadata).decode() + event.stream
         assert FREE_TEXT not in written, f"free text in the log at {event.position}: {written}"

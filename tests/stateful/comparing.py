@@ -129,4 +129,3 @@ def _worker(key: Any, worker: Worker) -> dict[str, Any]:
         "allowed": worker.nsfw + 2 * worker.faces,
         "maintenance": worker.maintenance,
     }
-

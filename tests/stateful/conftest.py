@@ -14,9 +14,7 @@ NAME = "stateful"
 
 
 @pytest.fixture(scope="session")
-def clockwork(
-    stack_settings: tuple[EmbeddedStack, Settings], template: Settings
-) -> Iterator[Clockwork]:
+def clockwork(stack_settings: tuple[EmbeddedStack, Settings], template: Settings) -> Iterator[Clockwork]:
     """A migrated database whose clock tests move."""
     _, settings = stack_settings
     assert settings.migrate_url is not None

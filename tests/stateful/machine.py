@@ -22,7 +22,9 @@ from tests.stateful.upkeep import Upkeep
 class CoreAlways(RuleStrategy):
     """Hypothesis leaves about half of the rules out of each example; without these little would happen in it."""
 
-    core = frozenset({"submit", "order", "pop", "everybody_pops", "deliver", "all_deliver", "outrun", "despair"})
+    core = frozenset(
+        {"submit", "order", "pop", "everybody_pops", "deliver", "all_deliver", "outrun", "despair"}
+    )
 
     def _rule_is_enabled(self, rule: Any) -> bool:
         if rule.function.__name__ in self.core:

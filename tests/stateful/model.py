@@ -451,7 +451,11 @@ class Model:
     def to_be_shared(self) -> set[UUID]:
         """Exactly these pictures are to be shared, or withheld by a verdict."""
         return {
-            g.id for job in self.jobs.values() if job.wish.shared for g in job.generations if g.state == "DONE"
+            g.id
+            for job in self.jobs.values()
+            if job.wish.shared
+            for g in job.generations
+            if g.state == "DONE"
         }
 
     def verdict(self, generation: UUID, verdict: str) -> Answer:

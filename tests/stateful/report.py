@@ -60,13 +60,19 @@ def plain(text: object) -> str:
 
 
 def _amounts(event: Event) -> str:
-    moved = [f"{account.removeprefix('user:')} {amount:+}" for account, amount in getattr(event, "postings", ())]
+    moved = [
+        f"{account.removeprefix('user:')} {amount:+}" for account, amount in getattr(event, "postings", ())
+    ]
     return f"  [{', '.join(moved)}]" if moved else ""
 
 
 def _line(fact: Fact, first: Fact) -> str:
     event = fact.event
-    fields = {name: _short(value, first) for name, value in msgspec.structs.asdict(event).items() if name not in _DULL}
+    fields = {
+        name: _short(value, first)
+        for name, value in msgspec.structs.asdict(event).items()
+        if name not in _DULL
+    }
     words = " ".join(f"{name}={text}" for name, text in fields.items() if text)
     seconds = (fact.occurred_at - first.occurred_at).total_seconds()
     return plain(f"{fact.position:4} {seconds:8.0f}s  {type(event).__name__:24} {words}{_amounts(event)}")

@@ -29,7 +29,13 @@ class Sharing(Town):
         if publish:
             sha = f"{self.ids.new('other').int:064x}"
             command: PublishPicture | WithholdPicture = PublishPicture(
-                job=job, generation=generation, sha256=sha, perceptual_hash="0" * 16, width=1, height=1, size=1
+                job=job,
+                generation=generation,
+                sha256=sha,
+                perceptual_hash="0" * 16,
+                width=1,
+                height=1,
+                size=1,
             )
         else:
             sha, command = (

@@ -22,5 +22,11 @@ def test_server_model_and_log_agree(clockwork: Clockwork):
 
     Machine.clockwork = clockwork
     phases = (Phase.generate,) if os.environ.get("HOARD_NOSHRINK") else tuple(Phase)
-    profile = settings(phases=phases, max_examples=EXAMPLES, stateful_step_count=STEPS, derandomize=not RANDOM, print_blob=RANDOM)
+    profile = settings(
+        phases=phases,
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        derandomize=not RANDOM,
+        print_blob=RANDOM,
+    )
     run_state_machine_as_test(Machine, settings=profile)

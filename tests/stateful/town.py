@@ -112,7 +112,9 @@ class Town(RuleBasedStateMachine):
         for number, amount in enumerate(RICHES, 1):
             user = self.ids.new("user")
             self.post(register(user, number), self.model.register(user))
-            gift = GrantKudos(user=user, amount=amount, note=self.ids.new("other"), reason=self.words("welcome"))
+            gift = GrantKudos(
+                user=user, amount=amount, note=self.ids.new("other"), reason=self.words("welcome")
+            )
             self.post(gift, self.model.grant(user, amount))
 
     # --- sending commands
@@ -227,7 +229,9 @@ class Town(RuleBasedStateMachine):
             assert outcome.repeated == isinstance(answer, Repeats), told
             assert not answer.changed or outcome.position <= self.checks.position, told
         changed = isinstance(answer, Done) and answer.changed
-        assert (request.id in self.checks.commands) == changed, f"{name} appended something, or nothing: {told}"
+        assert (request.id in self.checks.commands) == changed, (
+            f"{name} appended something, or nothing: {told}"
+        )
 
     def something_waits(self) -> bool:
         """Whether the queue is not empty: a poll of an empty queue tells little."""
@@ -260,12 +264,16 @@ class Town(RuleBasedStateMachine):
     def relay_turns(self) -> None:
         """The relay catches up; then exactly the right pictures wait to be shared."""
         self.world.relay()
-        assert self.checks.to_be_shared == self.model.to_be_shared(), "other pictures than should be are shared"
+        assert self.checks.to_be_shared == self.model.to_be_shared(), (
+            "other pictures than should be are shared"
+        )
         expected = self.model.to_be_shared() - self.checks.verdicts
         calls = self.world.reactions()
         waiting = {picture for picture, done in calls if not done}
         assert waiting == expected, plain(f"waiting to be shared: {waiting}, should be {expected}")
-        assert len({picture for picture, _ in calls}) == len(calls), "an actor is called once for each picture"
+        assert len({picture for picture, _ in calls}) == len(calls), (
+            "an actor is called once for each picture"
+        )
 
     def words(self, text: str) -> str:
         """Something that a person writes: it must never be found in the log."""

@@ -179,4 +179,3 @@ class Working(Town):
     def release(self, lease: UUID, by: str) -> None:
         owner = self.model.leases[lease].owner if by == "owner" else ANONYMOUS
         self.send(lambda: (ReleaseLease(lease=lease, owner=owner), lambda: self.model.release(lease, owner)))
-

@@ -33,7 +33,7 @@ from app.jobs import decider as jobs
 from app.jobs.graphql import job_of_viewer, jobs_of
 from app.moderation import decider as moderation
 from app.platform.commands import Rules, rules
-from app.platform.database import make_pool
+from app.platform.database import Pool
 from app.platform.graphql.context import RequestContext, TransportOptions
 from app.platform.graphql.documents import OperationInfo
 from app.platform.graphql.errors import ApiError, TopLevelCode
@@ -117,7 +117,7 @@ async def _within(services: Services, item: RateLimitItem, *who: str) -> None:
 
 def make_services(settings: Settings, give_up: GiveUp) -> Services:
     """The services of a process, none of them started."""
-    pool = make_pool(settings.database_url)
+    pool = Pool(settings.database_url)
     tail = Tail(settings.database_url, settings.realm)
     polls = Polls(reader(pool, settings.realm))
     tail.listen(polls.hear)

@@ -7,19 +7,15 @@ statements of the tables here. Look next: `projections.store.tables`, `app.platf
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-import psycopg
 import sqlalchemy as sa
-from psycopg import AsyncConnection
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from app.platform import vault
 from app.platform.database import Pool
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from events.store.columns import Table
 from projections.store.tables import LIVE, TABLES
 
@@ -101,29 +97,6 @@ def any_of(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
     return column == sa.any_(sa.bindparam(name, type_=postgresql.ARRAY(column.type)))
 
 
-async def read(
-    connect: Callable[[], AbstractAsyncContextManager[AsyncConnection[Any]]],
-    work: Callable[[AsyncConnection[Any]], Awaitable[R]],
-) -> R:
-    """Read on a connection of a pool. Raises `ApiError` TRY_AGAIN when the database does not answer (in time).
-
-    A connection may be from before a restart of the database: reading again, on another one, does no harm. Whatever
-    failed on a sound connection (a statement that took too long) would fail again, and is not repeated.
-    """
-    for _ in range(2):
-        broken = False
-        try:
-            async with connect() as connection:
-                try:
-                    return await work(connection)
-                finally:
-                    broken = connection.closed
-        except psycopg.OperationalError:  # also when the pool has no connection to give
-            if not broken:
-                break
-    raise ApiError("the database does not answer", code=TopLevelCode.TRY_AGAIN, retry_after=1.0)
-
-
 class Query(Generic[R]):
     """A compiled statement and how its rows become `R`."""
 
@@ -136,12 +109,7 @@ class Query(Generic[R]):
 
     async def all(self, pool: Pool, **parameters: Any) -> list[R]:
         """All rows. Raises `ApiError` TRY_AGAIN when the database does not answer."""
-
-        async def fetch(connection: AsyncConnection[Any]) -> list[R]:
-            cursor = await connection.execute(self.text, parameters, binary=True)
-            return [self._load(row) for row in await cursor.fetchall()]
-
-        return await read(pool.connection, fetch)
+        return [self._load(row) for row in await pool.fetch(self.text, parameters)]
 
     async def one(self, pool: Pool, **parameters: Any) -> R | None:
         """The first row, or None."""

@@ -19,10 +19,9 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from app.platform.database import NETWORK
+from app.platform.database import NETWORK, read
 from app.platform.graphql.errors import ApiError
 from app.platform.graphql.masking import describe
-from app.platform.sql import read
 from app.platform.writer.apply import channel
 from events.base import Recorded
 from events.store import log

@@ -15,7 +15,7 @@ from app.jobs.queries import JOBS
 from app.jobs.standing import standing, standings
 from app.main import make_services, run_services
 from app.platform import database as reading
-from app.platform.database import Pool, make_pool
+from app.platform.database import Pool
 from app.platform.graphql.context import RequestContext
 from app.platform.graphql.errors import ApiError
 from app.platform.services import Services
@@ -63,7 +63,7 @@ def filled(owner: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
 
 @pytest.fixture
 async def pool(database: Settings) -> AsyncIterator[Pool]:
-    async with make_pool(database.database_url) as opened:
+    async with Pool(database.database_url) as opened:
         yield opened
 
 

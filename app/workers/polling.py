@@ -149,17 +149,12 @@ async def _attempt(
     """One look at the queue: probe, and if anything may be there, ask the writer."""
     wanted = _search(poll, worker)
     blacklisted = 0
-    answered = promise is not None and await ANSWERED.one(
-        services.pool, realm=services.realm, scope=promise.scope, key=promise.key
-    )
     for _ in range(PAGES):
-        likely: tuple[UUID, ...] = ()
-        if not answered:
-            promising, barred = await _promising(services, wanted)
-            blacklisted += barred
-            if promising is None:
-                break
-            wanted, likely = promising
+        promising, barred = await _promising(services, wanted)
+        blacklisted += barred
+        if promising is None and not await _answered(services, promise):
+            break
+        wanted, likely = promising or (wanted, ())
         command = PopJob(
             lease=new_id(),
             worker=worker.worker.id,
@@ -179,6 +174,14 @@ async def _attempt(
             break
         wanted = msgspec.structs.replace(wanted, after=popped.after)
     return Nothing(await skips(services, worker.worker, blacklisted))
+
+
+async def _answered(services: Services, promise: Idempotency | None) -> bool:
+    """Whether a poll with this key took a lease before: then it is that lease, whatever waits now."""
+    if promise is None:
+        return False
+    key = {"scope": promise.scope, "key": promise.key}
+    return await ANSWERED.one(services.pool, realm=services.realm, **key) is not None
 
 
 async def _promising(

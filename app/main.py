@@ -17,7 +17,6 @@ import aiohttp
 import msgspec
 import psycopg
 import uvicorn
-from limits import RateLimitItem
 from psycopg_pool import PoolTimeout
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -96,20 +95,19 @@ def create_app(settings: Settings, give_up: GiveUp) -> Starlette:
 async def before_document(context: RequestContext) -> None:
     """A document that is not known yet costs time to read: new ones are limited by address."""
     services: Services = context.app
-    await _within(services, NEW_DOCUMENTS, "document", context.address)
+    _within(await services.rates.delay(NEW_DOCUMENTS, "document", context.address))
 
 
 async def before_operation(context: RequestContext, _: OperationInfo) -> None:
     """Find out who asks, and whether they ask too often. Raises `ApiError`."""
     services: Services = context.app
-    await _within(services, BY_ADDRESS, "address", context.address)
+    _within(services.rates.tally(BY_ADDRESS, "address", context.address))
     context.viewer = await authenticate(services, context.api_key)
     if not context.viewer.anonymous:
-        await _within(services, BY_KEY, "key", str(context.viewer.subject))
+        _within(services.rates.tally(BY_KEY, "key", str(context.viewer.subject)))
 
 
-async def _within(services: Services, item: RateLimitItem, *who: str) -> None:
-    delay = await services.rates.delay(item, *who)
+def _within(delay: float | None) -> None:
     if delay is not None:
         message = f"too many requests: try again in {delay:.1f} seconds"
         raise ApiError(message, code=TopLevelCode.RATE_LIMITED, retry_after=round(delay, 1))
@@ -161,6 +159,7 @@ async def run_services(services: Services) -> AsyncGenerator[None, None]:
             await services.tail.stop()
             services.writer.stop()
             await services.pool.close()
+            await services.rates.close()
             await services.presence.close()
 
 

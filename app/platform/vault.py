@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from events.store.arrays import byteas, int8s, texts
 from events.store.columns import Table
 
 SCHEMA = "vault"
@@ -122,10 +123,10 @@ def outcome_parameters(realm: int, kept: list[CommandOutcome]) -> list[Any]:
     """What `KEEP_OUTCOMES` takes."""
     return [
         realm,
-        [c.scope for c in kept],
-        [c.key for c in kept],
+        texts([c.scope for c in kept]),
+        texts([c.key for c in kept]),
         [c.day for c in kept],
-        [c.request_hash for c in kept],
-        [c.outcome for c in kept],
-        [c.position for c in kept],
+        byteas([c.request_hash for c in kept]),
+        texts([c.outcome for c in kept]),
+        int8s([c.position for c in kept]),
     ]

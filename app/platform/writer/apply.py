@@ -103,7 +103,10 @@ def _update(table: Table[Any], columns: tuple[str, ...]) -> str:
 
 
 def _by_type(rows: Sequence[msgspec.Struct]) -> dict[type[msgspec.Struct], list[msgspec.Struct]]:
-    grouped: dict[type[msgspec.Struct], list[msgspec.Struct]] = {}
+    """Rows of the vault by kind; of several for one key the last one, as if written one after another."""
+    grouped: dict[type[msgspec.Struct], dict[tuple[Any, ...], msgspec.Struct]] = {}
     for row in rows:
-        grouped.setdefault(type(row), []).append(row)
-    return grouped
+        kind = type(row)
+        key = tuple(getattr(row, name) for name in vault.TABLES[kind].key)
+        grouped.setdefault(kind, {})[key] = row
+    return {kind: list(group.values()) for kind, group in grouped.items()}

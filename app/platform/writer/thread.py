@@ -34,6 +34,8 @@ QUEUE_LIMIT = 4096
 BATCH_LIMIT = 256
 #: how long a batch is tried while the database does not answer, in seconds
 PATIENCE_SECONDS = 20.0
+#: a batch that is lost after so long, which is longer than it waits for the lock, is tried again in halves, in seconds
+TOO_LONG_SECONDS = 3.5
 #: A process that hangs loses the lock within 4 s. Only `transaction_timeout` ends one that hangs between two messages of
 #: a trip: to the server it is not idle. Statements are all index look-ups: plans must not switch with statistics.
 SETTINGS = (
@@ -175,17 +177,25 @@ class Writer:
                 self._condition.wait()
             return [self._queue.popleft() for _ in range(min(len(self._queue), BATCH_LIMIT))]
 
-    def _settle(self, requests: Sequence[Request]) -> Sequence[Any]:
+    def _settle(self, requests: Sequence[Request], deadline: float | None = None) -> Sequence[Any]:
         """Commit a batch whatever happens to the connection, or tell its callers to try again."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = deadline or time.monotonic() + PATIENCE_SECONDS
         pause = 0.05
         while True:
+            started = time.monotonic()
             try:
                 return self._attempt(requests)
             except OutcomeUnknownError:
                 return [WriterBusyError(2.0, certain=False)] * len(requests)
             except LOST as error:
                 self._disconnect()
+                if len(requests) > 1 and time.monotonic() - started > TOO_LONG_SECONDS:
+                    # it may have been thrown out for holding the lock: half of it takes half as long
+                    half = len(requests) // 2
+                    return [
+                        *self._settle(requests[:half], deadline),
+                        *self._settle(requests[half:], deadline),
+                    ]
                 if time.monotonic() > deadline:
                     _log.warning("database_away", extra={"reason": type(error).__name__})
                     return [WriterBusyError(2.0)] * len(requests)
@@ -197,7 +207,7 @@ class Writer:
                 if len(requests) == 1:
                     _log.warning("command_failed", extra={"reason": type(error).__name__})
                     return [error]
-                return [outcome for request in requests for outcome in self._settle([request])]
+                return [outcome for request in requests for outcome in self._settle([request], deadline)]
             time.sleep(pause)
             pause = min(pause * 2, 1.0)
 

@@ -76,7 +76,7 @@ class PictureWithheld(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class PicturesWithdrawn(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The published pictures of a job, possibly none, were removed from the shared bucket with their metadata."""
+    """What of a job is not shared any more, possibly nothing, was removed from the shared bucket with its metadata."""
 
     TYPE: ClassVar[str] = "sharing.PicturesWithdrawn"
 

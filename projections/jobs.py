@@ -32,7 +32,7 @@ from events.jobs import (
     LeaseExtended,
     LeaseReleased,
 )
-from events.moderation import CaseOpened
+from events.moderation import CaseDecided, CaseOpened, Verdict
 from events.sharing import PicturesWithdrawn, ShareConsentWithdrawn, WithheldReason
 from projections.base import FoldError, Projection, known
 from projections.queue import requirement_mask
@@ -58,6 +58,7 @@ FACTS = (
     JobEnded,
     ShareConsentWithdrawn,
     CaseOpened,
+    CaseDecided,
     PicturesWithdrawn,
 )
 
@@ -103,7 +104,7 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     ended_at: datetime | None
     #: why nothing (more) of it is shared, though it was to be
     unshared: WithheldReason | None = None
-    #: whether what was published before that may still be in the shared bucket
+    #: whether something of it that is not to be shared any more may still be in the shared bucket
     withdrawing: bool = False
 
     @property
@@ -144,7 +145,7 @@ def evolve(key: UUID, row: Job | None, fact: Fact) -> Job | None:
             return replace(job, active_at=fact.occurred_at)
         case JobEnded():
             return replace(job, state=event.state, ended_at=fact.occurred_at)
-        case ShareConsentWithdrawn() | CaseOpened() | PicturesWithdrawn():
+        case ShareConsentWithdrawn() | CaseOpened() | CaseDecided() | PicturesWithdrawn():
             return _unshared(job, event)
         case _:
             moved = _moved(job, fact)
@@ -154,12 +155,19 @@ def evolve(key: UUID, row: Job | None, fact: Fact) -> Job | None:
     return moved
 
 
-def _unshared(job: Job, event: ShareConsentWithdrawn | CaseOpened | PicturesWithdrawn) -> Job:
-    """The first reason stays; sharing never starts again."""
-    if isinstance(event, PicturesWithdrawn):
-        return replace(job, withdrawing=False)
-    consent = isinstance(event, ShareConsentWithdrawn)
-    reason = WithheldReason.CONSENT_WITHDRAWN if consent else WithheldReason.REPORTED
+def _unshared(job: Job, event: ShareConsentWithdrawn | CaseOpened | CaseDecided | PicturesWithdrawn) -> Job:
+    """A report is about one picture; upheld, it ends the sharing of all. The first reason stays, for good."""
+    match event:
+        case PicturesWithdrawn():
+            return replace(job, withdrawing=False)
+        case CaseOpened():
+            return replace(job, withdrawing=job.shared)
+        case CaseDecided():
+            if event.verdict is Verdict.DISMISSED:
+                return job
+            reason = WithheldReason.REPORTED
+        case _:
+            reason = WithheldReason.CONSENT_WITHDRAWN
     return replace(job, unshared=job.unshared or reason, withdrawing=job.shared)
 
 

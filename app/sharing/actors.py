@@ -18,7 +18,7 @@ from app.platform.reactions import Reaction
 from app.sharing.story import NotShareableError, shared_jobs
 from events.base import Event
 from events.jobs import GenerationDelivered, JobEvent
-from events.moderation import CaseOpened
+from events.moderation import CaseDecided, CaseOpened, Verdict
 from events.sharing import PicturePublished, PicturesWithdrawn, PictureWithheld, ShareConsentWithdrawn
 
 PUBLISH_PICTURE: Final = "publish_picture"
@@ -64,7 +64,8 @@ def _job(event: Event) -> UUID:
 
 
 def _shared_jobs(connection: Connection[Any], realm: int, events: Sequence[Event]) -> set[UUID]:
-    return shared_jobs(connection, realm, {_job(event) for event in events})
+    ended = (e for e in events if not (isinstance(e, CaseDecided) and e.verdict is Verdict.DISMISSED))
+    return shared_jobs(connection, realm, {_job(event) for event in ended})
 
 
 REACTIONS: Final = (
@@ -83,6 +84,6 @@ REACTIONS: Final = (
             subject=_job,
             wanted=_shared_jobs,
         )
-        for ended in (ShareConsentWithdrawn, CaseOpened)
+        for ended in (ShareConsentWithdrawn, CaseOpened, CaseDecided)
     ),
 )

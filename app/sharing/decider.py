@@ -1,8 +1,8 @@
 """What may become of a picture that was to be shared: published, withheld for good, or withdrawn. Pure.
 
 The picture itself is judged before, by `app.sharing.publish`; here only what the log knows counts. Each generation
-gets one verdict: whatever comes after it changes nothing and is told what stands. Only what ends the sharing of its
-job (a withdrawn consent, a report) takes back what was published.
+gets one verdict: whatever comes after it changes nothing and is told what stands. Only a report of
+it, or what ends the sharing of its job (a withdrawn consent, a report that was upheld), takes back what was published.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class WithholdPicture(Command, frozen=True, kw_only=True):
 
 
 class WithdrawPictures(Command, frozen=True, kw_only=True):
-    """Record that nothing of a job is in the shared bucket any more: it was removed before."""
+    """Record that what of a job is not to be shared any more is not in the shared bucket: it was removed before."""
 
     job: UUID
 
@@ -53,7 +53,7 @@ class Verdict(Result, frozen=True, kw_only=True):
 
 
 class Withdrawn(Result, frozen=True, kw_only=True):
-    """Nothing of the job is shared."""
+    """What is not to be shared any more is not."""
 
 
 def publish_picture(command: PublishPicture, rows: Rows) -> Decision | Rejection:
@@ -61,9 +61,9 @@ def publish_picture(command: PublishPicture, rows: Rows) -> Decision | Rejection
     found = _eligible(command.job, command.generation, rows)
     if not isinstance(found, Job):
         return found
-    if found.unshared is not None:
-        message = f"the pictures of this job are not shared any more ({found.unshared.lower()})"
-        return Rejection(code="FORBIDDEN", message=message)
+    generation = _generation_of(found, command.generation, rows)
+    if generation is not None and (ended := unshared(found.unshared, generation)) is not None:
+        return Rejection(code="FORBIDDEN", message=f"the picture is not shared any more ({ended.lower()})")
     event = PicturePublished(
         job=command.job,
         requester=found.requester,
@@ -89,15 +89,25 @@ def withhold_picture(command: WithholdPicture, rows: Rows) -> Decision | Rejecti
 
 
 def withdraw_pictures(command: WithdrawPictures, rows: Rows) -> Decision | Rejection:
-    """Where sharing has ended; once is enough."""
+    """Once is enough."""
     job = rows.job(command.job)
     if job is None:
         return Rejection(code="NOT_FOUND", message="no such job")
-    if job.unshared is None or not job.withdrawing:
+    if not job.withdrawing:
         return Decision((), Withdrawn())
-    published = tuple(g.id for g in rows.generations_of(job.id) if g.sha256 is not None)
-    event = PicturesWithdrawn(job=job.id, requester=job.requester, generations=published, reason=job.unshared)
+    gone = tuple(
+        g.id
+        for g in rows.generations_of(job.id)
+        if g.sha256 is not None and unshared(job.unshared, g) is not None
+    )
+    reason = job.unshared or WithheldReason.REPORTED
+    event = PicturesWithdrawn(job=job.id, requester=job.requester, generations=gone, reason=reason)
     return Decision((event,), Withdrawn())
+
+
+def unshared(of_job: WithheldReason | None, generation: Generation) -> WithheldReason | None:
+    """Why a picture is not shared any more: what was reported never is again, whatever is decided."""
+    return of_job or (None if generation.report is None else WithheldReason.REPORTED)
 
 
 def _eligible(job_id: UUID, generation_id: UUID, rows: Rows) -> Job | Decision | Rejection:

@@ -34,7 +34,7 @@ from app.sharing import blocklist
 from app.sharing.decider import PublishPicture, Verdict, WithdrawPictures, WithholdPicture
 from app.sharing.metadata import SharedMetadata, UserType, encode
 from app.sharing.picture import CleanPicture, Withheld, inspect
-from app.sharing.story import Story, job_to_withdraw, published_of, story_of
+from app.sharing.story import Story, job_to_withdraw, story_of, to_withdraw
 from events.base import ANONYMOUS
 from events.sharing import WithheldReason
 
@@ -122,9 +122,9 @@ class Publisher:
                 self._repair(story, story.generation.sha256)
 
     def withdraw(self, position: int) -> None:
-        """Take everything of a job out of the shared bucket, as the fact at `position` calls for.
+        """Take out of the shared bucket what of a job is not shared any more since the fact at `position`.
 
-        Nothing more is published since that fact, so that what is found now is all there is.
+        None of that is published after that fact, so that what is found now is all there is.
 
         Raises:
             NotShareableError: it calls for nothing.
@@ -132,7 +132,7 @@ class Publisher:
         """
         with self._pool.connection() as connection:
             job = job_to_withdraw(connection, self._realm, position)
-            for published in published_of(connection, self._realm, job):
+            for published in to_withdraw(connection, self._realm, job):
                 with _alone(connection, f"publish:{self._realm}:{published.settled}"):
                     self._remove(published.id)
             request = Request(WithdrawPictures(job=job), new_id(), causation=position)

@@ -17,10 +17,11 @@ from psycopg import Connection
 
 from app.platform import vault
 from app.platform.vault import GenerationSeed, JobWords, ResultWords
+from app.sharing.decider import unshared
 from events.base import Event, Fact
 from events.codec import decode, fact_of
 from events.jobs import GenerationDelivered, ImageJobSubmitted
-from events.moderation import CaseOpened
+from events.moderation import CaseDecided, CaseOpened
 from events.sharing import (
     ShareConsentForced,
     ShareConsentGiven,
@@ -68,7 +69,7 @@ class Story(msgspec.Struct, frozen=True):
     submitted_at: datetime
     #: as it stands: whether it was published or withheld before
     generation: Generation
-    #: why nothing of its job is shared any more
+    #: why it is not shared any more
     unshared: WithheldReason | None
     #: None: erased
     words: Words | None
@@ -80,19 +81,20 @@ def shared_jobs(connection: Connection[Any], realm: int, jobs: Collection[UUID])
 
 
 def job_to_withdraw(connection: Connection[Any], realm: int, position: int) -> UUID:
-    """The job whose sharing the fact at a position ended. Raises `NotShareableError` where it ended none."""
+    """The job of which the fact at a position ended some sharing. Raises `NotShareableError` where it ended none."""
     fact = _fact_at(connection, realm, position)
-    if fact is None or not isinstance(fact.event, ShareConsentWithdrawn | CaseOpened):
+    if fact is None or not isinstance(fact.event, ShareConsentWithdrawn | CaseOpened | CaseDecided):
         message = f"no sharing ended at {position}"
         raise NotShareableError(message)
     return fact.event.job
 
 
-def published_of(connection: Connection[Any], realm: int, job: UUID) -> list[Generation]:
-    """The published generations of a job."""
+def to_withdraw(connection: Connection[Any], realm: int, job: UUID) -> list[Generation]:
+    """The published generations of a job that are not shared any more."""
+    of_job = _unshared(connection, realm, job)
     rows = connection.execute(_PUBLISHED, {"realm": realm, "job": job}, binary=True)
     found: list[Generation] = TABLES["generations"].load_all(rows)
-    return found
+    return [generation for generation in found if unshared(of_job, generation) is not None]
 
 
 def story_of(connection: Connection[Any], realm: int, position: int) -> Story:
@@ -114,7 +116,7 @@ def story_of(connection: Connection[Any], realm: int, position: int) -> Story:
         submitted=submission.event,
         submitted_at=submission.occurred_at,
         generation=generation,
-        unshared=_unshared(connection, realm, delivered.job),
+        unshared=unshared(_unshared(connection, realm, delivered.job), generation),
         words=_words(connection, realm, delivered),
     )
 

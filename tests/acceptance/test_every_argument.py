@@ -35,6 +35,9 @@ MUTATIONS = (
     "extendLease",
     "releaseLease",
     "setWorkerMaintenance",
+    "setWaitingLimit",
+    "withdrawConsent",
+    "decideCase",
 )
 
 HOSTILE: tuple[Any, ...] = (
@@ -131,6 +134,9 @@ class Stage:
             "extendLease": {"leaseId": self.lease["leaseId"]},
             "releaseLease": {"leaseId": self.lease["leaseId"]},
             "setWorkerMaintenance": {"worker": self.worker.name, "maintenance": False},
+            "setWaitingLimit": {"user": self.friend.alias, "limit": 30},
+            "withdrawConsent": {"id": self.own},
+            "decideCase": {"case": str(uuid4()), "verdict": "DISMISSED"},
         }
         return made[mutation]
 
@@ -270,6 +276,7 @@ def test_another_users_things_are_as_if_they_were_not(stage: Stage, mutation: st
     stranger = stage.horde.register("stranger")
     foreign = {
         "cancelJob": [("id", stage.job), ("id", stage.own)],
+        "withdrawConsent": [("id", stage.job), ("id", stage.own)],
         "submitResult": [("leaseId", stage.lease["leaseId"])],
         "extendLease": [("leaseId", stage.lease["leaseId"])],
         "releaseLease": [("leaseId", stage.lease["leaseId"])],

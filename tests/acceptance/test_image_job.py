@@ -267,15 +267,15 @@ def test_beyond_the_free_size_the_kudos_must_be_there_and_i_am_told_what_would_d
     horde: Horde, bob: User, model: str
 ) -> None:
     some = horde.register("some", "20")
-    for api, params in (
-        (bob.api, {"width": 1024, "height": 1024, "steps": 80, "n": 2}),
-        (bob.api, {"width": 512, "height": 512, "steps": 80}),
-        (bob.api, {"width": 3072, "height": 64, "steps": 51}),
-        (some.api, {"width": 1024, "height": 2048}),
-        (horde.anonymous, {"width": 640, "height": 640}),
-        (horde.anonymous, {"width": 512, "height": 512, "steps": 21, "sampler": "K_HEUN"}),
+    for api, field, params in (
+        (bob.api, "width", {"width": 1024, "height": 1024, "steps": 80, "n": 2}),
+        (bob.api, "steps", {"width": 512, "height": 512, "steps": 80}),
+        (bob.api, "steps", {"width": 3072, "height": 64, "steps": 51}),
+        (some.api, "height", {"width": 1024, "height": 2048}),
+        (horde.anonymous, "width", {"width": 640, "height": 640}),
+        (horde.anonymous, "steps", {"width": 512, "height": 512, "steps": 21, "sampler": "K_HEUN"}),
     ):
-        with refused("INSUFFICIENT_KUDOS", "input", "params") as poor:
+        with refused("INSUFFICIENT_KUDOS", "input", "params", field) as poor:
             submit(api, models=[model], params=params)
         told = poor.result
         assert Decimal(told["required"]) - Decimal(told["available"]) == Decimal(told["missing"]) > 0

@@ -174,6 +174,20 @@ def test_what_is_censored_is_never_published(
     assert {g["id"]: bool(g["sha256"]) for g in job.now()["generations"]} == {one: False, two: True}
 
 
+def test_i_can_take_my_consent_back_and_my_picture_leaves_the_shared_bucket(
+    alice: User, bob: User, shared: Minio, model: str
+) -> None:
+    job = alice.submit(models=[model], share=True)
+    bob.worker(model).serve()
+    generation = published(job)
+    assert f"{generation['id']}.webp" in names(shared)
+    chosen = "... on WithdrawConsentSuccess { job { id shared } }"
+    told = alice.api.call("withdrawConsent", chosen, {"id": job.id})
+    assert told["job"] == {"id": job.id, "shared": False}
+    eventually(lambda: not any(generation["id"] in name for name in names(shared)), 20)
+    assert eventually(lambda: published(job)["withheld"] == "CONSENT_WITHDRAWN", 20)
+
+
 def test_strangers_cannot_list_or_read_what_is_not_theirs(horde: Horde) -> None:
 
     for bucket in ("results", "sources", "datasets", "shared"):

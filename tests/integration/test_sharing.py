@@ -12,8 +12,10 @@ import msgspec
 import psycopg
 import pytest
 
+from app.accounts.decider import GrantRole
 from app.jobs.decider import WithdrawConsent
 from app.jobs.image_params import PostProcessor
+from app.moderation.decider import DecideCase
 from app.platform.objects import ObjectStore, StorageUnavailableError, result_key
 from app.platform.settings import Settings
 from app.platform.writer import Writer
@@ -23,8 +25,10 @@ from app.sharing.picture import CleanPicture, inspect
 from app.sharing.publish import UnrepairableError, UnsettledError
 from app.sharing.story import NotShareableError
 from app.workers.lease_decider import ResultState
+from app.workers.reports import case_of
+from events.accounts import Role
 from events.base import ANONYMOUS
-from events.moderation import CaseOpened
+from events.moderation import CaseDecided, CaseOpened, Verdict
 from events.sharing import PicturesWithdrawn, ShareConsentWithdrawn
 from tests.factories import deliver, run
 from tests.gallery import ALL_RULES, Gallery, picture
@@ -470,11 +474,19 @@ def test_a_withdrawal_that_dies_is_done_by_the_next_attempt(gallery: Gallery, at
     assert position_of(gallery.settings, PicturesWithdrawn.TYPE) == position + 1
 
 
-def test_a_report_withdraws_the_pictures_of_its_job(gallery: Gallery):
+def test_an_upheld_report_withdraws_the_pictures_of_its_job(gallery: Gallery):
     job, lease, (shown, reported) = gallery.lease(n=2)
     delivery = gallery.submit_result(job, lease, shown, gallery.upload(lease, shown, picture()))
     gallery.publish(delivery.position)
     run(gallery.writer, deliver(lease, gallery.owner, reported, state=ResultState.CSAM))
     with gallery.publisher() as publisher:
         publisher.withdraw(position_of(gallery.settings, CaseOpened.TYPE))
+        assert None not in gallery.shared(shown)
+        run(gallery.writer, GrantRole(user=gallery.owner, role=Role.MODERATOR))
+        upheld = Verdict.UPHELD
+        case = DecideCase(
+            case=case_of(reported), job=job, generation=reported, verdict=upheld, by=gallery.owner
+        )
+        run(gallery.writer, case)
+        publisher.withdraw(position_of(gallery.settings, CaseDecided.TYPE))
     assert gallery.shared(shown) == gallery.shared(reported) == (None, None)

@@ -140,6 +140,11 @@ FURTHER: dict[str, Callable[[], Scene]] = {
     ),
     "redundant and run out": lambda: given(*OUTRUN, later(9_000), ExpireLease(lease=SECOND)),
     "redundant and released": lambda: given(*OUTRUN, ReleaseLease(lease=SECOND, owner=CAROL)),
+    "a shared job's report upheld": lambda: given(
+        *WAITING[:-1], submit(ALICE, job=JOB, generations=(G1, G2), shared=True),
+        pop(W_BOB, BOB, lease=FIRST, amount=2), deliver(FIRST, BOB, G1, state=ResultState.CSAM),
+        decide(Verdict.UPHELD), WithdrawPictures(job=JOB),
+    ),
     "dismissed": lambda: given(*REPORTED, decide(Verdict.DISMISSED)),
     "withheld": lambda: given(*DELIVERED, WITHHOLD),
     "withdrawn": lambda: given(*DELIVERED, PUBLISH, WithdrawConsent(job=JOB), WithdrawPictures(job=JOB)),

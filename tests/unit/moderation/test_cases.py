@@ -86,9 +86,20 @@ def test_a_report_under_no_live_lease_is_refused():
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_nothing_of_a_reported_job_is_shared_any_more(shared):
-    job = reported(shared=shared).log.jobs()[JOB]
-    assert (job.unshared, job.withdrawing) == (WithheldReason.REPORTED, shared)
+def test_an_upheld_report_ends_the_sharing_of_the_whole_job(shared):
+    scene = reported(shared=shared)
+
+    def stands():
+        job = scene.log.jobs()[JOB]
+        return job.unshared, job.withdrawing
+
+    assert stands() == (None, shared)
+    scene.and_given(decide(Verdict.UPHELD))
+    assert stands() == (WithheldReason.REPORTED, shared)
+
+
+def test_a_dismissed_report_does_not():
+    assert reported(shared=True).and_given(decide(Verdict.DISMISSED)).log.jobs()[JOB].unshared is None
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))

@@ -4,12 +4,16 @@ from uuid import UUID
 
 import pytest
 
-from app.accounts.decider import OpenRealm
+from app.accounts.decider import GrantRole, OpenRealm
 from app.jobs.decider import WithdrawConsent
+from app.moderation.decider import DecideCase
 from app.platform.commands import rules
 from app.sharing.decider import RULES as SHARING
 from app.sharing.decider import PublishPicture, Verdict, WithdrawPictures, WithholdPicture
-from app.workers.lease_decider import ResultState
+from app.workers.lease_decider import ExpireLease, ResultState
+from app.workers.reports import case_of
+from events import moderation
+from events.accounts import Role
 from events.base import ANONYMOUS
 from events.sharing import (
     PicturePublished,
@@ -19,7 +23,7 @@ from events.sharing import (
     WithheldReason,
 )
 from tests.factories import RULES, check_in, deliver, grant, pop, register, submit, uid
-from tests.given import Scene
+from tests.given import Scene, later
 from tests.model import MemoryLog
 
 USER, OWNER, WORKER, JOB, LEASE, DONE, OPEN = (uid(n) for n in range(1, 8))
@@ -149,7 +153,49 @@ def test_nothing_is_withdrawn_while_sharing_goes_on():
     scene().when(WithdrawPictures(job=uid(99))).then_rejected("NOT_FOUND")
 
 
-def test_a_report_of_one_picture_withdraws_the_others_of_its_job():
-    reported = scene().and_given(publish(), deliver(LEASE, OWNER, OPEN, state=ResultState.CSAM))
-    event = PicturesWithdrawn(job=JOB, requester=USER, generations=(DONE,), reason=WithheldReason.REPORTED)
-    reported.when(WithdrawPictures(job=JOB)).then(event)
+REPORTED = WithheldReason.REPORTED
+
+
+def reported(*, published: bool) -> Scene:
+    """One picture of two was reported, and what of the other became."""
+    steps = (publish(),) if published else ()
+    return scene().and_given(*steps, deliver(LEASE, OWNER, OPEN, state=ResultState.CSAM))
+
+
+def decide(verdict: moderation.Verdict) -> DecideCase:
+    return DecideCase(case=case_of(OPEN), job=JOB, generation=OPEN, verdict=verdict, by=OWNER)
+
+
+def test_a_report_of_one_picture_leaves_the_others_of_its_job_shared():
+    event = PicturesWithdrawn(job=JOB, requester=USER, generations=(), reason=REPORTED)
+    reported(published=True).when(WithdrawPictures(job=JOB)).then(event)
+    assert reported(published=False).when(publish()).names == ["PicturePublished"]
+
+
+def test_an_upheld_report_withdraws_them_and_a_dismissed_one_does_not():
+    role = GrantRole(user=OWNER, role=Role.MODERATOR)
+    event = PicturesWithdrawn(job=JOB, requester=USER, generations=(DONE,), reason=REPORTED)
+    upheld = reported(published=True).and_given(role, decide(moderation.Verdict.UPHELD))
+    upheld.when(WithdrawPictures(job=JOB)).then(event)
+    waiting = reported(published=False).and_given(role, decide(moderation.Verdict.UPHELD))
+    waiting.when(publish()).then_rejected("FORBIDDEN", match="reported")
+    dismissed = reported(published=False).and_given(role, decide(moderation.Verdict.DISMISSED))
+    assert dismissed.when(publish()).names == ["PicturePublished"]
+
+
+@pytest.mark.parametrize("decided", [None, moderation.Verdict.DISMISSED])
+def test_a_picture_that_was_reported_itself_is_withdrawn_and_never_shared_again(decided):
+    """It was delivered late and published, and then the worker that had taken it over reports it."""
+    taker, other, second = uid(20), uid(21), uid(22)
+    outrun = scene().and_given(
+        register(other, 3), check_in(taker, other), GrantRole(user=OWNER, role=Role.MODERATOR),
+        later(9_000), ExpireLease(lease=LEASE), pop(taker, other, lease=second),
+        deliver(LEASE, OWNER, OPEN), publish(OPEN), publish(DONE),
+        deliver(second, other, OPEN, state=ResultState.CSAM),
+    )  # fmt: skip
+    if decided is not None:
+        outrun.and_given(decide(decided))
+    event = PicturesWithdrawn(job=JOB, requester=USER, generations=(OPEN,), reason=REPORTED)
+    outrun.when(WithdrawPictures(job=JOB)).then(event)
+    outrun.and_given(WithdrawPictures(job=JOB))
+    assert outrun.when(publish(OPEN)).then_nothing().result == Verdict(withheld=REPORTED)

@@ -11,9 +11,11 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from app.accounts.decider import GrantKudos, GrantRole, OpenRealm, SetWaitingLimit, TransferKudos
-from app.jobs.decider import CancelJob, ExpireJob, SubmitImageJob
+from app.jobs.decider import CancelJob, ExpireJob, SubmitImageJob, WithdrawConsent
 from app.jobs.image_params import PostProcessor
+from app.moderation.decider import DecideCase
 from app.platform.commands import Command, Request
+from app.sharing.decider import WithdrawPictures
 from app.workers.decider import ImageCapabilities, SetMaintenance
 from app.workers.lease_decider import (
     ExpireLease,
@@ -24,8 +26,10 @@ from app.workers.lease_decider import (
     ResultState,
     SubmitResults,
 )
+from app.workers.reports import case_of
 from events.accounts import Role
 from events.base import ANONYMOUS
+from events.moderation import Verdict
 from tests.factories import capabilities, check_in, pop, register, submit, uid
 from tests.model import MemoryLog
 
@@ -42,6 +46,7 @@ KINDS = (
     "grant", "transfer", "submit", "submit", "submit", "check_in", "pop", "pop", "pop", "deliver", "deliver",
     "deliver", "late", "fault", "extend", "release", "expire_lease", "cancel", "expire_job", "wait", "wait",
     "maintenance", "role", "race", "doom", "limit",
+    "consent", "case", "case", "withdraw", "extend", "extend",
 )  # fmt: skip
 
 moves = st.tuples(st.sampled_from(KINDS), st.integers(0, 11), st.integers(0, 11), st.integers(0, 11))
@@ -223,6 +228,25 @@ class Play:
     def _cancel(self, a: int, _: int, __: int) -> Command | None:
         jobs = list(self.log.jobs())
         return CancelJob(job=jobs[a % len(jobs)]) if jobs else None
+
+    def _consent(self, a: int, _: int, __: int) -> Command | None:
+        jobs = list(self.log.jobs())
+        return WithdrawConsent(job=jobs[a % len(jobs)]) if jobs else None
+
+    def _withdraw(self, a: int, _: int, __: int) -> Command | None:
+        jobs = list(self.log.jobs())
+        return WithdrawPictures(job=jobs[a % len(jobs)]) if jobs else None
+
+    def _case(self, a: int, b: int, c: int) -> Command | None:
+        """Mostly of what was reported, by anybody."""
+        rows: Any = self.log.state["generations"]
+        if not (found := [g for g in rows.values() if g.report is not None or c > 9]):
+            return None
+        generation = found[a % len(found)]
+        return DecideCase(
+            case=case_of(generation.id), job=generation.job, generation=generation.id,
+            verdict=tuple(Verdict)[c % 2], by=(*USERS, ANONYMOUS)[b % 5],
+        )  # fmt: skip
 
     def _expire_job(self, a: int, _: int, __: int) -> Command | None:
         jobs = list(self.log.jobs())

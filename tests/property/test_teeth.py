@@ -55,7 +55,7 @@ def check_all(seed: int) -> Play:
 
 
 def test_these_histories_are_sound_and_reach_nearly_every_kind_of_event():
-    seen = {event.type for seed in range(25) for event in check_all(seed).log.events}
+    seen = {event.type for seed in range(60) for event in check_all(seed).log.events}
     not_reached = {name for name in EVENT_TYPES if name not in seen}
     assert not_reached == {"sharing.PicturePublished", "sharing.PictureWithheld"}
 

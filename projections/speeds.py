@@ -1,7 +1,7 @@
 """Speeds: how fast each worker draws, measured from taking a lease to delivering.
 
-A tailing projection: nothing decides by it. Throughput (`projections.throughput`) says how much was asked for; this says how much could be done. Look next:
-`app.platform.fleet`, which makes estimates of waits from it.
+A tailing projection: nothing decides by it. Throughput (`projections.throughput`) says how much was asked for; this
+says how much could be done. Look next: `app.platform.fleet`, which makes estimates of waits from it.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ SELECTIONS = [
 @pytest.fixture
 async def services(settings: Settings, writer: Writer) -> AsyncIterator[Services]:
     open_realm(writer)
-    made = make_services(settings)
+    made = make_services(settings, print)
     user, host, worker = uuid4(), uuid4(), uuid4()
     for command in (register(user), register(host), grant(user, 100_000), check_in(worker, host)):
         run(writer, command)

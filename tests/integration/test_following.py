@@ -33,7 +33,7 @@ ALICE, RICH = uuid4(), uuid4()
 @pytest.fixture
 async def services(settings: Settings, writer: Writer) -> AsyncIterator[Services]:
     open_realm(writer)
-    made = make_services(settings)
+    made = make_services(settings, print)
     async with run_services(made):
         for command in (register(ALICE), register(RICH), grant(ALICE, 100_000), grant(RICH, 90_000_000)):
             await commit(made, command)

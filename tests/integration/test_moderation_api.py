@@ -54,7 +54,7 @@ async def services(settings: Settings, writer: Writer) -> AsyncIterator[Services
         run(writer, register(user, number))
     run(writer, GrantRole(user=MODERATOR, role=Role.MODERATOR))
     run(writer, check_in(WORKER, HOST))
-    made = make_services(settings)
+    made = make_services(settings, print)
     async with run_services(made):
         yield made
 

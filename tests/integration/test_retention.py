@@ -89,7 +89,7 @@ def log_of(settings: Settings) -> list[Any]:
 async def test_words_and_picture_are_gone_and_the_job_can_still_be_read(gallery: Gallery):
     delivery = gallery.deliver(picture(), shared=False, prompt="a secret cat")
     before = log_of(gallery.settings)
-    async with run_services(services := make_services(gallery.settings)):
+    async with run_services(services := make_services(gallery.settings, print)):
 
         async def seen() -> Any:
             context = RequestContext(

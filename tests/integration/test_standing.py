@@ -49,7 +49,7 @@ ROUNDS = 12
 @pytest.fixture
 async def services(settings: Settings, writer: Writer) -> AsyncIterator[Services]:
     open_realm(writer)
-    made = make_services(settings)
+    made = make_services(settings, print)
     async with run_services(made):
         yield made
 

@@ -29,7 +29,7 @@ async def services(
 ) -> AsyncIterator[Services]:
     monkeypatch.setattr(tailing, "RECONNECT_SECONDS", 0.05)
     open_realm(writer)
-    made = make_services(settings)
+    made = make_services(settings, print)
     async with run_services(made):
         yield made
 

@@ -49,7 +49,10 @@ def test_a_job_submitted_through_one_process_wakes_a_poll_at_the_other_at_once(
             waiting = pool.submit(there.worker(model, name=unique("waits")).pop, waitSeconds=20)
             time.sleep(0.4)
             job = alice.submit(f"number {number}", models=[model])
-            assert waiting.result(20)["jobId"] == job.id
+            taken = waiting.result(20)
+            assert taken["jobId"] == job.id
+            there.worker(model).release(taken["leaseId"])
+            job.cancel()
     submitted = instants(horde, start, "jobs.ImageJobSubmitted")
     leased = instants(horde, start, "jobs.GenerationsLeased")
     late = sorted((leased[job] - submitted[job]).total_seconds() for job in leased)
@@ -84,14 +87,19 @@ def test_waiting_polls_of_two_processes_cost_the_database_nothing_and_no_herd_co
     time.sleep(1.5)
     idle = transactions(horde, 4.0)
     with ThreadPoolExecutor(POLLS) as pool:
-        polls = [pool.submit(worker.pop, waitSeconds=14) for worker in workers]
+        polls = [pool.submit(worker.pop, waitSeconds=30) for worker in workers]
         time.sleep(3.0)
+        # The database counts late, up to ten seconds, what a connection did before it fell idle.
+        waiting = [transactions(horde, 4.0) for _ in range(4)]
         assert not any(poll.done() for poll in polls)
-        waiting = transactions(horde, 4.0)
-        assert waiting <= idle + 20, (idle, waiting)
+        assert min(waiting) <= idle + 20, (idle, waiting)
         job = alice.submit(models=[model], params={"n": 3})
         eventually(lambda: sum(poll.done() for poll in polls) == 3, 5, "three are served")
-        told = [poll.result(20) for poll in polls]
+        told = [poll.result(40) for poll in polls]
+    for worker, answer in zip(workers, told, strict=True):
+        if "leaseId" in answer:
+            worker.release(answer["leaseId"])
+    job.cancel()
     assert sorted(answer.get("jobId", "") for answer in told) == [""] * (POLLS - 3) + [job.id] * 3
 
 

@@ -12,18 +12,14 @@ from hypothesis.stateful import MultipleResults, initialize, multiple, rule
 from app.jobs.decider import CancelJob, SubmitImageJob
 from app.jobs.image_params import PostProcessor
 from events.base import ANONYMOUS
-from tests.factories import submit, uid
+from tests.factories import submit
 from tests.stateful.model import SIZES, Done, Wish
+from tests.stateful.report import part_of
 from tests.stateful.town import Town, jobs, seldom, users
 
 #: what a job may be besides its size: shared, not safe for work, with mended faces, at a price that is too low or exact
 FLAGS = ("", "shared", "nsfw", "faces", "shared faces", "capped", "priced")
 MODELS = ("", "a", "b", "bc", "abc")
-
-
-def generations_of(job: UUID, n: int) -> tuple[UUID, ...]:
-    """Ids of a job's generations: they follow from its own."""
-    return tuple(uid((ordinal + 1) << 64 | job.int) for ordinal in range(n))
 
 
 class Clients(Town):
@@ -64,9 +60,16 @@ class Clients(Town):
         """A job that anybody can serve."""
         return self._submit(who, Wish(n=n, shared=shared or who == ANONYMOUS))
 
-    @initialize(target=jobs, n=st.integers(1, 3), poor=st.booleans())
-    def first_job(self, n: int, poor: bool) -> UUID | MultipleResults[UUID]:
-        return self._submit([*self.model.users][2 if poor else 1], Wish(n=n, models=frozenset("a")))
+    @initialize(target=jobs, n=st.integers(1, 3))
+    def first_jobs(self, n: int) -> MultipleResults[UUID]:
+        """The richest goes first, but for the workers of the other."""
+        _, rich, poor, *_ = self.model.users
+        return multiple(self._submitted(rich, Wish(n=n)), self._submitted(poor, Wish(n=n)))
+
+    def _submitted(self, who: UUID, wish: Wish) -> UUID:
+        made = self._submit(who, wish)
+        assert isinstance(made, UUID)
+        return made
 
     @rule(job=jobs)
     @seldom(3)
@@ -79,7 +82,7 @@ def _command(job: UUID, who: UUID, wish: Wish, prompt: str) -> SubmitImageJob:
     command = submit(
         who,
         job=job,
-        generations=generations_of(job, wish.n),
+        generations=[part_of(job, ordinal) for ordinal in range(wish.n)],
         models=sorted(wish.models),
         nsfw=wish.nsfw,
         shared=wish.shared,

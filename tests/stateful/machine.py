@@ -44,4 +44,5 @@ class Hoard(People, Clients, Scenes, Hours, Retries, Faults, Sharing, Upkeep):
     pop_2 = pop_3 = Scenes.pop
     everybody_pops_2 = Scenes.everybody_pops
     deliver_2 = deliver_3 = Scenes.deliver
+    extend_2 = Scenes.extend
     sweep_2 = Hours.sweep

@@ -10,9 +10,7 @@ from hypothesis.stateful import MultipleResults, initialize, multiple, rule
 
 from app.accounts.decider import GrantKudos, GrantRole, TransferKudos
 from events.accounts import Role
-from events.base import ANONYMOUS
 from tests.factories import register
-from tests.stateful.report import Ids
 from tests.stateful.town import Town, seldom, users
 
 #: hundredths
@@ -24,8 +22,7 @@ class People(Town):
 
     @initialize(target=users)
     def first_people(self) -> MultipleResults[UUID]:
-        made = Ids()
-        return multiple(ANONYMOUS, *(made.new("user") for _ in range(3)))
+        return multiple(*self.model.users)
 
     @rule(target=users)
     @seldom(2)
@@ -34,7 +31,7 @@ class People(Town):
 
         def ask() -> Any:
             one = self.fresh(user)
-            return register(one, one.int % 2**62), lambda: self.model.register(one)
+            return register(one, one.int % 2**32), lambda: self.model.register(one)
 
         self.send(ask, mutation="registerUser")
         return user

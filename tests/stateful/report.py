@@ -15,6 +15,9 @@ from events.codec import fact_of
 from tests.factories import uid
 
 _KINDS = ("none", "user", "worker", "job", "lease", "again", "other")
+#: where in an id is what: another realm's thing is another thing
+_REALM, _PART, _KIND = 96, 64, 32
+_MOST_REALMS = 1_000_000
 _ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 #: fields that a reader can do without
 _DULL = frozenset(
@@ -29,13 +32,14 @@ _DULL = frozenset(
 class Ids:
     """Makes ids by kind and number, so that two runs of one history have the same, named as Hypothesis names bundles."""
 
-    def __init__(self) -> None:
+    def __init__(self, realm: int) -> None:
+        self._realm = realm
         #: the anonymous user is user_0
         self._next = {**dict.fromkeys(_KINDS, 0), "user": 1}
 
     def next(self, kind: str) -> UUID:
         """The id that the next of a kind will have; it is used up by `new`."""
-        return uid(_KINDS.index(kind) << 32 | self._next[kind])
+        return uid(self._realm << _REALM | _KINDS.index(kind) << _KIND | self._next[kind])
 
     def new(self, kind: str) -> UUID:
         """The next id of a kind."""
@@ -44,12 +48,17 @@ class Ids:
         return made
 
 
+def part_of(job: UUID, ordinal: int) -> UUID:
+    """The id of a job's generation, which follows from the job's."""
+    return uid((ordinal + 1) << _PART | job.int)
+
+
 def name_of(key: UUID) -> str:
     """job_3, its second generation job_3.2, user_1, …"""
-    part, kind, number = key.int >> 64, key.int >> 32 & 0xFFFFFFFF, key.int & 0xFFFFFFFF
+    realm, part, kind, number = (key.int >> shift & 0xFFFFFFFF for shift in (_REALM, _PART, _KIND, 0))
     if key == ANONYMOUS:
         return "user_0"
-    if part > 99 or not 0 < kind < len(_KINDS):
+    if realm > _MOST_REALMS or not 0 < kind < len(_KINDS):
         return str(key)
     return f"{_KINDS[kind]}_{number}" + (f".{part}" if part else "")
 

@@ -80,7 +80,7 @@ class Town(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World(self.clockwork)
-        self.ids = Ids()
+        self.ids = Ids(self.world.realm)
         self.clock = self.clockwork.start
         self.clockwork.set(self.clock)
         self.model = Model(self.clock)

@@ -14,7 +14,7 @@ class Upkeep(Town):
     """What operators and the relay do."""
 
     @rule()
-    @seldom(2)
+    @seldom(4)
     def relay(self) -> None:
         """A relay leads for one turn."""
         self.flush()

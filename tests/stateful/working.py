@@ -12,7 +12,6 @@ from app.workers.decider import CheckIn, SetMaintenance
 from app.workers.lease_decider import (
     ExtendLease,
     GenerationResult,
-    PopJob,
     ReleaseLease,
     ResultState,
     SubmitResults,
@@ -170,8 +169,14 @@ class Working(Town):
             generation=generation, state=ResultState(state), etag=etag, seed="7", metadata=metadata
         )
 
-    @rule(lease=leases, by=st.sampled_from(("owner", "owner", "stranger")))
-    def extend(self, lease: UUID, by: str) -> None:
+    @rule(
+        lease=leases,
+        by=st.sampled_from(("owner", "owner", "stranger")),
+        after=st.sampled_from((0, 100, 3500, 3700)),
+    )
+    def extend(self, lease: UUID, by: str, after: int) -> None:
+        """Also when its time is over, as long as nobody has noticed, or when it was extended for long enough."""
+        self.pass_time(after)
         owner = self.model.leases[lease].owner if by == "owner" else ANONYMOUS
         self.send(lambda: (ExtendLease(lease=lease, owner=owner), lambda: self.model.extend(lease, owner)))
 

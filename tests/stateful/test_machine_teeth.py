@@ -1,0 +1,195 @@
+"""The machine has teeth: each of these faults, planted in the server, is found within a few examples."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+from hypothesis import Phase
+from hypothesis.errors import HypothesisException
+
+from app.jobs import decider as jobs_decider
+from app.ledger import closing, postings
+from app.platform.rows import Rows
+from app.platform.writer import Writer, apply, batch, gather
+from app.relay import sweeper, tailing
+from app.sharing import decider as sharing_decider
+from app.sharing import story
+from app.workers import lease_decider, matching
+from events.store import log
+from projections.store import build, search
+from tests.stateful.machine import Hoard
+from tests.stateful.playing import play
+from tests.stateful.world import Clockwork
+
+EXAMPLES = int(os.environ.get("HOARD_EXAMPLES", "60"))
+
+
+def without_tax(**fields: Any) -> Any:
+    return REAL["delivery"](**{**fields, "tax": 0})
+
+
+def to_the_requester(**fields: Any) -> Any:
+    return REAL["delivery"](**{**fields, "worker_owner": fields["requester"]})
+
+
+def always_paid(draft: Any, lease: Any, job: Any, generation: Any, result: Any, _: Any) -> Any:
+    return lease_decider._pay(draft, lease, job, result, waited=generation.state.value == "WAITING")
+
+
+def late_is_paid_after_cancel(
+    draft: Any, lease: Any, job: Any, generation: Any, result: Any, path: Any
+) -> Any:
+    if generation.state.value == "CANCELLED" and result.state is lease_decider.ResultState.OK:
+        return lease_decider._outcome(draft, generation.id, reward=job.price)
+    return REAL["_late"](draft, lease, job, generation, result, path)
+
+
+def kept_to_the_end(draft: Any, job_id: Any) -> None:
+    job = closing.standing(draft, job_id)
+    if not job.open and not job.final:
+        draft.add(closing.JobEnded(job=job.id, requester=job.requester, state=closing._final_state(job)))
+
+
+def words_in_the_log(command: Any, *others: Any) -> Any:
+    events = REAL["_submission"](command, *others)
+    return [msgspec.structs.replace(events[0], sampler=command.prompt), *events[1:]]
+
+
+def untold_price(*arguments: Any, **fields: Any) -> Any:
+    quote = REAL["quote_image"](*arguments, **fields)
+    return msgspec.structs.replace(quote, price=quote.price + 1, total=quote.total + fields["n"])
+
+
+def every_second(connection: Any, realm: int, schema: str, projection: Any, chunk: Any) -> None:
+    REAL["fold_chunk"](connection, realm, schema, projection, chunk[::2])
+
+
+def any_submission(beginning: Any, _: Any) -> Any:
+    return next(fact for fact in beginning if fact.event.TYPE == "jobs.ImageJobSubmitted")
+
+
+def by_this_clock(realm: int, row: Any) -> Any:
+    return log.Head(row[0], row[1], bytes(row[3])) if row[1] else REAL["head_of"](realm, row)
+
+
+def same_whatever_it_says(self: Any, request: Any, rule: Any) -> Any:
+    key = request.idempotency
+    if key is None or (kept := self.known.get((key.scope, key.key))) is None:
+        return None
+    result = msgspec.json.decode(kept.outcome, type=rule.result)
+    return batch.Done(result, kept.position, repeated=True)
+
+
+REAL: dict[str, Any] = {
+    "delivery": postings.delivery,
+    "_late": lease_decider._late,
+    "_submission": jobs_decider._submission,
+    "quote_image": jobs_decider.quote_image,
+    "fold_chunk": build.fold_chunk,
+    "head_of": log.head_of,
+}
+
+
+def swapped(where: Any, name: str, *change: str) -> tuple[Any, str, Any]:
+    """A statement with one thing in it exchanged, which must be in it."""
+    text = getattr(where, name)
+    assert change[0] in text
+    return where, name, text.replace(*change)
+
+
+Fault = tuple[Any, str, Any]
+FAULTS: dict[str, Fault] = {
+    "the tax is forgotten": (postings, "delivery", without_tax),
+    "another than the owner is paid": (postings, "delivery", to_the_requester),
+    "a hold pays nothing": (postings, "capture", lambda *_: 0),
+    "all that is available is held": (jobs_decider.holds, "place", lambda available, _: max(0, available)),
+    "a hold is kept at the end of its job": (lease_decider, "end_if_over", kept_to_the_end),
+    "more is released than is free": (closing, "release_on_drop", lambda left, *_: left),
+    "another price is charged than was quoted": (jobs_decider, "quote_image", untold_price),
+    "whatever comes late is paid": (lease_decider, "_late", always_paid),
+    "what was cancelled is answered as paid": (lease_decider, "_late", late_is_paid_after_cancel),
+    "a repeated result is no repeat": (lease_decider, "_repeat", lambda *_: None),
+    "redundant deliveries have another cap": (lease_decider, "LATE_CAP_PER_DAY", 400),
+    "leases can be extended for ever": (lease_decider, "MAX_LEASE", lease_decider.LONGEST_LEASE),
+    "anybody may extend a lease": (
+        lease_decider,
+        "_live",
+        lambda rows, key, _: rows.lease(key) or lease_decider._no_lease(),
+    ),
+    "what a lapsed lease held is forgotten": (lease_decider, "_held", lambda *_: ()),
+    "jobs never expire": (jobs_decider, "EXPIRY", lease_decider.LONGEST_LEASE * 20),
+    "one failure is enough": (closing, "MAX_FAILURES", 2),
+    "the last is served first": (matching, "order", lambda c: (-c.own, c.rank, c.position)),
+    "own jobs do not come first": (matching, "order", lambda c: (-c.rank, c.position)),
+    "what failed is offered again": (
+        matching,
+        "_untried",
+        lambda _, job, rows: tuple(g.id for g in rows.generations_of(job.id) if g.state.value == "WAITING"),
+    ),
+    "the queue of another realm is searched": swapped(
+        search, "UNDER_LOCK", "q.realm = %(realm)s", "q.realm >= 0"
+    ),
+    "the queue is not kept": (apply.derived, "statements", lambda *_: []),
+    "a key promises nothing": (batch.Batch, "_repeat", lambda *_: None),
+    "a key is valid for any parameters": (batch.Batch, "_repeat", same_whatever_it_says),
+    "later commands do not see earlier ones": (Rows, "accept", Rows.discard),
+    "a commit of unknown outcome is not looked up": (Writer, "_committed", lambda *_: False),
+    "time follows the clock, also back": (gather.log, "head_of", by_this_clock),
+    "leases are never swept": swapped(sweeper, "_LEASES", "expires_at < now()", "expires_at > now()"),
+    "a tail skips every second event": (tailing, "fold_chunk", every_second),
+    "a rebuild skips every second event": (build, "fold_chunk", every_second),
+    "pages of the relay begin too late": swapped(
+        log, "READ_TYPES", "position > %(after)s", "position > %(after)s + 12"
+    ),
+    "every picture is to be shared": (story, "_agreed_submission", any_submission),
+    "consent is not recorded": (jobs_decider, "ShareConsentForced", jobs_decider.ShareConsentGiven),
+    "a picture is judged as often as asked": (
+        sharing_decider,
+        "_eligible",
+        lambda job, _, rows: rows.job(job),
+    ),
+    "a prompt is in the log": (jobs_decider, "_submission", words_in_the_log),
+}
+
+
+class Watched(Hoard):
+    """Remembers the first failure; Hypothesis would play it again to print it, which nobody reads here."""
+
+    caught: ClassVar[list[BaseException]]
+
+    def __init__(self) -> None:
+        if self.caught:
+            raise AssertionError("it was found")
+        try:
+            super().__init__()
+        except Exception as error:
+            self.caught.append(error)
+            raise
+
+    def teardown(self) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, Exception) and not isinstance(error, HypothesisException):
+            self.caught.append(error)
+        try:
+            super().teardown()
+        except Exception as later:
+            self.caught.append(later)
+            raise
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.filterwarnings("ignore")
+def test_a_planted_fault_is_found(fault: str, clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch):
+    where, name, wrong = FAULTS[fault]
+    monkeypatch.setattr(where, name, wrong)
+    caught: list[BaseException] = []
+    machine = type("Watched", (Watched,), {"caught": caught})
+    with suppress(Exception, BaseExceptionGroup):
+        play(clockwork, machine, max_examples=EXAMPLES, stateful_step_count=50, phases=(Phase.generate,))
+    assert caught, f"{EXAMPLES} examples did not notice: {fault}"

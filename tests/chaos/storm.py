@@ -16,7 +16,7 @@ import redis
 
 from tests.acceptance.horde import User
 from tests.acceptance.processes import eventually
-from tests.chaos.crowd import Caller, Crowd, Ledger, ask_for_pictures, work
+from tests.chaos.crowd import PATIENCE, Caller, Crowd, Ledger, ask_for_pictures, work
 from tests.chaos.world import SERVERS, World
 
 #: who is killed; `backend` is the database's process of a writer, which takes all other sessions with it
@@ -73,7 +73,7 @@ class Storm:
         finally:
             self._revive_all()
             self.seconds = time.monotonic() - started
-        eventually(self._everything_answers, 60, "everything is ready again")
+        eventually(self._everything_answers, PATIENCE, "everything is ready again")
 
     def calm(self) -> None:
         """Let the crowd finish; end by the clock what nobody ends; wait until nothing is due any more."""
@@ -84,7 +84,7 @@ class Storm:
                 self._settle()
                 if not self.open():
                     return
-            eventually(lambda: not self.open(), 30, f"everything ends: {self.open()}")
+            eventually(lambda: not self.open(), PATIENCE, f"everything ends: {self.open()}")
 
     def _settle(self) -> None:
         """Wait until nothing has changed for longer than a sweep takes."""
@@ -121,7 +121,7 @@ class Storm:
         self.crowd.add(ask_for_pictures, caller(None), None, ())
         for number in range(2):
             self.crowd.add(work, caller(owner.key), f"storm worker {number} of {self.world.number}")
-        eventually(lambda: self.ledger.count > 5, 30, "the crowd is at work")
+        eventually(lambda: self.ledger.count > 5, PATIENCE, "the crowd is at work")
 
     def _strike(self, victims: tuple[str, ...]) -> None:
         time.sleep(self.chance.uniform(0.0, 1.0))
@@ -131,10 +131,10 @@ class Storm:
         time.sleep(self.chance.uniform(0.0, 0.6))
         before, struck = self.ledger.count, time.monotonic()
         self._revive_all()
-        while self.ledger.count == before and not self.crowd.faults and time.monotonic() - struck < 45:
+        while self.ledger.count == before and not self.crowd.faults and time.monotonic() - struck < PATIENCE:
             time.sleep(0.05)
         assert not self.crowd.faults, self.crowd.faults
-        assert self.ledger.count > before, f"nothing was acknowledged for 45 s after {victims} died"
+        assert self.ledger.count > before, f"nothing was acknowledged for {PATIENCE} s after {victims} died"
         self.longest_silence = max(self.longest_silence, time.monotonic() - struck)
 
     def _kill(self, victim: str) -> bool:

@@ -23,6 +23,8 @@ WHERE a.datname = current_database() AND a.application_name = 'hoard-writer' AND
 #: rows of which somebody else has the lock are passed over
 FREE = "SELECT count(*) FROM (SELECT FROM log.lock FOR UPDATE SKIP LOCKED) AS free"
 TRIES = 600
+#: seconds: the server ends the session after four, the rest is for a slow machine
+LIMIT = 6.0
 
 
 def stop_while_holding(world: World, pid: int, state: str) -> None:
@@ -76,7 +78,8 @@ def test_a_process_that_hangs_with_the_lock_holds_nobody_up_for_long(world: Worl
             done.set()
         for one in working:
             one.result(60)
-    assert (answer, held_up < 5) == ("given", True), held_up
+    assert answer == "given"
+    assert held_up < LIMIT, f"the others waited {held_up:.1f} s"
     assert held_up > 1, "it had the lock, so somebody had to wait for the server to end its session"
     assert set(keys.values()) <= {"given", "TRY_AGAIN"}, Counter(keys.values())
     api = Api(world.apis[0].url, giver.key)

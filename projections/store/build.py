@@ -29,6 +29,8 @@ CLOSE = 2_000
 #: how long the swap waits for readers while writers wait for it, and how long it lets them be before it tries again
 PATIENCE_MS = 500
 PAUSE_SECONDS = 1.0
+#: how long the one who swaps may be silent in the meantime: a rebuild that hangs (Ctrl+Z) must not stop everybody
+SILENCE_SECONDS = 5
 #: advisory lock under which tables are rebuilt
 REBUILD_LOCK = 4_850_104
 
@@ -80,6 +82,7 @@ def _finish(connection: Connection[Any], reached: dict[int, int]) -> dict[int, i
     """Fold the rest under the lock and swap; None if somebody reads the live tables and would hold everybody up."""
     try:
         with connection.transaction():
+            connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = '{SILENCE_SECONDS}s'")
             connection.execute("SELECT 1 FROM log.lock ORDER BY realm FOR UPDATE")
             _lock_live(connection)
             last = {realm: _last(connection, realm) for realm in reached}

@@ -1,7 +1,9 @@
 """Rebuilding gives the live tables byte for byte, and every planted corruption is found."""
 
 import random
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -75,6 +77,29 @@ def test_a_rebuild_while_people_go_on(history: Writer, owner: psycopg.Connection
     report = audit.verify(owner, 0)
     assert report.clean, report
     assert {answer for _, _, answer, _ in answers} <= {"done", "INSUFFICIENT_KUDOS", "LEASE_ENDED"}
+
+
+def test_a_rebuild_that_hangs_in_its_swap_holds_nobody_up_for_long(
+    history: Writer, owner: psycopg.Connection[Any], database: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    swapping, went_on = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        swapping.set()
+        went_on.wait(10)
+
+    monkeypatch.setattr(build, "SILENCE_SECONDS", 1)
+    monkeypatch.setattr(build, "_swap", hang)
+    assert database.migrate_url is not None
+    with psycopg.connect(database.migrate_url, autocommit=True) as hanging, ThreadPoolExecutor(1) as pool:
+        hung = pool.submit(build.rebuild, hanging, 0)
+        assert swapping.wait(20)
+        run(history, submit(USERS[0]))  # it had to wait for the lock
+        assert not went_on.is_set()
+        went_on.set()
+        with pytest.raises(psycopg.Error):
+            hung.result()
+    assert audit.verify(owner, 0).clean
 
 
 def test_a_rebuild_of_one_realm_leaves_the_others_whole(history: Writer, owner: psycopg.Connection[Any]):

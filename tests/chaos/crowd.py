@@ -119,7 +119,7 @@ def ask_for_pictures(caller: Caller, user: str | None, others: Sequence[User]) -
                 ledger.promise("transferKudos", user=user, position=int(result["position"]))
         else:
             job = _submit(caller, user)
-            if chance.random() < 0.15:
+            if job is not None and chance.random() < 0.15:
                 caller.rest(0.3)
                 given = {"id": job["job"]["id"], "accessKey": job["accessKey"]}
                 if "position" in (result := caller.call("cancelJob", given)):
@@ -127,7 +127,8 @@ def ask_for_pictures(caller: Caller, user: str | None, others: Sequence[User]) -
         caller.rest(0.35)
 
 
-def _submit(caller: Caller, user: str | None) -> dict[str, Any]:
+def _submit(caller: Caller, user: str | None) -> dict[str, Any] | None:
+    """The accepted job; None if too many wait already."""
     chance = caller.chance
     given = {
         "prompt": f"a storm, seen {chance.randrange(10**6)} times",
@@ -137,6 +138,8 @@ def _submit(caller: Caller, user: str | None) -> dict[str, Any]:
         "idempotencyKey": caller.key(),
     }
     result = caller.call("submitImageJob", given)
+    if result.get("code") == "TOO_MANY_JOBS":
+        return None
     assert "position" in result, result
     caller.ledger.promise(
         "submitImageJob", user=user, job=result["job"]["id"], position=int(result["position"])

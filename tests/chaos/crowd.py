@@ -21,6 +21,8 @@ from tests.acceptance.wires import USER_ERROR, Api
 MODELS = ("stable_diffusion", "storm", "procedural")
 #: answers after which the same call is made again
 AGAIN = frozenset({"TRY_AGAIN", "STORAGE_UNAVAILABLE"})
+#: how often an answer is taken to be lost on its way: the same call is made once more, mostly to another process
+LOST = 0.15
 #: seconds after which somebody who is never answered gives up, which is a fault of the server
 PATIENCE = 90.0
 _SELECTIONS = {
@@ -76,7 +78,20 @@ class Caller:
         return str(UUID(int=self.chance.getrandbits(128), version=4))
 
     def call(self, mutation: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The result of a mutation, which may be a refusal, but none that means "try again"."""
+        """The result of a mutation, which may be a refusal, but none that means "try again".
+
+        Now and then it is taken to be lost: what was decided must then be answered again.
+        """
+        result = self._call(mutation, given)
+        if "idempotencyKey" in given and self.chance.random() < LOST:
+            self.ledger.hear("(answers lost)")
+            again = self._call(mutation, given)
+            for name in ("position", "leaseId"):
+                assert name not in result or again.get(name) == result[name], (mutation, result, again)
+            return again
+        return result
+
+    def _call(self, mutation: str, given: Mapping[str, Any]) -> dict[str, Any]:
         name = mutation[0].upper() + mutation[1:]
         document = (
             f"mutation($input: {name}Input!) {{ {mutation}(input: $input) {{ __typename {_SELECTIONS[mutation]} "

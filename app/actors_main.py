@@ -43,6 +43,7 @@ GRACE_MS: Final = 6_000
 
 def run(settings: Settings, stop: threading.Event | None = None) -> int:
     """Run actors until `stop` is set, or without one until SIGINT or SIGTERM; the exit status of the command."""
+    own_process = stop is None
     if stop is None:
         configure_logging(settings.log_level)
         stop = stop_on_signals()
@@ -54,6 +55,8 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         fatal.append(error)
         stopped.set()
 
+    if own_process:
+        threading.excepthook = end_with_any_thread(give_up)
     writer = Writer(settings.database_url, settings.realm, rules(decider.RULES), on_fatal=give_up)
     broker = make_broker(settings)
     with make_pool(settings) as pool:
@@ -65,6 +68,23 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         finally:
             writer.stop()
     return 1 if fatal else 0
+
+
+class ThreadDiedError(Exception):
+    """A thread of this process ended by an exception; the message names both, and not what the exception says."""
+
+
+def end_with_any_thread(give_up: Callable[[BaseException], None]) -> Callable[[Any], None]:
+    """A `threading.excepthook` by which the process ends with any of its threads: its supervisor starts a whole one.
+
+    A consumer of Dramatiq's dies if Valkey goes away at the wrong moment, and nothing starts another one.
+    """
+
+    def ended(died: Any) -> None:
+        name = died.thread.name if died.thread else "a thread"
+        give_up(ThreadDiedError(f"{name} died of {died.exc_type.__name__}"))
+
+    return ended
 
 
 def make_pool(settings: Settings) -> ConnectionPool[Connection[Any]]:

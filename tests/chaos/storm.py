@@ -91,6 +91,7 @@ class Storm:
         seen: object = None
         while seen != (seen := (self.open(), self.world.rows("SELECT max(position) FROM log.event"))):
             time.sleep(1.6)
+            self._revive_all()  # actors end by themselves if a library's thread died of the storm
 
     def open(self) -> dict[str, int]:
         """What has not ended yet, by kind."""

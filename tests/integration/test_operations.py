@@ -281,7 +281,7 @@ def test_verify_and_export_find_an_altered_event(
 def test_projections_are_proved_and_rebuilt(hoard: Hoard, history: int, owner: psycopg.Connection[Any]):
     clean = hoard("projections", "verify", "--json")
     assert clean.exit_code == 0
-    # The relay, which tails the log for some, does not run here; a rebuild brings them up to date.
+    # The relay, which tails the log for some, does not run here; a rebuild brings these up to date.
     tailing = {projection.name for projection in TAILING}
     digests = {f["name"]: f["live"] for f in printed(clean)["findings"] if f["name"] not in tailing}
     owner.execute("UPDATE projections.accounts SET balance = balance + 1 WHERE balance > 0")

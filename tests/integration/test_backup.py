@@ -30,7 +30,7 @@ from app.platform.objects import ObjectStore
 from app.platform.settings import Settings
 from app.platform.writer import Writer
 from projections.store.audit import verify
-from tests.conftest import _in
+from tests.conftest import in_database
 from tests.factories import RULES, check_in, deliver, grant, open_realm, pop, register, request, run, submit
 from tests.integration.load import USERS, WORKERS, check_chain, drive, prepare
 
@@ -64,7 +64,7 @@ def bare_database(stack_settings: tuple[EmbeddedStack, Settings]) -> Iterator[Ba
         def make() -> Settings:
             made.append(f"bare_{uuid4().hex[:12]}")
             owner.execute(f"CREATE DATABASE {made[-1]}")
-            return _in(settings, made[-1])
+            return in_database(settings, made[-1])
 
         yield make
         for name in made:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import msgspec
@@ -26,6 +25,7 @@ from app.platform.settings import Settings
 from tests.acceptance.horde import NOBODY, Submitted, User, Worker, register, submit, unique
 from tests.acceptance.processes import CHECKOUT, ApiProcess, Process, eventually, run_cli
 from tests.acceptance.wires import Api, Refusal
+from tests.conftest import in_database
 from tests.upgrade import trees
 
 pytestmark = pytest.mark.slow
@@ -41,17 +41,10 @@ def variables(stack_settings: tuple[EmbeddedStack, Settings]) -> Iterator[dict[s
     name = f"upgrade_{uuid4().hex[:8]}"
     assert settings.migrate_url is not None
 
-    def there(url: str) -> str:
-        return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-
     with psycopg.connect(settings.migrate_url, autocommit=True) as owner:
         owner.execute(f"CREATE DATABASE {name}")
-        apart = msgspec.structs.replace(
-            settings,
-            database_url=there(settings.database_url),
-            migrate_url=there(settings.migrate_url),
-            redis_url=f"{settings.redis_url.rpartition('/')[0]}/5",
-        )
+        redis_url = f"{settings.redis_url.rpartition('/')[0]}/5"
+        apart = msgspec.structs.replace(in_database(settings, name), redis_url=redis_url)
         seeds = seed_keys_json(stack.seed_keys)
         yield {**apart.to_env(), "HOARD_RATE_LIMITS": "false", "HOARD_SEED_KEYS": seeds}
         owner.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -4,7 +4,7 @@ import contextlib
 import gzip
 import hashlib
 import json
-import time
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,10 @@ from app.platform.objects import ObjectStore
 from app.platform.settings import Settings
 from app.platform.writer import Writer
 from projections.store.audit import verify
+from tests.acceptance.processes import eventually
 from tests.conftest import in_database
 from tests.factories import RULES, check_in, deliver, grant, open_realm, pop, register, request, run, submit
-from tests.integration.load import USERS, WORKERS, check_chain, drive, prepare
+from tests.integration.load import USERS, WORKERS, Answer, Client, check_chain, prepare
 
 HOARD = click.Group(commands=[backup_command, restore_command, log_group, projections_group, migrate_command])
 KEY = "clientKey-clientKey-cl"
@@ -99,6 +100,28 @@ def another_writer(settings: Settings) -> Iterator[Writer]:
         assert not fatal
 
 
+@contextlib.contextmanager
+def a_load(writer: Writer, tell: Callable[[Answer], None]) -> Iterator[None]:
+    """Clients that do what people do until the block is left."""
+    stop = threading.Event()
+
+    def live(number: int) -> None:
+        client = Client(writer, 7000 + number, tell)
+        while not stop.is_set():
+            client.step()
+        client.close()
+
+    threads = [threading.Thread(target=live, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
 def rows(settings: Settings, query: str) -> list[Any]:
     with psycopg.connect(settings.migrate_url or "") as connection:
         return connection.execute(query).fetchall()
@@ -115,20 +138,15 @@ def test_the_drill(writer: Writer, database: Settings, bare_database: Bare, tmp_
     gift = TransferKudos(source=person.user, target=USERS[0], amount=100)
     promise = Idempotency(f"{person.user}:transfer", "once", b"f" * 32)
     given = run(writer, gift, idempotency=promise)
-    answers: list[Any] = []
-    clients = drive(writer, 7, 4, 120, answers.append)
-    while sum(answer[2] == "done" for answer in answers) < 60:
-        time.sleep(0.01)
-    before = len(answers)
-    taken = printed(hoard(database, "backup", tmp_path / "b", "--json"))
-    during = len(answers)
-    assert any(client.is_alive() for client in clients), "commands ran until after the backup"
-    for client in clients:
-        client.join()
-    assert during > before, "writers went on during the backup"
-    (end,) = taken["manifest"]["realms"]
-    position = end["position"]
-    assert position < max(answer[3] for answer in answers)
+    answers: list[Answer] = []
+    with a_load(writer, answers.append):
+        eventually(lambda: sum(answer[2] == "done" for answer in answers) > 60, 60)
+        before = len(answers)
+        taken = printed(hoard(database, "backup", tmp_path / "b", "--json"))
+        assert len(answers) > before, "writers went on during the backup"
+        (end,) = taken["manifest"]["realms"]
+        position = end["position"]
+        eventually(lambda: max(answer[3] for answer in answers) > position + 20, 60)
 
     other = bare_database()
     restored = printed(hoard(other, "restore", tmp_path / "b", "--sha256", taken["sha256"], "--json"))

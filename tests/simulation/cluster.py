@@ -6,9 +6,11 @@ Look next: `people.py` for those who use it, `weather.py` for what goes wrong.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import redis
 from dramatiq.brokers.stub import StubBroker
@@ -25,8 +27,7 @@ from app.sharing import decider as sharing
 from app.sharing.publish import Buckets, Publisher
 from app.workers import decider as workers
 from app.workers import lease_decider as leases
-from tests.model import MemoryLog
-from tests.simulation.database import Network, Server
+from tests.simulation.database import Network, Server, SimulatedLog
 from tests.simulation.outside import Broker, Storage
 from tests.simulation.scheduler import Failure, Process, Scheduler, Task
 from tests.simulation.stand_ins import Event, Pool, Psycopg
@@ -146,12 +147,11 @@ class Actors(Node):
         publisher = Publisher(
             realm=0, pool=pool, writer=writer, objects=storage, buckets=BUCKETS, upscale=lambda _: 1
         )
-        declared = StubBroker(middleware=[Retries()])
-        sharing_actors.declare(declared, publisher.publish)
+        actors = {sharing_actors.PUBLISH_PICTURE: publisher.publish}
         for number in range(CONSUMERS):
-            cluster.scheduler.spawn(self.process, f"consumer{number}", lambda: self._consume(declared))
+            cluster.scheduler.spawn(self.process, f"consumer{number}", lambda: self._consume(actors))
 
-    def _consume(self, declared: StubBroker) -> None:
+    def _consume(self, actors: dict[str, Callable[[int], None]]) -> None:
         """What a Dramatiq worker does: at least once, again after growing pauses, then no more."""
         broker, process = self.cluster.broker, self.process
         while True:
@@ -161,26 +161,35 @@ class Actors(Node):
                 broker.give_back(message)
 
             process.at_death.append(give_back)
-            actor = declared.get_actor(message.actor)
             try:
-                actor.fn(message.position)
+                actors[message.actor](message.position)
             except Exception as error:  # noqa: BLE001 - as Dramatiq
-                again = actor.options["retry_when"](message.retries, error)
+                again = _declared().get_actor(message.actor).options["retry_when"]
                 self.cluster.scheduler.note(f"{message.actor} {message.position}: {type(error).__name__}")
-                if again:
+                if again(message.retries, error):
                     pause = min(MIN_BACKOFF_MS * 2**message.retries, MAX_BACKOFF_MS) / 1000
                     self.cluster.requeue(message, pause)
             process.at_death.remove(give_back)
 
 
+@functools.cache
+def _declared() -> StubBroker:
+    """The actors as they are declared, for how often each is tried again."""
+    broker = StubBroker(middleware=[Retries()])
+    sharing_actors.declare(broker, lambda _: None)
+    return broker
+
+
 class Cluster:
     """Everything that is simulated."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, log: SimulatedLog, requests: dict[UUID, Request]) -> None:
+        """A cluster whose log begins with these commands."""
         self.scheduler = scheduler
         self.network = Network()
-        self.log = MemoryLog()
-        self.server = Server(scheduler, self.log, self.network)
+        self.log = log
+        self.server = Server(scheduler, log, self.network)
+        self.server.requests.update(requests)
         self.broker = Broker(scheduler)
         self.storage = Storage(scheduler)
         self.apis = [Api(self, f"api{number}") for number in (1, 2)]

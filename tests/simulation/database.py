@@ -17,12 +17,38 @@ import psycopg
 from psycopg import errors
 
 from app.platform.commands import Request
+from events.base import Fact
+from events.codec import fact_of
 from tests.model import MemoryLog
 from tests.simulation.scheduler import Failure, Process, Scheduler, Task
 
 #: what a backend runs: it may wait for locks, reads and writes through the view
 Work = Callable[["View"], Any]
 LockName = Hashable
+
+
+class SimulatedLog(MemoryLog):
+    """A log in memory that decodes each event once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._facts: list[Fact] = []
+
+    @property
+    def facts(self) -> list[Fact]:
+        """The whole history."""
+        self._facts.extend(fact_of(event) for event in self.events[len(self._facts) :])
+        return self._facts
+
+    def copy(self) -> SimulatedLog:
+        """Another log that begins as this one does."""
+        other = SimulatedLog()
+        other.now = self.now
+        other.state = {name: dict(rows) for name, rows in self.state.items()}
+        other.events, other.postings = list(self.events), list(self.postings)
+        other.prompts, other.known = dict(self.prompts), dict(self.known)
+        other._facts = list(self.facts)
+        return other
 
 
 class Network:
@@ -260,7 +286,7 @@ class Session:
 class Server:
     """The database."""
 
-    def __init__(self, scheduler: Scheduler, log: MemoryLog, network: Network) -> None:
+    def __init__(self, scheduler: Scheduler, log: SimulatedLog, network: Network) -> None:
         self.scheduler = scheduler
         self.network = network
         self.process = Process("db")

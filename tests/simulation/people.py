@@ -5,6 +5,7 @@ Every request is kept with what became of it, for `checks.py`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -13,7 +14,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from app.accounts.decider import GrantKudos, OpenRealm, TransferKudos
+from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, TransferKudos
 from app.jobs.decider import CancelJob, SubmitImageJob
 from app.platform import ids
 from app.platform.commands import Command, Done, Idempotency, Request
@@ -30,8 +31,9 @@ from app.workers.lease_decider import (
     SubmitResults,
 )
 from events.base import ANONYMOUS
-from tests.factories import capabilities, check_in, pop, register, submit, uid
+from tests.factories import capabilities, check_in, pop, submit, uid
 from tests.simulation.cluster import BUCKETS, Cluster, UnreachableError, VanishedError
+from tests.simulation.database import SimulatedLog
 from tests.simulation.outside import etag_of
 from tests.simulation.scheduler import Failure
 
@@ -92,6 +94,27 @@ def owner_of(worker: UUID) -> UUID:
     return USERS[worker.int % len(USERS)]
 
 
+def foundation() -> tuple[SimulatedLog, dict[UUID, Request]]:
+    """A log in which the realm is open and users and workers are there, and the commands that made it so."""
+    log, requests = _foundation()
+    return log.copy(), requests
+
+
+@functools.cache
+def _foundation() -> tuple[SimulatedLog, dict[UUID, Request]]:
+    commands: list[Command] = [OpenRealm()]
+    commands += [
+        RegisterUser(user=user, key=user, key_hash=user.bytes, username="", number=user.int) for user in USERS
+    ]
+    commands += [check_in(worker, owner_of(worker), capabilities(MODELS)) for worker in WORKERS]
+    commands += [GrantKudos(user=user, amount=4_000, note=user, reason="") for user in USERS[:2]]
+    requests = [Request(command, uid(0x1000 + number)) for number, command in enumerate(commands)]
+    log = SimulatedLog()
+    for request in requests:
+        log.commit([request])
+    return log, {request.id: request for request in requests}
+
+
 class People:
     """Everybody outside. They stop asking for new things when `leave` was called."""
 
@@ -107,22 +130,11 @@ class People:
         #: mean seconds between two things that somebody does
         self.pause = 0.5
 
-    def settle_in(self) -> None:
-        """The realm, its users and workers, before anything goes wrong."""
-        setup: list[Command] = [OpenRealm(), *(register(user, user.int) for user in USERS)]
-        setup = [replace(c, key=uid(9)) if hasattr(c, "key_hash") else c for c in setup]
-        setup += [check_in(worker, owner_of(worker), capabilities(MODELS)) for worker in WORKERS]
-        setup += [self._grant(user, 4_000) for user in USERS[:2]]
-        for command in setup:
-            request = Request(command, ids.new_id())
-            self.cluster.server.requests[request.id] = request
-            self.cluster.log.commit([request])
-
     def come(self) -> None:
         """Start everybody."""
-        for number, user in enumerate((*USERS, ANONYMOUS)):
+        for number, user in enumerate(self.dice.sample((*USERS, ANONYMOUS), self.dice.choice((1, 2, 3)))):
             self._spawn(f"user{number}", lambda user=user: self._user(user))
-        for number, worker in enumerate(WORKERS):
+        for number, worker in enumerate(self.dice.sample(WORKERS, self.dice.choice((1, 2, 3)))):
             self._spawn(f"worker{number}", lambda worker=worker: self._worker(worker))
 
     def leave(self) -> None:
@@ -255,7 +267,7 @@ class People:
             return
         if choice < 0.3:
             self.ask(ExtendLease(lease=key, owner=owner), owner, promised=False)
-        self.scheduler.sleep(dice.choice((0.1, 0.5, 4.0)))
+        self.scheduler.sleep(0.0 if self.leaving else dice.choice((0.05, 0.3, 1.5)))
         results = [self._result(key, generation) for generation in lease.generations]
         if len(results) > 1 and dice.random() < 0.3:
             self.ask(self._delivery(key, owner, results[:1]), owner, promised=False)

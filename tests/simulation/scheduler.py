@@ -111,9 +111,13 @@ class Scheduler:
         return task.woken
 
     def wake(self, task: Task) -> None:
-        """End a task's wait now."""
-        if not task.done and not task.woken:
-            task.woken = True
+        """End a task's wait now: at once if no task runs, else as soon as the current one waits."""
+        if task.done or task.woken:
+            return
+        task.woken = True
+        if self.current is None:
+            self._resume(task, task.token)
+        else:
             self._push(self.now, task, task.token)
 
     def kill(self, process: Process) -> None:

@@ -28,6 +28,9 @@ from tests.simulation import statements
 from tests.simulation.database import Client, Server
 from tests.simulation.scheduler import Killed, Scheduler, Task
 
+#: seconds between two looks of the relay for what is due: shorter than in earnest, as everything is here
+HURRY = 0.3
+
 
 class Time:
     """The module `time`."""
@@ -319,8 +322,9 @@ def installed(server: Server, broker: Any) -> Iterator[None]:
         (ids, {"secrets": chance, "uuid4": chance.uuid4}),
         (leader, {"psycopg": database}),
         (main, {"time": time, "threading": threading, "make_sender": lambda _: broker, "send": send}),
-        (reactions, {"time": time}),
+        (reactions, {"time": time, "LOOK_SECONDS": HURRY}),
         (sweeper, {"time": time, "threading": threading, "psycopg": database, "Future": future}),
+        (sweeper, {"SWEEP_SECONDS": HURRY}),
         (tailing, {"fold_chunk": fold_chunk}),
         (publish, {"inspect": inspect}),
     ]

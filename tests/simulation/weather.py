@@ -11,7 +11,7 @@ from tests.simulation.people import People
 #: chance that a seed has a kind of fault at all
 HAS = 0.4
 #: mean seconds between two faults of a kind
-EVERY = (0.7, 2.0, 5.0)
+EVERY = (0.08, 0.3, 1.0)
 
 
 class Weather:
@@ -23,6 +23,9 @@ class Weather:
         self.scheduler = cluster.scheduler
         self.dice = cluster.scheduler.dice
         self.over = False
+        cluster_parts = ([*cluster.nodes], cluster.apis, cluster.relays, cluster.actors, cluster.actors)
+        #: the programs that this seed's faults hit
+        self.victims: list[Node] = list(self.dice.choice(cluster_parts))
 
     def come(self) -> None:
         """Draw the faults and begin."""
@@ -38,19 +41,19 @@ class Weather:
                 setattr(network, name, dice.choice(rates))
         for name in ("twice", "late", "vanish"):
             if self._has():
-                setattr(broker, name, dice.choice((0.05, 0.3)))
+                setattr(broker, name, dice.choice((0.05, 0.4)))
         if self._has():
-            self.cluster.storage.failing = dice.choice((0.02, 0.1))
+            self.cluster.storage.failing = dice.choice((0.02, 0.2))
         if self._has():
             self.people.doubling = dice.choice((0.1, 0.4))
-        self.people.pause = dice.choice((0.15, 0.5))
+        self.people.pause = dice.choice((0.03, 0.08, 0.3))
         faults: tuple[tuple[str, Callable[[], None]], ...] = (
             ("kill", self._kill),
             ("stall", self._stall),
             ("session", self._end_session),
             ("holder", self._end_holder),
             ("database", self._restart_database),
-            ("broker", cluster_broker(self.cluster)),
+            ("broker", self.cluster.broker.lose_everything),
             ("away", self._broker_away),
             ("forward", self._clock_forward),
             ("backward", self._clock_backward),
@@ -84,24 +87,25 @@ class Weather:
             fault()
 
     def _kill(self) -> None:
-        node = self.dice.choice(self.cluster.nodes)
+        node = self.dice.choice(self.victims)
         if node.process.alive:
             node.kill()
             self.cluster.spawn("restart", lambda: self._start_again(node))
 
     def _start_again(self, node: Node) -> None:
-        self.scheduler.sleep(self.dice.uniform(0.05, 2.0))
+        self.scheduler.sleep(self.dice.uniform(0.05, 1.0))
         if not node.process.alive:
             node.start()
 
     def _stall(self) -> None:
         """A process stands still, as if its machine did: for longer than any lock or lease of leadership."""
-        node = self.dice.choice(self.cluster.nodes)
+        node = self.dice.choice(self.victims)
         node.process.still_until = self.scheduler.now + self.dice.choice((0.2, 2.0, 7.0))
         self.scheduler.note(f"stands still until {node.process.still_until:.3f}", node.process.name)
 
     def _end_session(self) -> None:
-        sessions = list(self.cluster.server.sessions.values())
+        names = tuple(node.process.name for node in self.victims)
+        sessions = [s for s in self.cluster.server.sessions.values() if s.name.startswith(names)]
         if sessions:
             self.dice.choice(sessions).terminate("an operator ended it")
 
@@ -140,8 +144,3 @@ class Weather:
                 session.session_locks.difference_update(lost)
                 server.locks.release(session, lost)
                 self.scheduler.note("lost its session lock", session.name)
-
-
-def cluster_broker(cluster: Cluster) -> Callable[[], None]:
-    """The broker loses everything."""
-    return cluster.broker.lose_everything

@@ -7,6 +7,7 @@ whole log is decided once more, one command after the other.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,7 @@ from events.jobs import (
     JobCancelled,
     JobExpired,
     LeaseExpired,
+    LeaseExtended,
     LeaseReleased,
 )
 from events.sharing import PicturePublished, PictureWithheld
@@ -63,6 +65,7 @@ class Watch:
         self._seen = 0
         self._claimed: dict[UUID, UUID] = {}
         self._settled: set[UUID] = set()
+        self._until: dict[UUID, datetime] = {}
         self._commands: set[UUID] = set()
 
     def look(self) -> None:
@@ -89,6 +92,9 @@ class Watch:
                     must(other is None, f"{generation} is leased by {event.lease} while {other} lives")
                     must(generation not in self._settled, f"{generation} is leased after it was settled")
                     self._claimed[generation] = event.lease
+                self._until[event.lease] = event.expires_at
+            case LeaseExtended():
+                self._until[event.lease] = event.expires_at
             case GenerationDelivered() | GenerationCensored():
                 must(event.generation not in self._settled, f"{event.generation} is charged twice")
                 self._settled.add(event.generation)
@@ -100,6 +106,7 @@ class Watch:
                     self._claimed.pop(generation, None)
             case LeaseExpired():
                 must(event.lease not in self._claimed.values(), f"{event.lease} ended and still claims")
+                must(self._until[event.lease] <= fact.occurred_at, f"{event.lease} ended before its time")
             case _:
                 pass
 

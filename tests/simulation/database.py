@@ -336,10 +336,8 @@ class Server:
     def client_gone(self, session: Session) -> None:
         """The client's end is broken: the server notices soon, or by its timeouts."""
         dice = self.scheduler.dice
-        if dice.random() < self.network.silent:
-            delay = dice.uniform(1.0, 8.0)
-        else:
-            delay = dice.uniform(0.0, 0.02)
+        silent = dice.random() < self.network.silent
+        delay = dice.uniform(1.0, 8.0) if silent else dice.uniform(0.0, 0.02)
         self.scheduler.at(delay, lambda: session.terminate("its client is gone"))
 
     def restart(self, seconds: float) -> None:

@@ -15,24 +15,21 @@ from unittest import mock
 import psycopg
 
 from app.platform import vault
-from app.platform.commands import Decision, Done, Rejection, Request
+from app.platform.commands import Decision, Done, Request
 from app.platform.rows import Rows
 from app.platform.writer import thread
 from app.platform.writer.batch import Batch
 from app.platform.writer.gather import Gathered
 from app.relay.leader import Term
 from app.relay.reactions import _ADVANCE, _CHECKPOINT, FOLLOWER, PAGE, Reactions
-from app.relay.sweeper import Sweeper
 from app.sharing import decider as sharing
 from app.sharing.decider import PublishPicture, Verdict
 from app.sharing.publish import Publisher
-from app.workers import lease_decider
 from events.chain import genesis
 from events.codec import fact_of
 from events.sharing import WithheldReason
 from events.store import log
 from events.store.log import Head
-from projections.generations import GenerationState
 from tests.simulation import statements
 from tests.simulation.database import View
 
@@ -43,7 +40,6 @@ _gathered = statements.gathered
 _eligible = sharing._eligible
 _commit = thread.commit_batch
 _settle = Publisher._settle
-_execute = Sweeper._execute
 _reactions = Reactions.__init__
 
 
@@ -144,14 +140,6 @@ def _event_first(publisher: Publisher, story: Any) -> None:
     publisher._put(story.generation.id, judged)
 
 
-def _never_again(sweeper: Sweeper, due: Any) -> int:
-    """What could not be ended at the first attempt is passed over for good."""
-    accepted = _execute(sweeper, due)
-    for key, _ in due:
-        sweeper._pass_over(key)
-    return accepted
-
-
 def _overdue_never(
     self: Reactions, term: Any, table: Any, send: Any, *, overdue: timedelta = timedelta(0)
 ) -> None:
@@ -159,12 +147,9 @@ def _overdue_never(
     _reactions(self, term, table, send, overdue=max(overdue, timedelta(days=9_000)))
 
 
-def _charged_again(draft: Any, lease: Any, job: Any, generation: Any, result: Any, path: Any) -> Any:
-    """A late delivery is paid, whoever was first."""
-    if job.closed or result.state is not lease_decider.ResultState.OK:
-        return Rejection(code="LEASE_ENDED", message="", path=path)
-    waited = generation.state is GenerationState.WAITING
-    return lease_decider._pay(draft, lease, job, result, waited=waited)
+def _as_if_new(publisher: Publisher, story: Any, _: str) -> None:
+    """A picture that has its verdict is judged again."""
+    _settle(publisher, story)
 
 
 def _half(view: View, writes: Any, before: Any, rows: Any) -> None:
@@ -188,12 +173,24 @@ FAULTS: dict[str, list[Patch]] = {
     "the checkpoint comes before the reactions": [(Reactions, "_follow", _checkpoint_first)],
     "the epoch is ignored": [(Term, "transaction", _any_epoch)],
     "a call is sent only once": [(Reactions, "__init__", _overdue_never)],
-    "the actor gives a second verdict": [(sharing, "_eligible", _any_verdict)],
+    "the actor gives a second verdict": [
+        (sharing, "_eligible", _any_verdict),
+        (Publisher, "_repair", _as_if_new),
+    ],
     "the verdict comes before its files": [(Publisher, "_settle", _event_first)],
-    "the sweeper tries once": [(Sweeper, "_execute", _never_again)],
-    "late deliveries are charged again": [(lease_decider, "_late", _charged_again)],
     "later commands do not see earlier ones": [(Rows, "accept", Rows.discard)],
     "a session that stood still is no lost connection": [(thread, "LOST", (psycopg.OperationalError,))],
+}
+
+
+#: the weather in which a fault shows that needs some coincidence
+WEATHER: dict[str, frozenset[str]] = {
+    "an unknown outcome is tried again": frozenset({"unanswered"}),
+    "the checkpoint comes before the reactions": frozenset({"kill", "relays"}),
+    "a call is sent only once": frozenset({"vanish", "wipe"}),
+    "the actor gives a second verdict": frozenset({"twice"}),
+    "the verdict comes before its files": frozenset({"failing", "kill", "actors", "wipe"}),
+    "a session that stood still is no lost connection": frozenset({"stall", "apis"}),
 }
 
 

@@ -39,7 +39,7 @@ class Broker:
         self.away_until = 0.0
         #: chances that a message is delivered twice, is late, is lost although sending it was answered
         self.twice = 0.0
-        self.late = 0.0
+        self.delayed = 0.0
         self.vanish = 0.0
         #: what the relay closes at its end
         self.client = SimpleNamespace(close=lambda: None)
@@ -54,7 +54,7 @@ class Broker:
         generation = self._generation
         copies = 2 if dice.random() < self.twice else 0 if dice.random() < self.vanish else 1
         for _ in range(copies):
-            late = dice.uniform(0.5, 5.0) if dice.random() < self.late else dice.uniform(0.0005, 0.005)
+            late = dice.uniform(0.5, 5.0) if dice.random() < self.delayed else dice.uniform(0.0005, 0.005)
             message = Message(actor, position, retries)
             scheduler.at(delay + late, lambda message=message: self._arrive(message, generation))
         if dice.random() < self.vanish:

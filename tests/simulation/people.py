@@ -125,6 +125,8 @@ class People:
         self.operations: list[Operation] = []
         #: rate of lost answers and of requests sent twice
         self.doubling = 0.0
+        #: chance that a worker delivers after its lease
+        self.lateness = 0.0
         self.leaving = False
         self.here = 0
         #: mean seconds between two things that somebody does
@@ -212,11 +214,11 @@ class People:
         while not self.leaving:
             self._idle()
             choice = dice.random()
-            if choice < 0.6:
+            if choice < 0.65:
                 got = self.ask(self._job(user), user, promised=dice.random() < 0.8)
                 if isinstance(got, Done):
                     mine.append(got.result.job)
-            elif choice < 0.75 and mine:
+            elif choice < 0.73 and mine:
                 self.ask(CancelJob(job=dice.choice(mine)), user, promised=False)
             elif user != ANONYMOUS:
                 target = dice.choice(USERS)
@@ -232,7 +234,7 @@ class People:
             job=ids.new_id(),
             generations=[ids.new_id() for _ in range(dice.choice((1, 1, 2, 3)))],
             models=dice.choice((MODELS, MODELS[:1], ())),
-            shared=dice.random() < 0.6,
+            shared=dice.random() < 0.75,
         )
 
     def _worker(self, worker: UUID) -> None:
@@ -265,14 +267,23 @@ class People:
         if choice < 0.16:
             self.ask(ReleaseLease(lease=key, owner=owner), owner, promised=False)
             return
-        if choice < 0.3:
+        if choice < 0.26:
             self.ask(ExtendLease(lease=key, owner=owner), owner, promised=False)
+        elif choice < 0.26 + self.lateness:
+            self._oversleep(lease)
         self.scheduler.sleep(0.0 if self.leaving else dice.choice((0.05, 0.3, 1.5)))
         results = [self._result(key, generation) for generation in lease.generations]
         if len(results) > 1 and dice.random() < 0.3:
             self.ask(self._delivery(key, owner, results[:1]), owner, promised=False)
             results = results[dice.randrange(2) :]
         self.ask(self._delivery(key, owner, results), owner, promised=dice.random() < 0.5)
+
+    def _oversleep(self, lease: Any) -> None:
+        """Deliver when the lease is over, and perhaps others have the work."""
+        seconds = (lease.expires_at - lease.taken_at).total_seconds() + 1
+        self.cluster.server.ahead += seconds
+        self.scheduler.note(f"oversleeps {lease.id}: {seconds} s pass")
+        self.scheduler.sleep(self.dice.uniform(0.3, 1.2))
 
     def _delivery(self, lease: UUID, owner: UUID, results: list[GenerationResult]) -> Command:
         return SubmitResults(lease=lease, owner=owner, results=tuple(results))

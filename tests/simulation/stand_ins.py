@@ -11,7 +11,7 @@ import hashlib
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 from unittest import mock
 from uuid import UUID
 
@@ -201,7 +201,7 @@ class Connection:
         #: the writer sets it; there are no plans here
         self.prepared_max: int | None = None
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

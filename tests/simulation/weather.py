@@ -17,35 +17,42 @@ EVERY = (0.08, 0.3, 1.0)
 class Weather:
     """The faults of one seed."""
 
-    def __init__(self, cluster: Cluster, people: People) -> None:
+    def __init__(self, cluster: Cluster, people: People, certain: frozenset[str]) -> None:
+        """`certain` names kinds of faults, or programs, that are not left to chance."""
         self.cluster = cluster
         self.people = people
         self.scheduler = cluster.scheduler
         self.dice = cluster.scheduler.dice
         self.over = False
-        cluster_parts = ([*cluster.nodes], cluster.apis, cluster.relays, cluster.actors, cluster.actors)
+        self._certain = certain
+        parts = {
+            "all": cluster.nodes,
+            "apis": cluster.apis,
+            "relays": cluster.relays,
+            "actors": cluster.actors,
+        }
+        drawn = self.dice.choice(("all", "apis", "relays", "actors"))
         #: the programs that this seed's faults hit
-        self.victims: list[Node] = list(self.dice.choice(cluster_parts))
+        self.victims: list[Node] = list(parts[next((name for name in parts if name in certain), drawn)])
 
     def come(self) -> None:
         """Draw the faults and begin."""
         dice, network, broker = self.dice, self.cluster.network, self.cluster.broker
-        for name, rates in (
-            ("lost", (0.005, 0.03)),
-            ("unanswered", (0.005, 0.03)),
-            ("late", (0.005, 0.03)),
-            ("slow", (0.01, 0.1)),
-            ("silent", (0.2, 0.8)),
+        for place, name, rates in (
+            (network, "lost", (0.005, 0.03)),
+            (network, "unanswered", (0.005, 0.03)),
+            (network, "late", (0.005, 0.03)),
+            (network, "slow", (0.01, 0.1)),
+            (network, "silent", (0.2, 0.8)),
+            (broker, "twice", (0.05, 0.4)),
+            (broker, "delayed", (0.05, 0.4)),
+            (broker, "vanish", (0.05, 0.4)),
+            (self.cluster.storage, "failing", (0.02, 0.2)),
+            (self.people, "doubling", (0.1, 0.4)),
+            (self.people, "lateness", (0.2, 0.5)),
         ):
-            if self._has():
-                setattr(network, name, dice.choice(rates))
-        for name in ("twice", "late", "vanish"):
-            if self._has():
-                setattr(broker, name, dice.choice((0.05, 0.4)))
-        if self._has():
-            self.cluster.storage.failing = dice.choice((0.02, 0.2))
-        if self._has():
-            self.people.doubling = dice.choice((0.1, 0.4))
+            if self._has(name):
+                setattr(place, name, dice.choice(rates))
         self.people.pause = dice.choice((0.03, 0.08, 0.3))
         faults: tuple[tuple[str, Callable[[], None]], ...] = (
             ("kill", self._kill),
@@ -53,14 +60,14 @@ class Weather:
             ("session", self._end_session),
             ("holder", self._end_holder),
             ("database", self._restart_database),
-            ("broker", self.cluster.broker.lose_everything),
+            ("wipe", self.cluster.broker.lose_everything),
             ("away", self._broker_away),
             ("forward", self._clock_forward),
             ("backward", self._clock_backward),
             ("advisory", self._lose_leadership),
         )
         for name, fault in faults:
-            if self._has():
+            if self._has(name):
                 every = dice.choice(EVERY)
                 self.cluster.spawn(f"fault-{name}", lambda fault=fault, every=every: self._rain(fault, every))
 
@@ -69,15 +76,15 @@ class Weather:
         self.over = True
         network, broker = self.cluster.network, self.cluster.broker
         network.lost = network.unanswered = network.late = network.slow = network.silent = 0.0
-        broker.twice = broker.late = broker.vanish = 0.0
+        broker.twice = broker.delayed = broker.vanish = 0.0
         self.cluster.storage.failing = self.people.doubling = 0.0
         for node in self.cluster.nodes:
             node.process.still_until = 0.0
             if not node.process.alive:
                 node.start()
 
-    def _has(self) -> bool:
-        return self.dice.random() < HAS
+    def _has(self, name: str) -> bool:
+        return self.dice.random() < HAS or name in self._certain
 
     def _rain(self, fault: Callable[[], None], every: float) -> None:
         while True:
@@ -99,9 +106,16 @@ class Weather:
 
     def _stall(self) -> None:
         """A process stands still, as if its machine did: for longer than any lock or lease of leadership."""
-        node = self.dice.choice(self.victims)
+        node = self._holder() or self.dice.choice(self.victims)
         node.process.still_until = self.scheduler.now + self.dice.choice((0.2, 2.0, 7.0))
         self.scheduler.note(f"stands still until {node.process.still_until:.3f}", node.process.name)
+
+    def _holder(self) -> Node | None:
+        """Half of the time: whose writer holds the lock."""
+        holder = self.cluster.server.locks.holder(statements.LOCK)
+        if holder is None or self.dice.random() < 0.5:
+            return None
+        return next((n for n in self.cluster.nodes if holder.name.startswith(n.process.name)), None)
 
     def _end_session(self) -> None:
         names = tuple(node.process.name for node in self.victims)

@@ -17,8 +17,8 @@ import msgspec
 from app.accounts.decider import GrantKudos, TransferKudos
 from app.jobs.decider import CancelJob, SubmitImageJob
 from app.platform.commands import Done, Rejection, Request
+from app.platform.objects import shared_keys
 from app.sharing.actors import PUBLISH_PICTURE
-from app.sharing.publish import shared_keys
 from app.workers.lease_decider import SubmitResults
 from events.base import Fact, Metadata, Recorded
 from events.jobs import (
@@ -42,6 +42,7 @@ from tests.simulation.people import Known, Operation, foundation
 from tests.simulation.scheduler import Failure
 
 _metadata = msgspec.json.Decoder(Metadata)
+FOLLOWERS = ("reactions", *(f"projection:{projection.name}" for projection in TAILING))
 #: commands whose acceptance always appends something
 ALWAYS_APPENDS = (SubmitImageJob, TransferKudos, GrantKudos)
 
@@ -115,7 +116,7 @@ def quiet(cluster: Cluster) -> bool:
     """Whether nothing is left to be done."""
     log, tables = cluster.log, cluster.server.tables
     leases: Any = log.state["leases"]
-    followed = [tables["checkpoint"].get(name, 0) for name in ("reactions", "projection:throughput")]
+    followed = [tables["checkpoint"].get(name, 0) for name in FOLLOWERS]
     return (
         all(job.final for job in log.jobs().values())
         and all(lease.state.value != "LIVE" for lease in leases.values())

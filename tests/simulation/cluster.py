@@ -35,7 +35,9 @@ from tests.simulation.stand_ins import Event, Pool, Psycopg
 API_RULES = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES)
 BUCKETS = Buckets("results", "shared")
 #: what programs take from settings
-SETTINGS: Any = SimpleNamespace(database_url="", realm=0, redis_url="redis://simulated")
+SETTINGS: Any = SimpleNamespace(
+    database_url="", realm=0, redis_url="", s3_url="", s3_access_key="", s3_secret_key="", s3_region=""
+)
 #: threads of an actors' process
 CONSUMERS = 2
 
@@ -147,7 +149,10 @@ class Actors(Node):
         publisher = Publisher(
             realm=0, pool=pool, writer=writer, objects=storage, buckets=BUCKETS, upscale=lambda _: 1
         )
-        actors = {sharing_actors.PUBLISH_PICTURE: publisher.publish}
+        actors = {
+            sharing_actors.PUBLISH_PICTURE: publisher.publish,
+            sharing_actors.WITHDRAW_PICTURES: publisher.withdraw,
+        }
         for number in range(CONSUMERS):
             cluster.scheduler.spawn(self.process, f"consumer{number}", lambda: self._consume(actors))
 
@@ -176,7 +181,7 @@ class Actors(Node):
 def _declared() -> StubBroker:
     """The actors as they are declared, for how often each is tried again."""
     broker = StubBroker(middleware=[Retries()])
-    sharing_actors.declare(broker, lambda _: None)
+    sharing_actors.declare(broker, lambda _: None, lambda _: None)
     return broker
 
 

@@ -19,9 +19,12 @@ from psycopg import errors
 from app.platform.commands import Request
 from events.base import Fact
 from events.codec import fact_of
+from projections.registry import TAILING
 from tests.model import MemoryLog
 from tests.simulation.scheduler import Failure, Process, Scheduler, Task
 
+#: tables that only the leading relay writes
+_FOLLOWING = {"checkpoint", "reaction", *(projection.name for projection in TAILING)}
 #: what a backend runs: it may wait for locks, reads and writes through the view
 Work = Callable[["View"], Any]
 LockName = Hashable
@@ -235,7 +238,7 @@ class Session:
 
     def _check_epoch(self) -> None:
         """What follows the log is written by the relay that leads, and by no other."""
-        following = {table for table, _ in self.written} & {"checkpoint", "reaction", "throughput"}
+        following = {table for table, _ in self.written} & _FOLLOWING
         if following and not self.sweeping and self.epoch != self.server.tables["leader"][0]:
             raise Failure(f"{self.name} wrote {sorted(following)} in a term that was over")
 
@@ -300,7 +303,7 @@ class Server:
             "leader": {0: 0},
             "checkpoint": {},
             "reaction": {},
-            "throughput": {},
+            **{projection.name: {} for projection in TAILING},
         }
         self.sessions: dict[str, Session] = {}
         #: every command that a writer has tried to decide

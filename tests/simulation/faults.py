@@ -20,6 +20,7 @@ from app.platform.rows import Rows
 from app.platform.writer import thread
 from app.platform.writer.batch import Batch
 from app.platform.writer.gather import Gathered
+from app.platform.writer.recent import Recent
 from app.relay.leader import Term
 from app.relay.reactions import _ADVANCE, _CHECKPOINT, FOLLOWER, PAGE, Reactions
 from app.sharing import decider as sharing
@@ -43,14 +44,14 @@ _settle = Publisher._settle
 _reactions = Reactions.__init__
 
 
-def _unlocked(view: View, needs: Any, keys: Any) -> Gathered:
+def _unlocked(view: View, needs: Any, keys: Any, recent: Recent) -> Gathered:
     """The lock is not taken at all."""
-    return statements.read_for_batch(view, needs, keys)
+    return statements.read_for_batch(view, needs, keys, recent)
 
 
-def _read_before_lock(view: View, needs: Any, keys: Any) -> Gathered:
+def _read_before_lock(view: View, needs: Any, keys: Any, recent: Recent) -> Gathered:
     """Lock and read in one statement: what is read is from before the lock."""
-    gathered = statements.read_for_batch(view, needs, keys)
+    gathered = statements.read_for_batch(view, needs, keys, recent)
     view.lock(statements.LOCK)
     return gathered
 
@@ -61,8 +62,8 @@ class _Stale:
     def __init__(self) -> None:
         self._rows: dict[str, Rows] = {}
 
-    def __call__(self, view: View, needs: Any, keys: Any) -> Gathered:
-        gathered = _gathered(view, needs, keys)
+    def __call__(self, view: View, needs: Any, keys: Any, recent: Recent) -> Gathered:
+        gathered = _gathered(view, needs, keys, recent)
         kept = self._rows.setdefault(repr(needs), gathered.rows)
         kept.now = gathered.rows.now
         gathered.rows = kept

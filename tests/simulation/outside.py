@@ -100,12 +100,12 @@ class Storage:
         self._hop()
         return etag_of(data)
 
-    def get(self, bucket: str, key: str, *, etag: str | None = None) -> bytes:
+    def get(self, bucket: str, key: str, *, etag: str | None = None, version: str | None = None) -> bytes:
         self._hop()
         data = self.objects.get((bucket, key))
         if data is None:
             raise ObjectMissingError
-        if etag and etag_of(data) != etag:
+        if (etag and etag_of(data) != etag) or version:
             raise ObjectChangedError
         return data
 

@@ -168,13 +168,13 @@ class Threading:
 
 
 class Chance:
-    """The functions of `secrets` and `uuid` that make ids."""
+    """The functions of `os` and `uuid` that make ids."""
 
     def __init__(self, dice: random.Random) -> None:
-        self.randbits = dice.getrandbits
+        self.urandom = dice.randbytes
 
     def uuid4(self) -> UUID:
-        return UUID(int=self.randbits(128), version=4)
+        return UUID(bytes=self.urandom(16), version=4)
 
 
 class Cursor:
@@ -266,10 +266,10 @@ class Pool:
             yield connection
 
 
-def gather(connection: Connection, _: int, needs: Sequence[Any], keys: Sequence[Any]) -> Any:
+def gather(connection: Connection, _: int, needs: Sequence[Any], keys: Sequence[Any], recent: Any) -> Any:
     """`app.platform.writer.gather.gather`, in one trip."""
     work = statements.gathered
-    return connection.client.call(lambda view: work(view, needs, keys), "gather", piped=True)
+    return connection.client.call(lambda view: work(view, needs, keys, recent), "gather", piped=True)
 
 
 def apply(
@@ -311,17 +311,21 @@ def installed(server: Server, broker: Any) -> Iterator[None]:
     def send(_: Any, __: int, actor: str, position: int) -> None:
         broker.send(actor, position)
 
-    def decide_batch(connection: Any, realm: int, rules: Any, requests: Sequence[Request]) -> Any:
+    def decide_batch(
+        connection: Any, realm: int, rules: Any, requests: Sequence[Request], recent: Any
+    ) -> Any:
         server.requests.update({request.id: request for request in requests})
-        return batch.decide_batch(connection, realm, rules, requests)
+        return batch.decide_batch(connection, realm, rules, requests, recent)
 
     places: list[tuple[Any, dict[str, Any]]] = [
         (thread, {"time": time, "threading": threading, "psycopg": database, "Future": future}),
         (thread, {"decide_batch": decide_batch}),
         (batch, {"gather": gather, "apply": apply}),
-        (ids, {"secrets": chance, "uuid4": chance.uuid4}),
+        (ids, {"os": chance, "uuid4": chance.uuid4}),
         (leader, {"psycopg": database}),
         (main, {"time": time, "threading": threading, "make_sender": lambda _: broker, "send": send}),
+        # what has nothing to forget within a simulated day is left out
+        (main, {"ObjectStore": mock.Mock(), "Retention": mock.Mock()}),
         (reactions, {"time": time, "LOOK_SECONDS": HURRY}),
         (sweeper, {"time": time, "threading": threading, "psycopg": database, "Future": future}),
         (sweeper, {"SWEEP_SECONDS": HURRY}),

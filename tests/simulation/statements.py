@@ -20,6 +20,7 @@ from app.platform.rows import Rows
 from app.platform.writer import thread
 from app.platform.writer.apply import Writes, channel
 from app.platform.writer.gather import Gathered
+from app.platform.writer.recent import Recent
 from app.relay import leader, reactions, sweeper, tailing
 from app.sharing import publish, story
 from events.base import Fact, Recorded
@@ -29,6 +30,7 @@ from events.store.log import Head
 from projections.base import Projection
 from projections.registry import TAILING
 from tests.simulation.database import View
+from tests.simulation.scheduler import Failure
 
 REALM = 0
 LOCK = "the realm's lock row"
@@ -46,22 +48,38 @@ class Reaction(msgspec.Struct, frozen=True):
     completed_by: int | None = None
 
 
-def gathered(view: View, needs: Sequence[Needs], keys: Sequence[Idempotency]) -> Gathered:
+def gathered(view: View, needs: Sequence[Needs], keys: Sequence[Idempotency], recent: Recent) -> Gathered:
     """The writer's first trip: lock, then read what was committed before the lock was had."""
     view.lock(LOCK)
-    return read_for_batch(view, needs, keys)
+    return read_for_batch(view, needs, keys, recent)
 
 
-def read_for_batch(view: View, needs: Sequence[Needs], keys: Sequence[Idempotency]) -> Gathered:
-    """What a batch reads, as it is committed now."""
+def read_for_batch(
+    view: View, needs: Sequence[Needs], keys: Sequence[Idempotency], recent: Recent
+) -> Gathered:
+    """What a batch reads, as it is committed now; and rows that its process has at hand must be just that."""
     model = view.server.log
     last = model.events[-1] if model.events else None
     position, at, digest = (last.position, last.occurred_at, last.hash) if last else (None, None, None)
     head: Head = log.head_of(REALM, (view.now, position, at, digest))
     model.now = head.now
     rows: Rows = model._gather(needs)
+    _catch_up(view, recent, rows, head)
     asked = {(key.scope, key.key) for key in keys}
     return Gathered(head, rows, {key: kept for key, kept in model.known.items() if key in asked})
+
+
+def _catch_up(view: View, recent: Recent, rows: Rows, head: Head) -> None:
+    """Move the rows at hand on as the real trip does, and compare them with those that are committed."""
+    if recent.position is not None:
+        recent.catch_up(view.server.log.events[recent.position - 1 :])
+    for name, table in rows.tables.items():
+        for key, row in table.items():
+            at_hand = recent.get(name, key)
+            if at_hand is not None and at_hand != row:
+                raise Failure(f"{name} {key} is at hand as {at_hand}, and in the database as {row}")
+    read = {name: [row for row in table.values() if row is not None] for name, table in rows.tables.items()}
+    recent.put(read, head.position, head.hash)
 
 
 def applied(view: View, writes: Writes, before: Mapping[str, Mapping[Any, Any]], rows: Rows) -> None:
@@ -201,7 +219,9 @@ def _complete(view: View, parameters: Any) -> list[tuple[Any, ...]]:
 def _due(view: View, asked: Any) -> list[tuple[Any, ...]]:
     def due(row: Reaction) -> bool:
         pause: timedelta = min(asked["overdue"] * 2 ** (min(row.attempts, 16) - 1), asked["most"])
-        return row.completed_by is None and (row.attempts == 0 or row.sent_at <= view.now - pause)
+        return row.completed_by is None and (
+            row.attempts == 0 or row.sent_at <= view.now - pause or row.sent_at > view.now
+        )
 
     return [key for key, row in view.items("reaction") if due(row)][: asked["limit"]]
 
@@ -289,6 +309,16 @@ def _listen(view: View, _: Any) -> list[tuple[Any, ...]]:
     return []
 
 
+def _unshared(view: View, parameters: Any) -> list[tuple[Any, ...]]:
+    job = view.server.log.jobs().get(parameters[1])
+    return [] if job is None else [(None if job.unshared is None else job.unshared.value,)]
+
+
+def _published(view: View, asked: Any) -> list[tuple[Any, ...]]:
+    rows = view.server.log.generations_of(asked["job"])
+    return [msgspec.structs.astuple(row) for row in rows if row.sha256 is not None]
+
+
 def _version(_: View, parameters: Any) -> list[tuple[Any, ...]]:
     return [(projection.version,) for projection in TAILING if projection.name == parameters[1]]
 
@@ -330,6 +360,8 @@ STATEMENTS: dict[str, tuple[str, Handler]] = {
         ("shared jobs", story._SHARED_JOBS, _shared_jobs),
         ("stream", story._STREAM, _stream),
         ("generation", story._GENERATION, _generation),
+        ("unshared", story._UNSHARED, _unshared),
+        ("published", story._PUBLISHED, _published),
         ("job words", _kept(vault.JobWords, "job"), _words(vault.JobWords)),
         ("seed", _kept(vault.GenerationSeed, "generation"), _words(vault.GenerationSeed)),
         ("result words", _kept(vault.ResultWords, "generation"), _words(vault.ResultWords)),

@@ -168,6 +168,7 @@ FAULTS: dict[str, list[Patch]] = {
     "the lock is not held": [(statements, "gathered", _unlocked)],
     "reads are from before the lock": [(statements, "gathered", _read_before_lock)],
     "rows of a lost batch are used again": [(statements, "gathered", _Stale)],
+    "rows at hand are not moved on": [(Recent, "catch_up", lambda *_: None)],
     "outcomes of keys are not kept": [(Batch, "_remember", _no_outcome)],
     "the clock runs backwards": [(log, "head_of", _running_clock)],
     "rows are committed by halves": [(statements, "applied", _half)],
@@ -178,7 +179,10 @@ FAULTS: dict[str, list[Patch]] = {
         (sharing, "_eligible", _any_verdict),
         (Publisher, "_repair", _as_if_new),
     ],
-    "the verdict comes before its files": [(Publisher, "_settle", _event_first)],
+    "the verdict comes before its files": [
+        (Publisher, "_settle", _event_first),
+        (Publisher, "_repair", lambda *_: None),
+    ],
     "later commands do not see earlier ones": [(Rows, "accept", Rows.discard)],
     "a session that stood still is no lost connection": [(thread, "LOST", (psycopg.OperationalError,))],
 }
@@ -186,12 +190,12 @@ FAULTS: dict[str, list[Patch]] = {
 
 #: the weather in which a fault shows that needs some coincidence
 WEATHER: dict[str, frozenset[str]] = {
-    "an unknown outcome is tried again": frozenset({"unanswered"}),
-    "the checkpoint comes before the reactions": frozenset({"kill", "relays"}),
-    "a call is sent only once": frozenset({"vanish", "wipe"}),
-    "the actor gives a second verdict": frozenset({"twice"}),
-    "the verdict comes before its files": frozenset({"failing", "kill", "actors", "wipe"}),
-    "a session that stood still is no lost connection": frozenset({"stall", "apis"}),
+    "an unknown outcome is tried again": frozenset({"long", "unanswered"}),
+    "the checkpoint comes before the reactions": frozenset({"long", "kill", "relays"}),
+    "a call is sent only once": frozenset({"long", "vanish", "wipe"}),
+    "the actor gives a second verdict": frozenset({"long", "twice"}),
+    "the verdict comes before its files": frozenset({"long", "failing", "kill", "actors"}),
+    "a session that stood still is no lost connection": frozenset({"long", "stall", "apis"}),
 }
 
 

@@ -76,7 +76,7 @@ def _live(cluster: Cluster, people: People, certain: frozenset[str]) -> None:
         node.start()
     people.come()
     weather.come()
-    scheduler.run(scheduler.dice.choice(STORMS))
+    scheduler.run(max(STORMS) if "long" in certain else scheduler.dice.choice(STORMS))
     people.leave()
     weather.end()
     scheduler.run(scheduler.now + CALM, lambda: people.here == 0)

@@ -106,16 +106,18 @@ class Weather:
 
     def _stall(self) -> None:
         """A process stands still, as if its machine did: for longer than any lock or lease of leadership."""
-        node = self._holder() or self.dice.choice(self.victims)
+        node = self._wait_for_holder() if self.dice.random() < 0.5 else self.dice.choice(self.victims)
         node.process.still_until = self.scheduler.now + self.dice.choice((0.2, 2.0, 7.0))
         self.scheduler.note(f"stands still until {node.process.still_until:.3f}", node.process.name)
 
-    def _holder(self) -> Node | None:
-        """Half of the time: whose writer holds the lock."""
-        holder = self.cluster.server.locks.holder(statements.LOCK)
-        if holder is None or self.dice.random() < 0.5:
-            return None
-        return next((n for n in self.cluster.nodes if holder.name.startswith(n.process.name)), None)
+    def _wait_for_holder(self) -> Node:
+        """A program whose writer holds the lock, as soon as there is one."""
+        for _ in range(200):
+            holder = self.cluster.server.locks.holder(statements.LOCK)
+            if holder is not None:
+                return next(n for n in self.cluster.nodes if holder.name.startswith(f"{n.name}."))
+            self.scheduler.sleep(0.002)
+        return self.dice.choice(self.victims)
 
     def _end_session(self) -> None:
         names = tuple(node.process.name for node in self.victims)

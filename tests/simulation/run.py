@@ -17,7 +17,7 @@ from tests.simulation.weather import Weather
 #: simulated seconds in which people come and things go wrong: mostly short, for many short histories find more
 STORMS = (0.4, 0.4, 0.8, 0.8, 0.8, 1.5, 1.5, 4.0)
 #: simulated seconds that requests and restarts take to end afterwards
-CALM = 40.0
+CALM = 90.0
 #: seconds between two moves of the clock while all comes to rest, and the moves: by leases, by jobs, by calls
 REST = 0.6
 MOVES = (0.0, 7_200.0, 1_500.0, 700.0, 1_500.0)

@@ -135,7 +135,7 @@ class Weather:
             self.scheduler.sleep(0.002)
 
     def _restart_database(self) -> None:
-        self.cluster.server.restart(self.dice.choice((0.1, 1.0, 4.0)))
+        self.cluster.server.restart(self.dice.choice((0.1, 1.0, 4.0, 25.0)))
 
     def _broker_away(self) -> None:
         self.cluster.broker.away_until = self.scheduler.now + self.dice.choice((0.5, 3.0))

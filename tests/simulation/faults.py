@@ -44,14 +44,14 @@ _settle = Publisher._settle
 _reactions = Reactions.__init__
 
 
-def _unlocked(view: View, needs: Any, keys: Any, recent: Recent) -> Gathered:
+def _unlocked(view: View, needs: Any, keys: Any) -> Gathered:
     """The lock is not taken at all."""
-    return statements.read_for_batch(view, needs, keys, recent)
+    return statements.read_for_batch(view, needs, keys)
 
 
-def _read_before_lock(view: View, needs: Any, keys: Any, recent: Recent) -> Gathered:
+def _read_before_lock(view: View, needs: Any, keys: Any) -> Gathered:
     """Lock and read in one statement: what is read is from before the lock."""
-    gathered = statements.read_for_batch(view, needs, keys, recent)
+    gathered = statements.read_for_batch(view, needs, keys)
     view.lock(statements.LOCK)
     return gathered
 
@@ -62,8 +62,8 @@ class _Stale:
     def __init__(self) -> None:
         self._rows: dict[str, Rows] = {}
 
-    def __call__(self, view: View, needs: Any, keys: Any, recent: Recent) -> Gathered:
-        gathered = _gathered(view, needs, keys, recent)
+    def __call__(self, view: View, needs: Any, keys: Any) -> Gathered:
+        gathered = _gathered(view, needs, keys)
         kept = self._rows.setdefault(repr(needs), gathered.rows)
         kept.now = gathered.rows.now
         gathered.rows = kept

@@ -269,7 +269,11 @@ class Pool:
 def gather(connection: Connection, _: int, needs: Sequence[Any], keys: Sequence[Any], recent: Any) -> Any:
     """`app.platform.writer.gather.gather`, in one trip."""
     work = statements.gathered
-    return connection.client.call(lambda view: work(view, needs, keys, recent), "gather", piped=True)
+    gathered, log = connection.client.call(
+        lambda view: (work(view, needs, keys), view.server.log), "gather", piped=True
+    )
+    statements.catch_up(log, recent, gathered)
+    return gathered
 
 
 def apply(

@@ -29,6 +29,7 @@ from events.store import log
 from events.store.log import Head
 from projections.base import Projection
 from projections.registry import TAILING
+from tests.model import MemoryLog
 from tests.simulation.database import View
 from tests.simulation.scheduler import Failure
 
@@ -48,31 +49,29 @@ class Reaction(msgspec.Struct, frozen=True):
     completed_by: int | None = None
 
 
-def gathered(view: View, needs: Sequence[Needs], keys: Sequence[Idempotency], recent: Recent) -> Gathered:
+def gathered(view: View, needs: Sequence[Needs], keys: Sequence[Idempotency]) -> Gathered:
     """The writer's first trip: lock, then read what was committed before the lock was had."""
     view.lock(LOCK)
-    return read_for_batch(view, needs, keys, recent)
+    return read_for_batch(view, needs, keys)
 
 
-def read_for_batch(
-    view: View, needs: Sequence[Needs], keys: Sequence[Idempotency], recent: Recent
-) -> Gathered:
-    """What a batch reads, as it is committed now; and rows that its process has at hand must be just that."""
+def read_for_batch(view: View, needs: Sequence[Needs], keys: Sequence[Idempotency]) -> Gathered:
+    """What a batch reads, as it is committed now."""
     model = view.server.log
     last = model.events[-1] if model.events else None
     position, at, digest = (last.position, last.occurred_at, last.hash) if last else (None, None, None)
     head: Head = log.head_of(REALM, (view.now, position, at, digest))
     model.now = head.now
     rows: Rows = model._gather(needs)
-    _catch_up(view, recent, rows, head)
     asked = {(key.scope, key.key) for key in keys}
     return Gathered(head, rows, {key: kept for key, kept in model.known.items() if key in asked})
 
 
-def _catch_up(view: View, recent: Recent, rows: Rows, head: Head) -> None:
-    """Move the rows at hand on as the real trip does, and compare them with those that are committed."""
+def catch_up(log_: MemoryLog, recent: Recent, gathered: Gathered) -> None:
+    """Move a process's rows at hand on as the real trip does, and compare them with those that were read."""
+    rows, head = gathered.rows, gathered.head
     if recent.position is not None:
-        recent.catch_up(view.server.log.events[recent.position - 1 :])
+        recent.catch_up(log_.events[recent.position - 1 : head.position])
     for name, table in rows.tables.items():
         for key, row in table.items():
             at_hand = recent.get(name, key)

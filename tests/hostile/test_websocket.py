@@ -137,7 +137,7 @@ def test_a_message_in_parts_is_one_message_and_bounded_as_one(horde: Horde) -> N
         except OSError:
             pass
         assert peer.end().code in (1009, None)
-        assert resident(horde.process) - before < 20_000_000
+        assert resident(horde.process) - before < 10_000_000
 
 
 def test_operations_before_hello_and_ids_in_use_end_the_connection(horde: Horde) -> None:
@@ -214,16 +214,16 @@ def test_a_flood_of_pings_that_nobody_reads_does_not_fill_the_server(horde: Hord
     with RawWebSocket(horde.url) as peer:
         peer.init()
         flood = frame(PING, b"x" * 125) * 8_000
-        sent = 0
+        sent, began = 0, time.monotonic()
         peer.socket.settimeout(2)
         try:
-            while sent < 400_000_000:
+            while sent < 400_000_000 and time.monotonic() - began < 10:
                 sent += peer.socket.send(flood)
         except OSError:
             pass  # it is not read from any more, or is gone
         # What the two kernels hold is not the server's.
-        assert sent < 50_000_000
-        assert resident(horde.process) - before < 20_000_000
+        assert sent < 15_000_000
+        assert resident(horde.process) - before < 5_000_000
         answers_promptly(horde)
 
 

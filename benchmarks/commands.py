@@ -12,9 +12,10 @@ from uuid import UUID
 
 import msgspec
 
-from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, TransferKudos
+from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, SetWaitingLimit, TransferKudos
 from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
+from app.ledger.standing import MAX_WAITING
 from app.main import API_RULES
 from app.platform.commands import Command, Decision, Done, Rejection, Request, Rule
 from app.platform.ids import new_id
@@ -85,10 +86,11 @@ def must(outcome: object) -> Done:
 
 
 def populate(writer: Writer, pepper: str, people: Iterable[Person]) -> None:
-    """Open the realm, register people with their keys, make them rich."""
+    """Open the realm, register people with their keys, make them rich and let them queue."""
     must(writer.execute_sync(request(OpenRealm())))
     for person in people:
-        for command in (register(pepper, person), grant(person)):
+        unlimited = SetWaitingLimit(user=person.id, limit=MAX_WAITING, by=None)
+        for command in (register(pepper, person), grant(person), unlimited):
             must(writer.execute_sync(request(command)))
 
 

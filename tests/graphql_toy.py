@@ -17,7 +17,6 @@ from app.platform.graphql.connections import PageInfo, build_page, decode_cursor
 from app.platform.graphql.context import RequestContext, TransportOptions
 from app.platform.graphql.errors import ApiError, InsufficientKudos, InvalidInput, TopLevelCode, UserError
 from app.platform.graphql.execution import OperationInfo
-from app.platform.graphql.inputs import with_defaults
 from app.platform.graphql.routes import create_graphql_routes
 from app.platform.graphql.scalars import JSON, SCALAR_MAP, Kudos, Position
 
@@ -175,7 +174,7 @@ class Mutation:
         info: Info,
         input: Annotated[PayInput, strawberry.argument(description="What.")],  # noqa: A002
     ) -> PayResult:
-        given = with_defaults(input)
+        given = input
         assert given.params is not None
         if given.params.tags == ["bad"]:
             return InvalidInput(message="A bad tag.", path=["input", "params", "tags", "0"])

@@ -12,7 +12,6 @@ import strawberry
 
 from app.jobs import image_params
 from app.platform.graphql.enums import described_enum
-from app.platform.graphql.inputs import with_defaults
 from app.platform.graphql.scalars import Kudos
 
 Sampler = described_enum(
@@ -104,7 +103,6 @@ class SubmitImageJobInput:
 
 def raw_of(given: SubmitImageJobInput) -> dict[str, Any]:
     """The values to check, by the names of `ImageRequest`'s fields."""
-    given = with_defaults(given)
     raw = {
         name: _plain(value)
         for name, value in vars(given).items()

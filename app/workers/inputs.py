@@ -9,7 +9,6 @@ from enum import Enum
 
 import strawberry
 
-from app.platform.graphql.inputs import with_defaults
 from app.platform.graphql.scalars import JSON
 from app.workers.capabilities import Polling
 
@@ -161,7 +160,6 @@ class SetWorkerMaintenanceInput:
 
 def polling_of(given: PopJobInput, image: ImageCapabilitiesInput) -> Polling:
     """The values to check."""
-    given, image = with_defaults(given), with_defaults(image)
     return Polling(
         name=given.worker_name,
         agent=given.bridge_agent or "",

@@ -35,6 +35,7 @@ from graphql.pyutils import Path
 from strawberry.execution import optimized_is_awaitable
 
 from app.platform.graphql.context import RequestContext, TransportOptions
+from app.platform.graphql.conversion import compile_inputs
 from app.platform.graphql.documents import (
     Document,
     Documents,
@@ -147,6 +148,7 @@ class Engine:
         if schema.extensions or schema.directives:
             raise ValueError("schema extensions and operation directives are not run by this transport")
         self.options = options or TransportOptions()
+        compile_inputs(schema)
         self._schema = core_schema(schema)
         self._before_operation = before_operation
         self._before_document = before_document

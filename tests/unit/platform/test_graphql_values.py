@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from app.platform.graphql.connections import build_page, decode_cursor, encode_cursor, page_size
 from app.platform.graphql.context import client_address, key_of
 from app.platform.graphql.errors import ApiError
-from app.platform.graphql.inputs import with_defaults
 from app.platform.graphql.scalars import (
     MAX_KUDOS,
     SCALAR_MAP,
@@ -24,7 +23,7 @@ from app.platform.graphql.scalars import (
 )
 from app.platform.graphql.schema_tools import breaking_changes, difference, print_sdl, undescribed
 from app.platform.graphql.wire import accepted, is_json
-from tests.graphql_toy import ParamsInput, PayInput, toy_schema
+from tests.graphql_toy import toy_schema
 
 
 @given(st.integers(-MAX_KUDOS, MAX_KUDOS))
@@ -105,15 +104,6 @@ def test_instants_need_an_offset():
             parse_datetime(value)
     with pytest.raises(ValueError, match="naive"):
         format_datetime(datetime(2030, 1, 1))  # noqa: DTZ001
-
-
-def test_null_means_the_default_all_the_way_down():
-    given_input = with_defaults(PayInput(amount=Kudos(1), params=ParamsInput(width=None, tags=None)))
-    assert given_input.params == ParamsInput(width=512, tags=[])
-    assert with_defaults(PayInput(amount=Kudos(1), params=None)).params == ParamsInput()
-    assert with_defaults(PayInput(amount=Kudos(1))).meta is None
-    assert with_defaults(ParamsInput(width=0)).width == 0
-    assert with_defaults([ParamsInput(width=None)])[0].width == 512
 
 
 def test_pages_are_from_1_to_100():

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -216,10 +217,11 @@ async def _storage_answers(services: Services) -> bool:
     return True
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, *, share_port: bool = False) -> int:
     """Run one API process until a signal ends it, or other projections are live than it knows: then the status is 1.
 
-    Until its own are live it stands by, so that a new program may be started before `hoard migrate`.
+    Until its own are live it stands by, so that a new program may be started before `hoard migrate`. Processes that
+    share their port divide its connections among them.
     """
     configure_logging(settings.log_level)
     reasons: list[BaseException] = []
@@ -238,8 +240,17 @@ def serve(settings: Settings) -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # the default's full collections cost the hot path a tenth
     with contextlib.suppress(KeyboardInterrupt):
-        server.run()
+        server.run(sockets=[_shared_socket(settings)] if share_port else None)
     return 1 if reasons or not server.started else 0
+
+
+def _shared_socket(settings: Settings) -> socket.socket:
+    """A socket at the address that other processes may have, too; the system spreads connections over them."""
+    made = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind((settings.host, settings.port))
+    return made
 
 
 def _config(settings: Settings, app: Starlette) -> uvicorn.Config:

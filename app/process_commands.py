@@ -22,11 +22,12 @@ def _settings() -> Settings:
 
 
 @click.command("serve")
-def serve_command() -> None:
+@click.option("--share-port", is_flag=True, help="Let other processes with this option serve the same port.")
+def serve_command(*, share_port: bool) -> None:
     """Run an API process (HOARD_HOST, HOARD_PORT)."""
     from app.main import serve  # noqa: PLC0415 - the relay needs none of it
 
-    sys.exit(serve(_settings()))
+    sys.exit(serve(_settings(), share_port=share_port))
 
 
 @click.command("relay")

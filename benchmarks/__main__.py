@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from benchmarks import cycle, figures, pop, replay, subscriptions, writer
+from benchmarks import cycle, figures, pop, replay, startup, subscriptions, writer
 from benchmarks.lab import Lab
 from benchmarks.machine import describe
 from benchmarks.scale import LARGE, SMALL
@@ -25,6 +25,7 @@ BENCHMARKS = {
     "pop": pop.measure,
     "replay": replay.measure,
     "subscriptions": subscriptions.measure,
+    "startup": lambda _, scale: startup.measure(scale),
 }
 #: a run that takes longer has gone wrong
 LIMIT_SECONDS = {False: 600, True: 7_200}

@@ -1,8 +1,8 @@
-"""Whole cycles over HTTP against one API process: submit, pop, upload, deliver, read the job.
+"""Whole cycles over HTTP: submit, pop, upload, deliver, read the job.
 
-Two variants, run in turn: with a picture of 40 kB uploaded to S3 and checked by the server, and with the picture
-withheld by the worker (CENSORED), which by the rules needs no object: the difference is the price of objects.
-Look next: `benchmarks.load`.
+Variants, run in turn: with a picture of 40 kB uploaded to S3 and checked by the server; with the picture withheld by
+the worker (CENSORED), which by the rules needs no object; all jobs shared, and all of them anonymous; and the first two
+against two API processes that share a port. Look next: `benchmarks.load`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,34 @@ CLIENTS = 32
 SEED = 2
 
 
+@dataclass(frozen=True)
+class Variant:
+    """What is asked of how many API processes."""
+
+    name: str
+    picture: bytes | None
+    processes: int = 1
+    anonymous: bool = False
+    sharing: bool = False
+
+    def plan(self, api: Api, seconds: float, run: str) -> load.Cycles:
+        """One run of it."""
+        return load.Cycles(
+            url=api.graphql,
+            seed=SEED,
+            clients=CLIENTS,
+            seconds=seconds,
+            picture=self.picture,
+            run=f"{self.name} {run}",
+            anonymous=self.anonymous,
+            sharing=self.sharing,
+        )
+
+
 @dataclass
 class Runs:
     """The figures of one variant over all of its runs."""
 
-    picture: bytes | None
     #: cycles a second of each run
     rates: list[float] = field(default_factory=list)
     #: seconds of each cycle
@@ -35,25 +58,31 @@ class Runs:
 def measure(lab: Lab, scale: Scale) -> list[Table]:
     """The cycles' table."""
     settings = lab.database()
-    uploaded = picture()
-    variants = {
-        f"picture of {len(uploaded) / 1000:.0f} kB uploaded and checked": Runs(uploaded),
-        "picture withheld (CENSORED), no object": Runs(None),
-    }
+    variants = _variants()
+    figures = {variant: Runs() for variant in variants}
     with commands.writer_of(settings) as writer:
         commands.populate(writer, settings.pepper, Workload(SEED, 2 * CLIENTS).people)
-    with lab.api(settings) as api:
-        for number, runs in enumerate(variants.values()):
-            children.run(load.cycles, _plan(api, scale.warm_up_seconds, runs.picture, f"warm-up {number}"))
+    with lab.api(settings) as one, lab.api(settings, processes=2) as two:
+        apis = {1: one, 2: two}
+        for variant in variants:
+            children.run(load.cycles, variant.plan(apis[variant.processes], scale.warm_up_seconds, "warm-up"))
         for turn in range(scale.runs):
-            for name, runs in variants.items():
-                _run(lab, api, runs, _plan(api, scale.cycle_seconds, runs.picture, f"{name} {turn}"))
-    return [_table(variants)]
+            for variant in variants:
+                api = apis[variant.processes]
+                _run(lab, api, figures[variant], variant.plan(api, scale.cycle_seconds, str(turn)))
+    return [_table(figures)]
 
 
-def _plan(api: Api, seconds: float, uploaded: bytes | None, run: str) -> load.Cycles:
-    return load.Cycles(
-        url=api.graphql, seed=SEED, clients=CLIENTS, seconds=seconds, picture=uploaded, run=run
+def _variants() -> tuple[Variant, ...]:
+    uploaded = picture()
+    checked = f"picture of {len(uploaded) / 1000:.0f} kB uploaded and checked"
+    return (
+        Variant(checked, uploaded),
+        Variant("picture withheld (CENSORED), no object", None),
+        Variant("uploaded and checked, all shared", uploaded, sharing=True),
+        Variant("uploaded and checked, all anonymous", uploaded, anonymous=True),
+        Variant(f"{checked}, two API processes", uploaded, processes=2),
+        Variant("picture withheld, two API processes", None, processes=2),
     )
 
 
@@ -71,16 +100,16 @@ def _run(lab: Lab, api: Api, runs: Runs, plan: load.Cycles) -> None:
         runs.cpu[name] = runs.cpu.get(name, 0.0) + cpu
 
 
-def _table(variants: dict[str, Runs]) -> Table:
+def _table(figures: dict[Variant, Runs]) -> Table:
     return Table(
-        title="Whole cycle over HTTP, one API process, 32 clients in a closed loop",
+        title="Whole cycle over HTTP, 32 clients in a closed loop, one API process where nothing else is said",
         header=(
             *("", "cycles/s", "p50 ms", "p99 ms"),
             *("CPU ms a cycle: API", "PostgreSQL", "S3", "load"),
         ),
         rows=[
             (
-                name,
+                variant.name,
                 spread(runs.rates),
                 ms(runs.latencies, 0.5),
                 ms(runs.latencies, 0.99),
@@ -89,11 +118,11 @@ def _table(variants: dict[str, Runs]) -> Table:
                     for process in ("api", "postgres", "s3", "load")
                 ),
             )
-            for name, runs in variants.items()
+            for variant, runs in figures.items()
         ],
         notes=(
             "A cycle: submit, pop, upload, deliver, read the job; every poll names 50 models. Rate limits are off.",
             "Every mutation has an idempotency key, as the reference worker and client send it.",
-            "The load's own CPU is spent on the same cores.",
+            "The load's own CPU is spent on the same cores. Actors do not run: nothing is published.",
         ),
     )

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -39,9 +39,9 @@ class LabError(Exception):
 
 @dataclass(frozen=True)
 class Api:
-    """A running API process."""
+    """Running API processes at one address."""
 
-    pid: int
+    pids: tuple[int, ...]
     url: str
 
     @property
@@ -87,28 +87,31 @@ class Lab:
         return settings
 
     @contextlib.contextmanager
-    def api(self, settings: Settings) -> Iterator[Api]:
-        """One API process, ready to serve. Raises `LabError`."""
+    def api(self, settings: Settings, processes: int = 1) -> Iterator[Api]:
+        """API processes that share a port, ready to serve. Raises `LabError`."""
         settings = msgspec.structs.replace(settings, port=_free_port())
-        spec = ProcessSpec(
-            name="api",
-            argv=(sys.executable, "-m", "app.cli", "serve"),
-            cwd=_CHECKOUT,
-            log=self._folder / "api.log",
-            env=own_environment(**settings.to_env()),
-        )
-        child = Child(spec)
-        try:
-            url = f"http://{settings.host}:{settings.port}"
-            _wait_until_ready(child, url, spec.log)
-            yield Api(child.pid, url)
-        finally:
-            child.stop()
+        url = f"http://{settings.host}:{settings.port}"
+        with contextlib.ExitStack() as children:
+            pids = []
+            for number in range(processes):
+                spec = ProcessSpec(
+                    name=f"api{number}",
+                    argv=(sys.executable, "-m", "app.cli", "serve", "--share-port"),
+                    cwd=_CHECKOUT,
+                    log=self._folder / f"api{number}.log",
+                    env=own_environment(**settings.to_env()),
+                )
+                child = Child(spec)
+                children.callback(child.stop)
+                _wait_until_ready(child, url, spec.log)
+                _wait_until(lambda: _listeners(settings.port) > number, spec.log)  # noqa: B023 - called at once
+                pids.append(child.pid)
+            yield Api(tuple(pids), url)
 
     def cpu(self, api: Api) -> dict[str, float]:
-        """CPU seconds used so far by the API process, PostgreSQL and S3."""
+        """CPU seconds used so far by the API's processes, PostgreSQL and S3."""
         return {
-            "api": cpu_seconds(api.pid),
+            "api": sum(map(cpu_seconds, api.pids)),
             "postgres": cpu_seconds(self._stack.pid("postgres")),
             "s3": cpu_seconds(self._stack.pid("seaweedfs")),
         }
@@ -130,6 +133,23 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _listeners(port: int) -> int:
+    """How many sockets listen on a port of this machine: one of each process that shares it."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = (line.split() for line in lines)
+    return sum(address.endswith(f":{port:04X}") and state == "0A" for _, address, _, state, *_ in fields)
+
+
+def _wait_until(there: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if there():
+            return
+        time.sleep(0.1)
+    message = f"an API process did not get ready{log_tail(log)}"
+    raise LabError(message)
 
 
 def _wait_until_ready(child: Child, url: str, log: Path) -> None:

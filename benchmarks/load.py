@@ -10,13 +10,14 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
 import msgspec
 import uvloop
 
+from app.platform.keys import ANONYMOUS_KEY
 from benchmarks.children import Ready
 from benchmarks.workload import Job, Person, Worker, Workload
 from clients import documents
@@ -59,8 +60,8 @@ class Client:
         found: dict[str, Any] = result
         return found
 
-    async def submit(self, person: Person, job: Job) -> str:
-        """Submit a job; its id."""
+    async def submit(self, key: str, job: Job) -> tuple[str, str]:
+        """Submit a job; its id and access key."""
         wish = {
             "prompt": job.prompt,
             "models": job.models,
@@ -68,11 +69,8 @@ class Client:
             "nsfw": job.nsfw,
             "share": job.shared,
         }
-        result = await self.mutate(
-            documents.SUBMIT_IMAGE_JOB, wish, person.api_key, {"SubmitImageJobSuccess"}
-        )
-        job_id: str = result["job"]["id"]
-        return job_id
+        result = await self.mutate(documents.SUBMIT_IMAGE_JOB, wish, key, {"SubmitImageJobSuccess"})
+        return result["job"]["id"], result["accessKey"]
 
     async def poll(self, worker: Worker) -> dict[str, Any] | None:
         """One poll: an assignment, or None."""
@@ -100,9 +98,9 @@ class Client:
         wish = {"leaseId": assignment["leaseId"], "results": results}
         await self.mutate(documents.SUBMIT_RESULT, wish, worker.owner.api_key, {"SubmitResultSuccess"})
 
-    async def read(self, person: Person, job_id: str) -> None:
-        """Read a job of a person's. Raises `AnswerError`."""
-        data = await self.ask(documents.JOB, {"id": job_id}, person.api_key)
+    async def read(self, key: str, job_id: str, access_key: str) -> None:
+        """Read a job. Raises `AnswerError`."""
+        data = await self.ask(documents.JOB, {"id": job_id, "accessKey": access_key}, key)
         if data["job"] is None:
             raise AnswerError("the job is not there")
 
@@ -123,6 +121,10 @@ class Cycles:
     picture: bytes | None
     #: makes each run's jobs others
     run: str
+    #: all jobs are the anonymous user's
+    anonymous: bool = False
+    #: all jobs are shared; else as they are drawn
+    sharing: bool = False
 
 
 def cycles(ready: Ready, plan: Cycles) -> tuple[list[float], float]:
@@ -153,7 +155,8 @@ async def _cycles(ready: Ready, plan: Cycles) -> tuple[list[float], float]:
 
 async def _cycle(client: Client, plan: Cycles, person: Person, worker: Worker, job: Job) -> None:
     """Submit, pop (whatever is first in the queue), upload, deliver, read what was submitted."""
-    job_id = await client.submit(person, job)
+    key = ANONYMOUS_KEY if plan.anonymous else person.api_key
+    job_id, access_key = await client.submit(key, replace(job, shared=job.shared or plan.sharing))
     for _ in range(_POLLS):
         if (assignment := await client.poll(worker)) is not None:
             break
@@ -163,7 +166,7 @@ async def _cycle(client: Client, plan: Cycles, person: Person, worker: Worker, j
         for task in assignment["generations"]:
             await client.put(task["uploadUrl"], plan.picture)
     await client.deliver(worker, assignment, "CENSORED" if plan.picture is None else "OK")
-    await client.read(person, job_id)
+    await client.read(key, job_id, access_key)
 
 
 @dataclass(frozen=True)

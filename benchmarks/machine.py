@@ -69,6 +69,11 @@ def _stat(pid: int) -> list[str]:
     return text.rpartition(")")[2].split()
 
 
+def resident_memory(pid: int) -> int:
+    """The memory that a process has in use, in bytes."""
+    return int(_field(_PROC / str(pid) / "status", "VmRSS").split()[0]) * 1024
+
+
 def peak_memory() -> int:
     """The most memory that this process had at a time, in bytes."""
     return int(_field(_PROC / "self" / "status", "VmHWM").split()[0]) * 1024

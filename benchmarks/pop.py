@@ -19,6 +19,7 @@ from app.platform.writer import Writer
 from benchmarks import children, commands, load
 from benchmarks.figures import Table, ms
 from benchmarks.lab import Api, Lab
+from benchmarks.machine import resident_memory
 from benchmarks.scale import Scale
 from benchmarks.workload import LARGEST, TOO_SMALL, Jobs, Worker, Workload
 from projections.store import search
@@ -52,7 +53,7 @@ def measure(lab: Lab, scale: Scale) -> list[Table]:
     return [
         Table(
             title=f"Polls, {WORKERS} workers at {PACE:.0f} polls a second each, open loop",
-            header=("waiting jobs", "", "polls", "p50 ms", "p99 ms", "statement p50 ms", "p99 ms"),
+            header=("waiting jobs", "", "polls", "p50 ms", "p99 ms", "statement p50 ms", "p99 ms", "API MB"),
             rows=rows,
             notes=(
                 "All polls name 50 models. `statement` is the lock-free probe's SQL alone, on one connection.",
@@ -80,6 +81,7 @@ def _row(
         ms(measured, 0.99),
         ms(probes, 0.5),
         ms(probes, 0.99),
+        f"{sum(map(resident_memory, api.pids)) / 1e6:.0f}",
     )
 
 

@@ -61,7 +61,8 @@ class Lab:
         with contextlib.ExitStack() as starting:
             folder = Path(starting.enter_context(tempfile.TemporaryDirectory(prefix="hoard-bench-")))
             folder.chmod(0o711)  # PostgreSQL may run as another account and must get through
-            self._folder = folder
+            #: where benchmarks may leave files until the end
+            self.folder = folder
             self._stack = EmbeddedStack(folder / "data")
             starting.callback(self._stack.stop)
             self._settings = Settings.from_env(self._stack.start())
@@ -98,7 +99,7 @@ class Lab:
                     name=f"api{number}",
                     argv=(sys.executable, "-m", "app.cli", "serve", "--share-port"),
                     cwd=_CHECKOUT,
-                    log=self._folder / f"api{number}.log",
+                    log=self.folder / f"api{number}.log",
                     env=own_environment(**settings.to_env()),
                 )
                 child = Child(spec)

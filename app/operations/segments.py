@@ -222,7 +222,7 @@ def read_copy(folder: Path, manifest: Manifest, upto: int | None = None) -> Iter
     expected = 1
     for segment in manifest.segments:
         try:
-            _check_file(folder / segment.file, segment.sha256)
+            check_file(folder / segment.file, segment.sha256)
             for event in read_segment(folder / segment.file, manifest.realm):
                 if upto is not None and event.position > upto:
                     return
@@ -234,7 +234,8 @@ def read_copy(folder: Path, manifest: Manifest, upto: int | None = None) -> Iter
             raise CopyError(error.problem, position=expected, file=segment.file) from None
 
 
-def _check_file(path: Path, sha256: str) -> None:
+def check_file(path: Path, sha256: str) -> None:
+    """Raises `CopyError` unless a file is there and has a hexadecimal SHA-256."""
     try:
         altered = sha256_of(path) != sha256
     except OSError as error:

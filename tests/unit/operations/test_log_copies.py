@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from app.accounts.decider import OpenRealm
+from app.operations.balances import balances_of_copy
 from app.operations.replay import replay
 from app.operations.segments import (
     FORMAT,
@@ -329,3 +330,23 @@ def test_the_manifest_is_stable_json(copy: Path):
         "previous",
         "hash",
     }
+
+
+@pytest.mark.parametrize("upto", [None, 9, 11, 10_000])
+def test_balances_alone_are_those_of_a_whole_replay(copy: Path, log: MemoryLog, upto: int | None):
+    found = balances_of_copy(copy, read_manifest(copy), upto)
+    replayed, _ = replay(log.events[:upto], len(log.events))
+    users = {f"user:{row.subject}": row.balance for row in replayed.balances if row.balance}
+    assert {account: amount for account, amount in found.items() if amount} == {
+        **users,
+        **{account: amount for account, amount in replayed.system.items() if amount},
+    }
+    assert sum(found.values()) == 0
+
+
+def test_balances_alone_are_of_no_altered_file(copy: Path):
+    manifest = read_manifest(copy)
+    (copy / manifest.segments[1].file).write_bytes(b"other")
+    with pytest.raises(CopyError, match="not the file") as refused:
+        balances_of_copy(copy, manifest)
+    assert refused.value.position == manifest.segments[1].first

@@ -7,7 +7,9 @@ generations, is a broken log, not a state. Look next: `app.ledger.postings` for 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -91,24 +93,37 @@ class Account(msgspec.Struct, frozen=True, gc=False):
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
     """The users whose money or standing a fact touches."""
-    match event := fact.event:
-        case AnonymousOpened() | UserRegistered() | RoleGranted() | WaitingLimitSet() | KudosGranted():
-            return (event.user,)
-        case KudosTransferred():
-            return (event.source, event.target)
-        case HoldPlaced() | HoldCaptured() | HoldReleased():
-            return (event.requester,)
-        case ImageJobSubmitted() | GenerationsLeased() | LeaseReleased() | GenerationFailed():
-            return (event.requester,)
-        case GenerationFaulted() | JobCancelled() | JobExpired():
-            return (event.requester,)
-        case GenerationDelivered() | GenerationCensored():
-            return (event.requester,) if event.requester == event.owner else (event.requester, event.owner)
-        case RedundantDeliveryPaid():
-            return (event.owner,)
-        case _:
-            message = f"{event.TYPE} is no fact about an account"
-            raise FoldError(message)
+    return _KEYS[type(fact.event)](fact.event)
+
+
+def _both(event: Any) -> tuple[UUID, ...]:
+    return (event.requester,) if event.requester == event.owner else (event.requester, event.owner)
+
+
+_OF_REQUESTER = (
+    HoldPlaced,
+    HoldCaptured,
+    HoldReleased,
+    ImageJobSubmitted,
+    GenerationsLeased,
+    LeaseReleased,
+    GenerationFailed,
+    GenerationFaulted,
+    JobCancelled,
+    JobExpired,
+)
+#: for each fact the users in it; by type, since the writer asks for every event
+_KEYS: dict[type[Event], Callable[[Any], tuple[UUID, ...]]] = {
+    **dict.fromkeys(
+        (AnonymousOpened, UserRegistered, RoleGranted, WaitingLimitSet, KudosGranted),
+        lambda event: (event.user,),
+    ),
+    **dict.fromkeys(_OF_REQUESTER, lambda event: (event.requester,)),
+    KudosTransferred: lambda event: (event.source, event.target),
+    GenerationDelivered: _both,
+    GenerationCensored: _both,
+    RedundantDeliveryPaid: lambda event: (event.owner,),
+}
 
 
 def evolve(key: UUID, row: Account | None, fact: Fact) -> Account | None:
@@ -120,9 +135,9 @@ def evolve(key: UUID, row: Account | None, fact: Fact) -> Account | None:
             raise FoldError(message)
         row = Account(key, 0, 0, 0, 0, 0, 0, (), fact.occurred_at)
     account = _standing(key, known(row, fact), fact)
-    mine = f"{USER}{key}"
-    moved = sum(amount for name, amount in postings_of(event) if name == mine)
-    if moved:
+    if postings := postings_of(event):
+        mine = f"{USER}{key}"
+        moved = sum(amount for name, amount in postings if name == mine)
         account = replace(account, balance=account.balance + moved)
     if min(account.held, account.waiting) < 0 or (not account.anonymous and account.available < 0):
         message = (

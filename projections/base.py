@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -37,6 +38,11 @@ class Projection(Generic[R]):
     evolve: Callable[[Any, R | None, Fact], R | None]
     #: bodies of CREATE INDEX after the table's name
     indexes: tuple[str, ...] = ()
+
+    @cached_property
+    def kinds(self) -> frozenset[type[Event]]:
+        """The same facts, to look one up in."""
+        return frozenset(self.facts)
 
     @property
     def key(self) -> str:

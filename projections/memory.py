@@ -25,7 +25,7 @@ def empty(projections: Sequence[Projection[Any]] = ALL) -> State:
 def apply(state: State, fact: Fact, projections: Sequence[Projection[Any]] = ALL) -> None:
     """Fold one fact into every projection, in place. Raises `FoldError` where the log is broken."""
     for projection in projections:
-        if type(fact.event) not in projection.facts:
+        if type(fact.event) not in projection.kinds:
             continue
         rows = state[projection.name]
         for key in projection.keys(fact):

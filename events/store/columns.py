@@ -94,14 +94,14 @@ class Table(Generic[R]):
         self.column_list = ", ".join(c.name for c in self.columns)
 
     def ddl(self, schema: str) -> list[str]:
-        """Statements that make the table and its indexes."""
+        """Statements that make the table, with its primary key only."""
         body = ", ".join(f"{c.name} {c.pg_type}{'' if c.nullable else ' NOT NULL'}" for c in self.columns)
-        target = f"{schema}.{self.name}"
-        made = [
-            f"CREATE TABLE {target} (realm bigint NOT NULL, {body}, PRIMARY KEY (realm, {', '.join(self.key)}))"
-        ]
-        made += [f"CREATE INDEX ON {target} {index}" for index in self.indexes]
-        return made
+        key = f"PRIMARY KEY (realm, {', '.join(self.key)})"
+        return [f"CREATE TABLE {schema}.{self.name} (realm bigint NOT NULL, {body}, {key})"]
+
+    def index_ddl(self, schema: str) -> list[str]:
+        """Statements that make its other indexes."""
+        return [f"CREATE INDEX ON {schema}.{self.name} {index}" for index in self.indexes]
 
     def select(self, schema: str, where: str) -> str:
         """A statement that reads whole rows; `where` may use %(realm)s and names of its own."""

@@ -65,6 +65,8 @@ def rebuild(connection: Connection[Any], realm: int, progress: Progress | None =
     with connection.transaction():
         _create(connection)
     reached = {each: _catch_up(connection, each, 0, progress if each == realm else None) for each in realms}
+    with connection.transaction():
+        _index(connection)  # not before most rows are there: each row would be put in one by one
     while (last := _finish(connection, reached)) is None:
         time.sleep(PAUSE_SECONDS)
         reached = {each: _catch_up(connection, each, after, None) for each, after in reached.items()}
@@ -123,7 +125,7 @@ def fold_chunk(
     connection: Connection[Any], realm: int, schema: str, projection: Projection[Any], chunk: list[Fact]
 ) -> None:
     """Fold one chunk into one projection's table: read the rows it touches, fold, write those that changed."""
-    touched = [(projection.keys(fact), fact) for fact in chunk if type(fact.event) in projection.facts]
+    touched = [(projection.keys(fact), fact) for fact in chunk if type(fact.event) in projection.kinds]
     keys = {key for named, _ in touched for key in named}
     if not keys:
         return
@@ -153,6 +155,12 @@ def _create(connection: Connection[Any]) -> None:
         connection.execute(statement)
     connection.execute(f"GRANT USAGE ON SCHEMA {NEXT} TO hoard_app")
     connection.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {NEXT} TO hoard_app")
+
+
+def _index(connection: Connection[Any]) -> None:
+    for projection in ALL:
+        for statement in table_of(projection).index_ddl(NEXT):
+            connection.execute(statement)
 
 
 def _catch_up(connection: Connection[Any], realm: int, after: int, progress: Progress | None) -> int:

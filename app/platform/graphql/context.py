@@ -40,15 +40,16 @@ class TransportOptions:
     #: Whether browsers that open the endpoint get GraphiQL.
     graphiql: bool = True
     sse_keep_alive_seconds: float = 12.0
-    #: How long one SSE write may wait for a reader that does not read.
-    sse_write_seconds: float = 30.0
+    #: How long one SSE write may wait for a reader that does not read; twice that, with its being told so, must be less
+    #: than the sockets' own patience (`app.platform.protocols.READING_SECONDS`), or nobody is told.
+    sse_write_seconds: float = 9.0
     ws_init_seconds: float = 3.0
     ws_max_subscriptions: int = 100
     #: What may wait for a slow reader. Its subscriptions pause at half of it; whatever comes beyond cuts it off.
     ws_max_waiting_messages: int = 1_000
     ws_max_waiting_characters: int = 4_000_000
     #: How long a subscription pauses for a reader that takes nothing before it is cut off.
-    ws_write_seconds: float = 30.0
+    ws_write_seconds: float = 9.0
     #: How long a closing WebSocket may take to hand over its last frames.
     ws_close_seconds: float = 2.0
 

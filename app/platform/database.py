@@ -19,6 +19,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.round_trip import Row, Statement, travel
 
 R = TypeVar("R")
 
@@ -71,9 +72,8 @@ class _GroupFailedError(Exception):
 
 
 class _Asked(NamedTuple):
-    text: str
-    parameters: Mapping[str, Any]
-    answer: asyncio.Future[list[Sequence[Any]]]
+    statement: Statement
+    answer: asyncio.Future[list[Row]]
 
 
 class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
@@ -93,10 +93,10 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
         self._asked: deque[_Asked] = deque()
         self._trips: set[asyncio.Task[None]] = set()
 
-    async def fetch(self, text: str, parameters: Mapping[str, Any]) -> list[Sequence[Any]]:
+    async def fetch(self, text: str, parameters: Mapping[str, Any]) -> list[Row]:
         """The rows of a reading statement. Raises `ApiError` TRY_AGAIN when the database does not answer (in time)."""
         loop = asyncio.get_running_loop()
-        asked = _Asked(text, parameters, loop.create_future())
+        asked = _Asked(Statement(text, parameters), loop.create_future())
         self._asked.append(asked)
         if len(self._trips) < TRIPS:
             self._set_out()
@@ -139,22 +139,18 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
             _settle(asked.answer, rows)
 
 
-async def _together(group: Sequence[_Asked], connection: AsyncConnection[Any]) -> list[list[Sequence[Any]]]:
+async def _together(group: Sequence[_Asked], connection: AsyncConnection[Any]) -> list[list[Row]]:
     """The rows of each statement. Raises `_GroupFailedError` where it was no fault of the connection."""
-    if len(group) == 1:
-        cursor = await connection.execute(group[0].text, group[0].parameters, binary=True)
-        return [await cursor.fetchall()]
     try:
-        async with connection.pipeline():
-            cursors = [await connection.execute(asked.text, asked.parameters, binary=True) for asked in group]
-        return [await cursor.fetchall() for cursor in cursors]
+        async with connection.lock:
+            return await connection.wait(travel(connection, [asked.statement for asked in group]))
     except psycopg.Error as error:
-        if connection.closed:
+        if connection.closed or len(group) == 1:
             raise
         raise _GroupFailedError from error
 
 
-def _settle(answer: asyncio.Future[list[Sequence[Any]]], outcome: list[Sequence[Any]] | Exception) -> None:
+def _settle(answer: asyncio.Future[list[Row]], outcome: list[Row] | Exception) -> None:
     if answer.done():
         return  # whoever asked has gone
     if isinstance(outcome, Exception):

@@ -6,7 +6,7 @@ May not decide. Every statement is set-based: one for each table that changed. L
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 from psycopg import Connection
 
 from app.platform import vault
+from app.platform.round_trip import Statement, travel
 from app.platform.rows import Rows
 from app.platform.vault import CommandOutcome
 from events.base import Recorded
@@ -48,31 +49,25 @@ def apply(
     rows: Rows,
 ) -> None:
     """Write it all and commit. Raises `psycopg.Error`; after one at the commit the outcome is unknown."""
-    with connection.pipeline():
-        connection.execute(log.INSERT_EVENTS, log.event_parameters(realm, writes.events))
-        if writes.postings:
-            connection.execute(log.INSERT_POSTINGS, log.posting_parameters(realm, writes.postings))
-        for name, table in rows.tables.items():
-            _write(connection, realm, TABLES[name], before[name], table)
-        jobs = [(before["jobs"].get(key), job) for key, job in rows.tables["jobs"].items()]
-        for statement, parameters in derived.statements(realm, derived.change_of(jobs)):
-            connection.execute(statement, parameters)
-        for kind, group in _by_type(writes.words).items():
-            connection.execute(vault.UPSERTS[kind], vault.TABLES[kind].parameters(realm, group))
-        if writes.outcomes:
-            connection.execute(vault.KEEP_OUTCOMES, vault.outcome_parameters(realm, writes.outcomes))
-        if writes.events:
-            connection.execute(NOTIFY, (channel(realm), str(writes.events[-1].position)))
-        connection.commit()
+    statements = [Statement(log.INSERT_EVENTS, log.event_parameters(realm, writes.events))]
+    if writes.postings:
+        statements.append(Statement(log.INSERT_POSTINGS, log.posting_parameters(realm, writes.postings)))
+    for name, table in rows.tables.items():
+        statements += _row_writes(realm, TABLES[name], before[name], table)
+    jobs = [(before["jobs"].get(key), job) for key, job in rows.tables["jobs"].items()]
+    statements += (Statement(*each) for each in derived.statements(realm, derived.change_of(jobs)))
+    for kind, group in _by_type(writes.words).items():
+        statements.append(Statement(vault.UPSERTS[kind], vault.TABLES[kind].parameters(realm, group)))
+    if writes.outcomes:
+        statements.append(Statement(vault.KEEP_OUTCOMES, vault.outcome_parameters(realm, writes.outcomes)))
+    if writes.events:
+        statements.append(Statement(NOTIFY, (channel(realm), str(writes.events[-1].position))))
+    connection.wait(travel(connection, [*statements, Statement("COMMIT")]))
 
 
-def _write(
-    connection: Connection[Any],
-    realm: int,
-    table: Table[Any],
-    before: Mapping[Any, Any],
-    after: Mapping[Any, Any],
-) -> None:
+def _row_writes(
+    realm: int, table: Table[Any], before: Mapping[Any, Any], after: Mapping[Any, Any]
+) -> Iterator[Statement]:
     """Insert the rows that are new; of those that changed write only the columns in which any of them did."""
     made: list[Any] = []
     moved: list[Any] = []
@@ -86,10 +81,10 @@ def _write(
             moved.append(row)
             changed.update(names)
     if made:
-        connection.execute(_upsert(table), table.parameters(realm, made))
+        yield Statement(_upsert(table), table.parameters(realm, made))
     if moved:
         columns = tuple(sorted(changed))
-        connection.execute(_update(table, columns), table.update_parameters(realm, moved, columns))
+        yield Statement(_update(table, columns), table.update_parameters(realm, moved, columns))
 
 
 @cache

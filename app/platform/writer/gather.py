@@ -13,13 +13,15 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from psycopg import Connection, Cursor
+from psycopg import Connection
 
 from app.platform import vault
 from app.platform.commands import Idempotency, Needs
+from app.platform.round_trip import Row, Statement, travel
 from app.platform.rows import Rows
 from app.platform.writer.recent import GAP, Recent
 from events.store import log
+from events.store.arrays import texts, uuids
 from projections.queue import Found, Search
 from projections.registry import VERSIONS
 from projections.store import search
@@ -115,38 +117,43 @@ def gather(
     """Open the transaction, take the lock and read. Raises `VersionMismatchError`, `psycopg.Error`."""
     questions = search.Questions(realm, [need.search for need in needs if need.search is not None])
     wanted = _Wanted(needs, (), recent)
-    known = found = prompts = None
-    with connection.pipeline():
-        connection.execute(log.LOCK, (realm,))
-        end = connection.execute(log.SINCE, (realm, recent.position, GAP), binary=True)
-        versions = connection.execute(VERSIONS_SQL, (realm,))
-        if keys:
-            keyed = ([k.scope for k in keys], [k.key for k in keys], realm)
-            known = connection.execute(vault.FIND_OUTCOMES, keyed, binary=True)
-        if questions:
-            found = connection.execute(search.FIND, questions.parameters())
-        if questions.blacklisted:
-            prompts = connection.execute(_PROMPTS, _prompted(realm, wanted), binary=True)
-        reads = _read(connection, realm, wanted.missing)
-    check_versions(versions.fetchall())
-    head = _catch_up(connection, realm, recent, end.fetchall())
-    _put(recent, head, reads)
-    answers = questions.answers((found.fetchone() or ("[]",))[0]) if found is not None else {}
+    asked = {
+        "begin": Statement("BEGIN"),
+        "lock": Statement(log.LOCK, (realm,)),
+        "end": Statement(log.SINCE, (realm, recent.position, GAP)),
+        "versions": Statement(VERSIONS_SQL, (realm,)),
+    }
+    if keys:
+        keyed = (texts([k.scope for k in keys]), texts([k.key for k in keys]), realm)
+        asked["known"] = Statement(vault.FIND_OUTCOMES, keyed)
+    if questions:
+        asked["found"] = Statement(search.FIND, questions.parameters())
+    if questions.blacklisted:
+        asked["prompts"] = Statement(_PROMPTS, _prompted(realm, wanted))
+    got = _travel(connection, asked | _reads(realm, wanted.missing))
+    check_versions(got["versions"])
+    head = _catch_up(connection, realm, recent, got["end"])
+    _put(recent, head, got)
+    answers = questions.answers(got["found"][0][0]) if questions else {}
     wanted = _complete(connection, realm, recent, head, needs, search.jobs_of(answers), wanted.missing)
     rows = _working_set(head, needs, wanted, answers)
-    rows.prompts.update(prompts.fetchall() if prompts is not None else ())
-    outcomes = [vault.CommandOutcome(*row) for row in known.fetchall()] if known is not None else []
+    rows.prompts.update(got.get("prompts", ()))
+    outcomes = [vault.CommandOutcome(*row) for row in got.get("known", ())]
     return Gathered(head, rows, {(o.scope, o.key): o for o in outcomes})
+
+
+def _travel(connection: Connection[Any], asked: Mapping[str, Statement]) -> dict[str, list[Row]]:
+    return dict(zip(asked, connection.wait(travel(connection, list(asked.values()))), strict=True))
 
 
 def _prompted(realm: int, wanted: _Wanted) -> dict[str, Any]:
     """What `_PROMPTS` takes: the jobs that the batch may queue again, at hand or not."""
     jobs = wanted.rows["jobs"].keys() | wanted.missing["jobs"]
-    return {"realm": realm, "jobs": list(jobs), "leases": list(wanted.missing["leases"])}
+    return {"realm": realm, "jobs": uuids(list(jobs)), "leases": uuids(list(wanted.missing["leases"]))}
 
 
-def _read(connection: Connection[Any], realm: int, missing: _Ids) -> dict[str, Cursor[Any]]:
-    """Send the reads of what is missing: a statement costs, also one that finds nothing."""
+def _reads(realm: int, missing: _Ids) -> dict[str, Statement]:
+    """The reads of what is missing: a statement costs, also one that finds nothing."""
     leases = missing["leases"]
     jobs = missing["jobs"] | leases
     tables = {
@@ -156,17 +163,13 @@ def _read(connection: Connection[Any], realm: int, missing: _Ids) -> dict[str, C
         "accounts": missing["accounts"] | jobs,
         "workers": missing["workers"] | leases,
     }
-    parameters = {"realm": realm, **{name: list(keys) for name, keys in missing.items()}}
-    return {
-        name: connection.execute(_READS[name], parameters, binary=True)
-        for name, wants in tables.items()
-        if wants
-    }
+    parameters = {"realm": realm, **{name: uuids(list(keys)) for name, keys in missing.items()}}
+    return {name: Statement(_READS[name], parameters) for name, wants in tables.items() if wants}
 
 
-def _put(recent: Recent, head: log.Head, reads: Mapping[str, Cursor[Any]]) -> None:
+def _put(recent: Recent, head: log.Head, got: Mapping[str, list[Row]]) -> None:
     """Put what was read under the lock to the rows at hand."""
-    rows = {name: TABLES[name].load_all(cursor.fetchall()) for name, cursor in reads.items()}
+    rows = {name: TABLES[name].load_all(got[name]) for name in _READS if name in got}
     recent.put(rows, head.position, head.hash)
 
 
@@ -197,9 +200,7 @@ def _complete(
         missing = {name: keys - asked[name] for name, keys in wanted.missing.items()}
         if not any(missing.values()):
             return wanted
-        with connection.pipeline():
-            reads = _read(connection, realm, missing)
-        _put(recent, head, reads)
+        _put(recent, head, _travel(connection, _reads(realm, missing)))
         asked = {name: keys | missing[name] for name, keys in asked.items()}
 
 

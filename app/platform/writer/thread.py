@@ -248,8 +248,8 @@ class Writer:
 
     def _connect(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._url, options=SETTINGS, prepare_threshold=0, **NETWORK)
-            self._connection.prepared_max = None
+            # what psycopg prepares it forgets at a rollback, and everything else that was prepared with it
+            self._connection = psycopg.connect(self._url, options=SETTINGS, prepare_threshold=None, **NETWORK)
         return self._connection
 
     def _disconnect(self) -> None:

@@ -4,7 +4,7 @@ Tests share it, so they use models, users and prompts of their own. Look next: `
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,13 +13,15 @@ import psycopg
 import pytest
 
 from app.embedded.stack import EmbeddedStack, seed_keys_json
-from app.jobs.decider import RULES, CancelJob
-from app.platform.commands import Request, rules
+from app.jobs.decider import CancelJob
+from app.platform.commands import Command, Request
 from app.platform.settings import Settings
 from app.platform.writer import Writer
+from app.workers.lease_decider import ReleaseLease
 from tests.acceptance.horde import GRANT_REASON, Horde, User, unique
 from tests.acceptance.processes import ApiProcess, Process, run_cli
 from tests.acceptance.wires import CONNECTIONS, Api
+from tests.factories import RULES
 
 
 @pytest.fixture(scope="session")
@@ -66,22 +68,39 @@ def horde(
         yield made
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_lease_of_before(request: pytest.FixtureRequest) -> None:
+    """Leases that an earlier module left are given back: each would lapse, and the log move, in the midst of a test."""
+    if "horde" in request.fixturenames:
+        _tidy(
+            request,
+            "SELECT id, owner FROM projections.leases WHERE state = 'LIVE'",
+            lambda lease, owner: ReleaseLease(lease=lease, owner=owner),
+        )
+
+
 @pytest.fixture(autouse=True)
 def nothing_waits_for_any_model(request: pytest.FixtureRequest) -> None:
     """Jobs for any model that an earlier test left waiting are cancelled: every worker would be given them first."""
-    if "horde" not in request.fixturenames:
-        return
+    if "horde" in request.fixturenames:
+        _tidy(
+            request,
+            "SELECT id FROM projections.jobs WHERE waiting > 0 AND models = '[]' AND ended_at IS NULL",
+            lambda job: CancelJob(job=job),
+        )
+
+
+def _tidy(request: pytest.FixtureRequest, left_over: str, ended_by: Callable[..., Command]) -> None:
+    """Run the command that ends it for every row that the statement finds."""
     settings = Settings.from_env(request.getfixturevalue("variables"))
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        left = connection.execute(
-            "SELECT id FROM projections.jobs WHERE waiting > 0 AND models = '[]' AND ended_at IS NULL"
-        ).fetchall()
+        left = connection.execute(left_over).fetchall()
     if not left:
         return
-    writer = Writer(settings.database_url, settings.realm, rules(RULES), on_fatal=print)
+    writer = Writer(settings.database_url, settings.realm, RULES, on_fatal=print)
     writer.start()
-    for (job,) in left:
-        writer.execute_sync(Request(CancelJob(job=job), uuid4()))
+    for row in left:
+        writer.execute_sync(Request(ended_by(*row), uuid4()))
     writer.stop()
 
 

@@ -122,10 +122,12 @@ def test_i_am_told_my_place_in_the_queue(horde: Horde, model: str) -> None:
     def places() -> list[int]:
         return [job.now()["queuePosition"] for job in jobs]
 
-    eventually(lambda: (found := places()) == sorted(set(found)), 5, "places in order")
-    assert all(place >= 1 for place in places())
-    apart = [b - a for a, b in zip(places(), places()[1:], strict=False)]
-    assert all(step >= 1 for step in apart)
+    # Each is asked for by itself, and what others leave in front of them may end in between.
+    found = eventually(
+        lambda: now if (now := places()) == sorted(set(now)) else None, 5, "each stands behind the one before"
+    )
+    assert found is not None
+    assert found[0] >= 1
     jobs[0].cancel()
     assert jobs[0].now()["queuePosition"] is None
 

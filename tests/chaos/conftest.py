@@ -9,7 +9,15 @@ import pytest
 
 from app.embedded.stack import EmbeddedStack
 from app.platform.settings import Settings
-from tests.acceptance.conftest import alice, bob, horde, model, nothing_waits_for_any_model, variables
+from tests.acceptance.conftest import (
+    alice,
+    bob,
+    horde,
+    model,
+    no_lease_of_before,
+    nothing_waits_for_any_model,
+    variables,
+)
 from tests.chaos.world import World
 from tests.conftest import stack, stack_settings
 
@@ -18,6 +26,7 @@ __all__ = [
     "bob",
     "horde",
     "model",
+    "no_lease_of_before",
     "nothing_waits_for_any_model",
     "stack",
     "stack_settings",

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import alice, bob, horde, model, nothing_waits_for_any_model, variables
+from tests.acceptance.conftest import (
+    alice,
+    bob,
+    horde,
+    model,
+    no_lease_of_before,
+    nothing_waits_for_any_model,
+    variables,
+)
 from tests.acceptance.horde import Horde
 from tests.acceptance.processes import Process
 from tests.conftest import stack, stack_settings
@@ -20,6 +28,7 @@ __all__ = [
     "bob",
     "horde",
     "model",
+    "no_lease_of_before",
     "nothing_waits_for_any_model",
     "stack",
     "stack_settings",

@@ -1,14 +1,17 @@
 """`make soak`: a long storm of kills on servers of its own; prints a table, ends with 1 if anything was lost.
 
+What the processes wrote, and the data, stay in a folder that is named when a storm fails; otherwise they are removed.
 Settings: HOARD_SOAK_KILLS (how many), HOARD_SOAK_MINUTES (at most), HOARD_SOAK_SEED (to repeat one). Look next:
 `tests/chaos/storm.py`, `tests/chaos/aftermath.py`.
 """
 
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from app.embedded.stack import EmbeddedStack
@@ -34,21 +37,23 @@ def main() -> int:
     seed = int(os.environ.get("HOARD_SOAK_SEED") or random.randrange(10**9))
     end = time.monotonic() + 60 * minutes
     say(f"soak: {kills} kills in at most {minutes:g} minutes, HOARD_SOAK_SEED={seed}")
+    folder = Path(tempfile.mkdtemp(prefix="hoard-soak-"))
+    stack = EmbeddedStack(folder / "data")
     struck = 0
-    with tempfile.TemporaryDirectory(prefix="hoard-soak-") as folder:
-        stack = EmbeddedStack(Path(folder) / "data")
+    try:
         settings = Settings.from_env(stack.start())
-        try:
-            while struck < kills and time.monotonic() < end:
-                wanted = min(KILLS_IN_A_STORM, kills - struck)
-                struck += _storm(Path(folder), stack, settings, seed, wanted, end - time.monotonic())
-                seed += 1
-        except AssertionError as error:
-            say(f"FAILED with seed {seed}: {error}")
-            return 1
-        finally:
-            CONNECTIONS.close()
-            stack.stop()
+        while struck < kills and time.monotonic() < end:
+            wanted = min(KILLS_IN_A_STORM, kills - struck)
+            struck += _storm(folder, stack, settings, seed, wanted, end - time.monotonic())
+            seed += 1
+    except Exception:  # noqa: BLE001 - whatever ended a storm is a finding
+        say(traceback.format_exc())
+        say(f"FAILED with HOARD_SOAK_SEED={seed}; what every process wrote, and the data: {folder}")
+        return 1
+    finally:
+        CONNECTIONS.close()
+        stack.stop()
+    shutil.rmtree(folder)
     say(f"soak: {struck} kills, nothing lost, nothing doubled, nothing half done")
     return 0
 

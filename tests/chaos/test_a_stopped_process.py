@@ -51,7 +51,13 @@ def give(api: Api, to: str, key: str) -> str:
     return "given" if "position" in result else str(result.get("code") or answer.codes)
 
 
-@pytest.mark.parametrize("state", ["idle in transaction", "active"], ids=["between-trips", "within-a-trip"])
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param("idle in transaction", id="between-trips", marks=pytest.mark.slow),
+        pytest.param("active", id="within-a-trip"),
+    ],
+)
 def test_a_process_that_hangs_with_the_lock_holds_nobody_up_for_long(world: World, state: str) -> None:
     giver, taker = world.horde.register("giver", "100"), world.horde.register("taker")
     pid = world.apis[0].popen.pid

@@ -56,6 +56,7 @@ def test_time_stands_still_while_the_clock_is_behind(clock: World) -> None:
     assert times == sorted(times)
 
 
+@pytest.mark.slow
 def test_a_call_sent_by_a_clock_that_was_ahead_is_sent_again(clock: World) -> None:
     horde = clock.horde
     user, worker = horde.register("user", "100"), horde.register("owner").worker("a model ahead of time")

@@ -33,7 +33,7 @@ def distant(
         yield made
 
 
-@pytest.mark.parametrize("mode", ["mute", "failing"])
+@pytest.mark.parametrize("mode", ["mute", pytest.param("failing", marks=pytest.mark.slow)])
 def test_a_delivery_waits_for_storage_and_the_lease_with_it(distant: World, proxy: Proxy, mode: Mode) -> None:
     horde = distant.horde
     user, worker = horde.register("user", "100"), horde.register("owner").worker(f"model {mode}")
@@ -70,6 +70,7 @@ def test_a_delivery_waits_for_storage_and_the_lease_with_it(distant: World, prox
     )
 
 
+@pytest.mark.slow
 def test_publishing_waits_for_storage(distant: World, proxy: Proxy) -> None:
     horde = distant.horde
     user, worker = horde.register("user", "100"), horde.register("owner").worker("model to publish")

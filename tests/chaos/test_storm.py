@@ -4,8 +4,6 @@ import os
 import random
 from pathlib import Path
 
-import pytest
-
 from app.embedded.stack import EmbeddedStack
 from app.platform.settings import Settings
 from tests.chaos import aftermath
@@ -20,7 +18,6 @@ def say(text: str) -> None:
     print(text)  # noqa: T201 - the seed of a storm must be known
 
 
-@pytest.mark.slow
 def test_a_storm_of_kills_loses_nothing(
     stack_settings: tuple[EmbeddedStack, Settings], tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """Operations made up from the schema itself: whatever they ask, the answer is a GraphQL response and no fault of ours.
 
-The same operations in every run, for at most half a minute. `HOARD_GENERATED_SECONDS=600` goes on for so long, with
+The same operations in every run, for at most a quarter of a minute. `HOARD_GENERATED_SECONDS=600` goes on for so long, with
 operations that differ from run to run: a soak. What was generated may register users and submit jobs.
 """
 
@@ -25,7 +25,7 @@ from tests.hostile.sockets import RawWebSocket
 SCHEMA = Path(__file__).resolve().parents[2] / "schema.graphql"
 SOAK = float(os.environ.get("HOARD_GENERATED_SECONDS", "0"))
 #: seconds for each of the three kinds of operations
-SECONDS = (SOAK or 24.0) / 3
+SECONDS = (SOAK or 15.0) / 3
 EXAMPLES = 100_000 if SOAK else 150
 #: what the API's own scalars may be, and what they may not
 CUSTOM = {

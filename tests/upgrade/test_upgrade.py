@@ -28,8 +28,6 @@ from tests.acceptance.wires import Api, Refusal
 from tests.conftest import in_database
 from tests.upgrade import trees
 
-pytestmark = pytest.mark.slow
-
 #: what a client is told before it asks again
 _AGAIN = {"TRY_AGAIN", "INTERNAL", "STORAGE_UNAVAILABLE"}
 
@@ -230,6 +228,7 @@ def test_the_released_version_is_upgraded_under_load(variables: dict[str, str], 
     upgrade(old, variables, tmp_path, idle_notice=False)
 
 
+@pytest.mark.slow
 def test_a_projection_that_loses_a_column_is_replaced_under_load(
     variables: dict[str, str], tmp_path: Path
 ) -> None:
@@ -238,6 +237,7 @@ def test_a_projection_that_loses_a_column_is_replaced_under_load(
     upgrade(old, variables, tmp_path, idle_notice=True)
 
 
+@pytest.mark.slow
 def test_a_program_that_is_too_old_does_not_serve(variables: dict[str, str], tmp_path: Path) -> None:
     run_cli("migrate", variables=variables)
     old = trees.with_a_column_more(tmp_path / "before")

@@ -90,7 +90,9 @@ def test_waiting_polls_of_two_processes_cost_the_database_nothing_and_no_herd_co
         polls = [pool.submit(worker.pop, waitSeconds=30) for worker in workers]
         time.sleep(3.0)
         # The database counts late, up to ten seconds, what a connection did before it fell idle.
-        waiting = [transactions(horde, 4.0) for _ in range(4)]
+        waiting: list[int] = []
+        while len(waiting) < 4 and min(waiting, default=idle + 21) > idle + 20:
+            waiting.append(transactions(horde, 4.0))
         assert not any(poll.done() for poll in polls)
         assert min(waiting) <= idle + 20, (idle, waiting)
         job = alice.submit(models=[model], params={"n": 3})

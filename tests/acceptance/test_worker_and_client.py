@@ -151,7 +151,7 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_not_drawn(
     job.cancel()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_worker_outlives_a_restart_of_the_server(
     horde: Horde, alice: User, bob: User, model: str, tmp_path: Path, how: signal.Signals
 ) -> None:

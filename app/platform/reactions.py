@@ -20,10 +20,12 @@ class Reaction:
     """An actor that takes the position of a fact and is called until another fact completes it."""
 
     to: type[Event]
+    #: which of those facts call for the actor by themselves, whatever they are about
+    calls: Callable[[Event], bool] = lambda _: True
     #: name of the actor
     actor: str
     completed_by: tuple[type[Event], ...]
     #: what both the fact and the one that completes it are about; an actor is called once for each
     subject: Callable[[Event], UUID]
-    #: the subjects of those facts of a page that call for the actor
+    #: the subjects, of these facts of a page, that the actor is wanted for
     wanted: Callable[[Connection[Any], int, Sequence[Event]], set[UUID]]

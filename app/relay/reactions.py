@@ -123,7 +123,9 @@ class Reactions:
     def _open(self, connection: Connection[Any], facts: Sequence[Fact]) -> bool:
         calls: list[tuple[int, str, Any]] = []
         for reaction in self._table:
-            mine = [fact for fact in facts if isinstance(fact.event, reaction.to)]
+            mine = [
+                fact for fact in facts if isinstance(fact.event, reaction.to) and reaction.calls(fact.event)
+            ]
             if not mine:
                 continue
             wanted = reaction.wanted(connection, self._term.realm, [fact.event for fact in mine])

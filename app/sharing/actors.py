@@ -64,8 +64,12 @@ def _job(event: Event) -> UUID:
 
 
 def _shared_jobs(connection: Connection[Any], realm: int, events: Sequence[Event]) -> set[UUID]:
-    ended = (e for e in events if not (isinstance(e, CaseDecided) and e.verdict is Verdict.DISMISSED))
-    return shared_jobs(connection, realm, {_job(event) for event in ended})
+    return shared_jobs(connection, realm, {_job(event) for event in events})
+
+
+def _ends_sharing(event: Event) -> bool:
+    """A report that was dismissed ends nothing: no fact would ever complete the call."""
+    return not (isinstance(event, CaseDecided) and event.verdict is Verdict.DISMISSED)
 
 
 REACTIONS: Final = (
@@ -82,6 +86,7 @@ REACTIONS: Final = (
             actor=WITHDRAW_PICTURES,
             completed_by=(PicturesWithdrawn,),
             subject=_job,
+            calls=_ends_sharing,
             wanted=_shared_jobs,
         )
         for ended in (ShareConsentWithdrawn, CaseOpened, CaseDecided)

@@ -17,6 +17,8 @@ import psycopg
 import pytest
 from dramatiq import Message
 
+from app.accounts.decider import GrantRole
+from app.moderation.decider import DecideCase
 from app.platform.broker import QUEUE, make_broker
 from app.platform.settings import Settings
 from app.platform.writer import Writer
@@ -26,10 +28,15 @@ from app.relay.reactions import Reactions
 from app.relay.sweeper import Sweeper
 from app.relay.tailing import Tailing
 from app.sharing.actors import PUBLISH_PICTURE
+from app.sharing.decider import WithdrawPictures
+from app.workers.lease_decider import ResultState
+from app.workers.reports import case_of
+from events.accounts import Role
+from events.moderation import Verdict
 from projections.registry import TAILING
 from projections.store.audit import verify
 from projections.store.build import rebuild
-from tests.factories import run, submit
+from tests.factories import deliver, run, submit
 from tests.gallery import ALL_RULES, Gallery, eventually, picture
 
 CHECKOUT = Path(__file__).parents[2]
@@ -143,6 +150,25 @@ def test_a_verdict_completes_the_reaction(gallery: Gallery, application: psycopg
         exhaust(Reactions(term, REACTIONS, Post()))
     completed = [(position, by is not None) for position, _, _, by in reactions(application)]
     assert completed == [(good.position, True), (bad.position, True), (open_.position, False)]
+
+
+def test_a_dismissed_report_calls_nobody_whatever_else_is_in_its_page(
+    gallery: Gallery, application: psycopg.Connection[Any]
+):
+    """No fact would ever complete its call: what was taken back stays so, and nothing else is."""
+    job, lease, generations = gallery.lease(n=2)
+    run(gallery.writer, deliver(lease, gallery.owner, *generations, state=ResultState.CSAM))
+    run(gallery.writer, GrantRole(user=gallery.owner, role=Role.MODERATOR))
+    for generation, verdict in zip(generations, Verdict, strict=True):
+        case = case_of(generation)
+        decided = DecideCase(case=case, job=job, generation=generation, verdict=verdict, by=gallery.owner)
+        run(gallery.writer, decided)
+        run(gallery.writer, WithdrawPictures(job=job))
+    with leading(gallery.settings) as term:
+        exhaust(Reactions(term, REACTIONS, Post()))
+    calls = reactions(application)
+    assert len(calls) == 3, "two reports, one of them upheld"
+    assert all(by is not None for *_, by in calls)
 
 
 def test_a_new_relay_reads_the_past_without_calling_for_what_is_done(gallery: Gallery):

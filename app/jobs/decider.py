@@ -23,7 +23,7 @@ from app.platform.rows import Rows
 from app.platform.vault import GenerationSeed, JobWords
 from events.base import ANONYMOUS, Event
 from events.jobs import HoldPlaced, ImageJobSubmitted, JobState
-from events.sharing import ShareConsentForced, ShareConsentGiven, ShareConsentWithdrawn, WithheldReason
+from events.sharing import ShareConsentForced, ShareConsentGiven, ShareConsentWithdrawn
 from projections.accounts import Account
 from projections.generations import GenerationState
 
@@ -206,14 +206,14 @@ def expire_job(command: ExpireJob, rows: Rows) -> Decision | Rejection:
 
 
 def withdraw_consent(command: WithdrawConsent, rows: Rows) -> Decision | Rejection:
-    """Consent that was given may be taken back; anonymous jobs are shared without any."""
+    """Consent that was given may be taken back while it counts; anonymous jobs are shared without any."""
     job = rows.job(command.job)
     if job is None:
         return Rejection(code="NOT_FOUND", message="no such job", path=("input", "id"))
     if job.requester == ANONYMOUS:
         message = "pictures of anonymous users are always shared: there is no consent to take back"
         return Rejection(code="FORBIDDEN", message=message, path=("input", "id"))
-    if not job.shared or job.unshared is WithheldReason.CONSENT_WITHDRAWN:
+    if not job.shared or job.unshared is not None:
         return Decision((), Closed(job=job.id))
     return Decision((ShareConsentWithdrawn(job=job.id, requester=job.requester),), Closed(job=job.id))
 

@@ -177,6 +177,7 @@ def test_an_upheld_report_withdraws_them_and_a_dismissed_one_does_not():
     event = PicturesWithdrawn(job=JOB, requester=USER, generations=(DONE,), reason=REPORTED)
     upheld = reported(published=True).and_given(role, decide(moderation.Verdict.UPHELD))
     upheld.when(WithdrawPictures(job=JOB)).then(event)
+    upheld.when(WithdrawConsent(job=JOB)).then_nothing()
     waiting = reported(published=False).and_given(role, decide(moderation.Verdict.UPHELD))
     waiting.when(publish()).then_rejected("FORBIDDEN", match="reported")
     dismissed = reported(published=False).and_given(role, decide(moderation.Verdict.DISMISSED))

@@ -7,7 +7,7 @@ import nothing of this project. Look next: `alembic/versions`, `app.operations.m
 import os
 
 from alembic import context
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 LOCK_KEY = 4_850_101
 
@@ -15,7 +15,7 @@ LOCK_KEY = 4_850_101
 def run() -> None:
     """Upgrade under an advisory lock, with short lock and statement timeouts."""
     url = os.environ["HOARD_MIGRATE_URL"].replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = create_engine(url)
+    engine = create_engine(url, poolclass=NullPool)  # a migration that fails leaves no connection either
     with engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
         connection.execute(text("SET lock_timeout = '10s'"))
@@ -24,7 +24,6 @@ def run() -> None:
         with context.begin_transaction():
             context.run_migrations()
         connection.commit()
-    engine.dispose()
 
 
 run()

@@ -435,9 +435,10 @@ def test_a_realm_that_is_not_there_stops_it(settings: Settings):
 
 
 @pytest.fixture
-def sweeper(gallery: Gallery) -> Iterator[Sweeper]:
+def sweeper(gallery: Gallery, start_writer: Callable[..., Writer]) -> Iterator[Sweeper]:
+    """With a writer of its own, as the relay's: it has no rows at hand when a test moves their instants."""
     made = Sweeper(
-        gallery.settings.database_url, 0, gallery.writer, leading=threading.Event(), stop=threading.Event()
+        gallery.settings.database_url, 0, start_writer(), leading=threading.Event(), stop=threading.Event()
     )
     yield made
     made.close()

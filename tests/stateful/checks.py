@@ -23,7 +23,15 @@ from events.jobs import (
     LeaseReleased,
     RedundantDeliveryPaid,
 )
-from events.sharing import PicturePublished, PictureWithheld, ShareConsentForced, ShareConsentGiven
+from events.moderation import CaseDecided, CaseOpened, Verdict
+from events.sharing import (
+    PicturePublished,
+    PicturesWithdrawn,
+    PictureWithheld,
+    ShareConsentForced,
+    ShareConsentGiven,
+    ShareConsentWithdrawn,
+)
 from tests.property.oracle import Books
 
 #: whatever people write carries it
@@ -45,6 +53,11 @@ class LogChecks:
         self.agreed: set[UUID] = set()
         self.delivered: dict[UUID, UUID] = {}
         self.verdicts: set[UUID] = set()
+        self.published: set[UUID] = set()
+        self.reported: set[UUID] = set()
+        self.decided: set[UUID] = set()
+        #: jobs of which nothing more may be shared
+        self.ended: set[UUID] = set()
 
     def read(self, events: Sequence[Recorded], postings: Sequence[tuple[Any, ...]]) -> None:
         """Check more events, with the rows of the postings table for them."""
@@ -54,6 +67,7 @@ class LogChecks:
             fact = fact_of(event)
             self._account(fact)
             self._work(fact.event)
+            self._share(fact.event)
             moved = postings_of(fact.event)
             assert sum(amount for _, amount in moved) == 0, f"postings at {event.position} do not sum to zero"
             for ordinal, (account, amount) in enumerate(moved):
@@ -86,14 +100,9 @@ class LogChecks:
         assert FREE_TEXT not in written, f"free text in the log at {event.position}: {written}"
         self.commands.add(decode_metadata(event.metadata).command)
 
-    def _work(self, event: Event) -> None:  # noqa: C901 - one case for each kind of fact that counts
-        """A generation is under one lease at a time; sharing is agreed before, and judged once after delivery."""
+    def _work(self, event: Event) -> None:
+        """A generation is under one lease at a time."""
         match event:
-            case ImageJobSubmitted():
-                assert not event.shared or event.job not in self.agreed
-            case ShareConsentGiven() | ShareConsentForced():
-                assert isinstance(event, ShareConsentForced) == (event.requester == ANONYMOUS)
-                self.agreed.add(event.job)
             case GenerationsLeased():
                 for generation in event.generations:
                     assert generation not in self.holder, "a generation is under two live leases"
@@ -111,10 +120,39 @@ class LogChecks:
                 assert self.holder.pop(event.generation) == event.lease
             case RedundantDeliveryPaid():
                 assert event.generation in self.delivered
+            case _:
+                pass
+
+    def _share(self, event: Event) -> None:
+        """Sharing is agreed before, judged once after delivery, and over for good; what is published can be taken back."""
+        match event:
+            case ImageJobSubmitted():
+                assert not event.shared or event.job not in self.agreed
+            case ShareConsentGiven() | ShareConsentForced():
+                assert isinstance(event, ShareConsentForced) == (event.requester == ANONYMOUS)
+                self.agreed.add(event.job)
+            case ShareConsentWithdrawn():
+                assert event.job in self.agreed - self.ended
+                self.ended.add(event.job)
+            case CaseOpened():
+                assert event.generation not in self.reported, "a picture is reported once"
+                self.reported.add(event.generation)
+            case CaseDecided():
+                assert event.generation in self.reported - self.decided, "a case is decided once"
+                self.decided.add(event.generation)
+                if event.verdict is Verdict.UPHELD:
+                    self.ended.add(event.job)
+            case PicturesWithdrawn():
+                assert self.published.issuperset(event.generations), "what was not published is taken back"
+                self.published.difference_update(event.generations)
             case PicturePublished() | PictureWithheld():
                 assert event.generation not in self.verdicts, "a picture is judged once"
                 assert self.delivered[event.generation] in self.agreed, "a picture nobody agreed to share"
                 self.verdicts.add(event.generation)
+                if isinstance(event, PicturePublished):
+                    over = event.job in self.ended or event.generation in self.reported
+                    assert not over, "a picture that nobody shares any more is published"
+                    self.published.add(event.generation)
             case _:
                 pass
 

@@ -65,6 +65,8 @@ def _account(model: Model, key: Any, user: User) -> dict[str, Any]:
         "consumed": user.consumed,
         "earned": user.earned,
         "roles": sorted(user.roles),
+        "waiting": model.waits(key),
+        "waiting_limit": user.limit,
     }
 
 
@@ -82,6 +84,8 @@ def _job(job: Job) -> dict[str, Any]:
         "shared": job.wish.shared,
         "active_at": str(job.touched),
         "ended": job.ended,
+        "unshared": job.unshared,
+        "withdrawing": job.withdrawing,
     }
 
 
@@ -100,8 +104,10 @@ def _generations(job: Job) -> Rows:
             "barred": _plain(generation.barred),
             "reward": generation.paid[first] if settled and first else None,
             "redundant": [[str(lease), paid] for lease, paid in generation.paid.items() if lease != first],
-            "sha256": None if generation.verdict == "MISSING" else generation.verdict,
-            "withheld": "MISSING" if generation.verdict == "MISSING" else None,
+            "version": generation.version,
+            "sha256": generation.sha256,
+            "withheld": generation.withheld,
+            "report": generation.report,
         }
     return made
 

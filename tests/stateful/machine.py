@@ -12,10 +12,10 @@ from hypothesis.stateful import RuleStrategy
 from tests.stateful.clients import Clients
 from tests.stateful.faults import Faults
 from tests.stateful.hours import Hours
+from tests.stateful.moderating import Moderating
 from tests.stateful.people import People
 from tests.stateful.retries import Retries
 from tests.stateful.scenes import Scenes
-from tests.stateful.sharing import Sharing
 from tests.stateful.upkeep import Upkeep
 
 
@@ -23,7 +23,10 @@ class CoreAlways(RuleStrategy):
     """Hypothesis leaves about half of the rules out of each example; without these little would happen in it."""
 
     core = frozenset(
-        {"submit", "order", "pop", "everybody_pops", "deliver", "all_deliver", "outrun", "despair"}
+        {
+            *("submit", "order", "pop", "everybody_pops", "deliver", "all_deliver", "outrun", "despair"),
+            *("report", "decide_case", "withdraw_pictures"),
+        }
     )
 
     def _rule_is_enabled(self, rule: Any) -> bool:
@@ -32,7 +35,7 @@ class CoreAlways(RuleStrategy):
         return super()._rule_is_enabled(rule)
 
 
-class Hoard(People, Clients, Scenes, Hours, Retries, Faults, Sharing, Upkeep):
+class Hoard(People, Clients, Scenes, Hours, Retries, Faults, Moderating, Upkeep):
     """A realm in which everything happens."""
 
     def __init__(self) -> None:

@@ -18,6 +18,9 @@ TAX, TAX_SHARED = 300, 100
 JOB_LIVES = timedelta(minutes=20)
 LEASE_LIVES = timedelta(hours=1)
 LATE_A_DAY = 10_000
+#: generations that may wait at once: of the anonymous user, of any other; and the most that may be allowed
+MAY_WAIT, MAY_WAIT_ANONYMOUS, MOST_MAY_WAIT = 30, 500, 1_000_000
+MODERATORS = {"moderator", "operator"}
 #: candidates that one look at the queue is promised to see
 LOOKED_AT = 16
 OPEN = ("WAITING", "PROCESSING")
@@ -32,7 +35,7 @@ class Size(NamedTuple):
     price_faces: int
     #: seconds that a lease on one lasts
     lease: int
-    #: without the kudos in hand: may the anonymous user ask for it, may a registered one
+    #: without the kudos in hand: may the anonymous user or a newcomer ask for it, may who holds kudos or a role
     free: tuple[bool, bool]
 
 
@@ -69,6 +72,8 @@ class User:
     roles: set[str] = field(default_factory=set)
     #: (day, paid for redundant deliveries on it)
     late: tuple[int, int] = (0, 0)
+    #: generations that may wait, if somebody said how many
+    limit: int | None = None
 
 
 @dataclass
@@ -91,7 +96,13 @@ class Generation:
     barred: list[UUID] = field(default_factory=list)
     #: who was paid how much for it, by lease; the first is the one that settled it
     paid: dict[UUID, int] = field(default_factory=dict)
-    verdict: str | None = None
+    #: of the upload that counts
+    version: str | None = None
+    #: hash of the published file, and why there is none (any more)
+    sha256: str | None = None
+    withheld: str | None = None
+    #: a worker reported it: OPEN, UPHELD or DISMISSED
+    report: str | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,9 @@ class Job:
     #: CANCELLED or EXPIRED: nothing of it is offered any more
     closed: str | None = None
     ended: bool = False
+    #: why nothing more of it is shared, and whether something of it has yet to be taken back
+    unshared: str | None = None
+    withdrawing: bool = False
 
     @property
     def state(self) -> str:
@@ -203,6 +217,24 @@ class Model:
         self.users[user].roles.add(role)
         return Done(changed)
 
+    def waits(self, user: UUID) -> int:
+        return sum(job.count("WAITING") for job in self.jobs.values() if job.requester == user)
+
+    def may_wait(self, user: UUID) -> int:
+        limit = self.users[user].limit
+        return limit if limit is not None else MAY_WAIT_ANONYMOUS if user == NOBODY else MAY_WAIT
+
+    def moderates(self, user: UUID) -> bool:
+        return bool(self.users[user].roles & MODERATORS)
+
+    def set_limit(self, user: UUID, limit: int | None, by: UUID | None) -> Answer:
+        if by is not None and not self.moderates(by):
+            return Refused("FORBIDDEN")
+        if limit is not None and not 0 <= limit <= MOST_MAY_WAIT:
+            return Refused("INVALID_INPUT")
+        changed, self.users[user].limit = self.users[user].limit != limit, limit
+        return Done(changed, says={"limit": self.may_wait(user)})
+
     def transfer(self, source: UUID, target: UUID, amount: int) -> Answer:
         if source == NOBODY:
             return Refused("FORBIDDEN")
@@ -222,7 +254,11 @@ class Model:
         available = self.available(requester)
         if wish.most is not None and wish.quote > wish.most:
             return Refused("INVALID_INPUT")
-        if not SIZES[wish.size].free[requester != NOBODY] and available < wish.quote:
+        if self.waits(requester) + wish.n > self.may_wait(requester):
+            return Refused("TOO_MANY_JOBS")
+        user = self.users[requester]
+        known = requester != NOBODY and (user.balance > 0 or bool(user.roles))
+        if not SIZES[wish.size].free[known] and available < wish.quote:
             return Refused("INSUFFICIENT_KUDOS")
         milliseconds = int(self.now.timestamp() * 1000)
         place = (int(requester == NOBODY), 500 * milliseconds - 1000 * available, len(self.jobs))
@@ -389,7 +425,7 @@ class Model:
         return Done(changed=self._shape(lease) != before, says={"outcomes": told})
 
     def _shape(self, lease: Lease) -> list[Any]:
-        return [(g.state, len(g.failures), len(g.paid)) for g in lease.generations]
+        return [(g.state, len(g.failures), len(g.paid), g.report) for g in lease.generations]
 
     def _result(self, lease: Lease, generation: Generation, state: str) -> tuple[str, int | None]:
         """Where a generation stands then, and the reward; None if it is refused."""
@@ -400,14 +436,22 @@ class Model:
             self._fail(lease, generation, told=True)
             return generation.state, 0
         if mine:
-            return self._pay(lease, generation, state)
+            return self._told(lease, generation, state, self._pay(lease, generation, state))
         if state == "FAULTED" and lease.worker in [worker for worker, _ in generation.failures]:
             return generation.state, 0
         if lease.state == "LIVE" and generation in lease.pending and state != "FAULTED":
-            return self._pay_redundant(lease, generation)
+            return self._told(lease, generation, state, self._pay_redundant(lease, generation))
         if job.closed or generation.state not in OPEN or lease.state != "EXPIRED" or state != "OK":
             return generation.state, None
         return self._pay(lease, generation, state)
+
+    def _told(
+        self, lease: Lease, generation: Generation, state: str, told: tuple[str, int]
+    ) -> tuple[str, int]:
+        """A report opens a case, also about what another delivered; its picture is not shared any more."""
+        if state == "CSAM" and generation.report is None:
+            generation.report, lease.job.withdrawing = "OPEN", lease.job.wish.shared
+        return told
 
     def _pay(self, lease: Lease, generation: Generation, state: str) -> tuple[str, int]:
         job, own = lease.job, lease.owner == lease.job.requester
@@ -424,6 +468,7 @@ class Model:
         self._earn(lease.owner, price)
         generation.state, generation.lease = ("DONE" if state == "OK" else "CENSORED"), lease.id
         generation.paid[lease.id] = price
+        generation.version = version_of(lease.id) if state == "OK" else None
         job.touched = self.now
         self._drop(lease, generation)
         return generation.state, price
@@ -449,7 +494,7 @@ class Model:
     # --- sharing
 
     def to_be_shared(self) -> set[UUID]:
-        """Exactly these pictures are to be shared, or withheld by a verdict."""
+        """Exactly these pictures get a verdict: they are shared, or withheld."""
         return {
             g.id
             for job in self.jobs.values()
@@ -462,5 +507,51 @@ class Model:
         job, picture = self.generations[generation]
         if not job.wish.shared or picture.state != "DONE":
             return Refused("FORBIDDEN")
-        changed, picture.verdict = picture.verdict is None, picture.verdict or verdict
-        return Done(changed, says={"sha256" if picture.verdict != "MISSING" else "withheld": picture.verdict})
+        changed = picture.sha256 is None and picture.withheld is None
+        if changed and verdict == "MISSING":
+            picture.withheld = verdict
+        elif changed and self.unshared(job, picture):
+            return Refused("FORBIDDEN")
+        elif changed:
+            picture.sha256 = verdict
+        return Done(changed, says={"sha256": picture.sha256, "withheld": picture.withheld})
+
+    def unshared(self, job: Job, picture: Generation) -> str | None:
+        """Why a picture is not shared any more."""
+        return job.unshared or ("REPORTED" if picture.report else None)
+
+    def withdraw_consent(self, key: UUID) -> Answer:
+        job = self.jobs[key]
+        if job.requester == NOBODY:
+            return Refused("FORBIDDEN")
+        if not job.wish.shared or job.unshared:
+            return Done(changed=False)
+        job.unshared, job.withdrawing = "CONSENT_WITHDRAWN", True
+        return Done(changed=True)
+
+    def withdraw_pictures(self, key: UUID) -> Answer:
+        """What is not shared any more was removed."""
+        job = self.jobs[key]
+        changed, job.withdrawing = job.withdrawing, False
+        for picture in job.generations if changed else ():
+            if picture.sha256 and self.unshared(job, picture):
+                picture.sha256, picture.withheld = None, job.unshared or "REPORTED"
+        return Done(changed)
+
+    def decide_case(self, generation: UUID, verdict: str, by: UUID) -> Answer:
+        job, picture = self.generations[generation]
+        if not self.moderates(by):
+            return Refused("FORBIDDEN")
+        if picture.report is None:
+            return Refused("NOT_FOUND")
+        if picture.report != "OPEN":
+            return Done(changed=False) if picture.report == verdict else Refused("INVALID_INPUT")
+        picture.report = verdict
+        if verdict == "UPHELD":
+            job.unshared, job.withdrawing = job.unshared or "REPORTED", job.wish.shared
+        return Done(changed=True, says={"verdict": verdict})
+
+
+def version_of(lease: UUID) -> str:
+    """What storage calls the uploads of a lease."""
+    return f"v{lease.int}"

@@ -1,4 +1,4 @@
-"""Rules of sharing: what the publisher finds out about a delivery, and its verdicts."""
+"""Rules of sharing: what the publisher finds out about a delivery, its verdicts, and what is taken back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from app.sharing.decider import PublishPicture, WithholdPicture
+from app.jobs.decider import WithdrawConsent
+from app.sharing.decider import PublishPicture, WithdrawPictures, WithholdPicture
 from app.sharing.story import NotShareableError, story_of
 from events.jobs import GenerationDelivered
 from events.sharing import WithheldReason
@@ -27,22 +28,35 @@ class Sharing(Town):
         generations = self.model.jobs[job].generations
         generation = generations[which % len(generations)].id
         if publish:
-            sha = f"{self.ids.new('other').int:064x}"
-            command: PublishPicture | WithholdPicture = PublishPicture(
-                job=job,
-                generation=generation,
-                sha256=sha,
-                perceptual_hash="0" * 16,
-                width=1,
-                height=1,
-                size=1,
-            )
+            self.publish_as(job, generation)
         else:
-            sha, command = (
-                "MISSING",
-                WithholdPicture(job=job, generation=generation, reason=WithheldReason.MISSING),
-            )
+            command = WithholdPicture(job=job, generation=generation, reason=WithheldReason.MISSING)
+            self.send(lambda: (command, lambda: self.model.verdict(generation, "MISSING")))
+
+    def publish_as(self, job: UUID, generation: UUID) -> None:
+        """Record that a picture is published."""
+        sha = f"{self.ids.new('other').int:064x}"
+        command = PublishPicture(
+            job=job,
+            generation=generation,
+            sha256=sha,
+            perceptual_hash="0" * 16,
+            width=1,
+            height=1,
+            size=1,
+        )
         self.send(lambda: (command, lambda: self.model.verdict(generation, sha)))
+
+    @rule(job=jobs)
+    @seldom(3)
+    def withdraw_consent(self, job: UUID) -> None:
+        self.send(lambda: (WithdrawConsent(job=job), lambda: self.model.withdraw_consent(job)))
+
+    @rule(job=jobs)
+    @seldom(4)
+    def withdraw_pictures(self, job: UUID) -> None:
+        """An actor says that it took back what is not shared any more, whether or not there is something."""
+        self.send(lambda: (WithdrawPictures(job=job), lambda: self.model.withdraw_pictures(job)))
 
     @rule()
     @seldom(1)
@@ -54,10 +68,12 @@ class Sharing(Town):
                 continue
             try:
                 story = story_of(self.world.owner, self.world.realm, event.position)
-                generation, shareable = story.generation.id, True
+                generation, shareable, ended = story.generation.id, True, story.unshared
             except NotShareableError:
-                generation, shareable = None, False
+                generation, shareable, ended = None, False, None
             expected = self.model.to_be_shared()
             delivered = plain(event.data.decode())
             assert shareable == any(str(key) in event.data.decode() for key in expected), delivered
             assert generation is None or generation in expected, delivered
+            if generation is not None:
+                assert ended == self.model.unshared(*self.model.generations[generation]), delivered

@@ -14,6 +14,7 @@ from hypothesis.errors import HypothesisException
 
 from app.jobs import decider as jobs_decider
 from app.ledger import closing, postings
+from app.moderation import decider as moderation_decider
 from app.platform.rows import Rows
 from app.platform.writer import Writer, apply, batch, gather
 from app.relay import sweeper, tailing
@@ -21,6 +22,7 @@ from app.sharing import decider as sharing_decider
 from app.sharing import story
 from app.workers import lease_decider, matching
 from events.store import log
+from projections import accounts
 from projections.store import build, search
 from tests.stateful.machine import Hoard
 from tests.stateful.playing import play
@@ -85,7 +87,12 @@ def same_whatever_it_says(self: Any, request: Any, rule: Any) -> Any:
     return batch.Done(result, kept.position, repeated=True)
 
 
+def leased_still_waits(event: Any) -> int:
+    return 0 if event.TYPE == "jobs.GenerationsLeased" else REAL["_queued"](event)
+
+
 REAL: dict[str, Any] = {
+    "_queued": accounts._queued,
     "delivery": postings.delivery,
     "_late": lease_decider._late,
     "_submission": jobs_decider._submission,
@@ -131,8 +138,8 @@ FAULTS: dict[str, Fault] = {
         "_untried",
         lambda _, job, rows: tuple(g.id for g in rows.generations_of(job.id) if g.state.value == "WAITING"),
     ),
-    "the queue of another realm is searched": swapped(
-        search, "UNDER_LOCK", "q.realm = %(realm)s", "q.realm >= 0"
+    "what is just small enough is not found": swapped(
+        search, "FIND", "h.pixels <= w.max_pixels", "h.pixels < w.max_pixels"
     ),
     "the queue is not kept": (apply.derived, "statements", lambda *_: []),
     "a key promises nothing": (batch.Batch, "_repeat", lambda *_: None),
@@ -153,6 +160,12 @@ FAULTS: dict[str, Fault] = {
         "_eligible",
         lambda job, _, rows: rows.job(job),
     ),
+    "whoever asks may have anything wait": (jobs_decider, "check_waiting", lambda *_: None),
+    "a newcomer is trusted": (jobs_decider, "established", lambda account: not account.anonymous),
+    "what is leased waits on": (accounts, "_queued", leased_still_waits),
+    "a report opens no case": (lease_decider, "report", lambda *_: None),
+    "anybody decides cases": (moderation_decider, "moderates", lambda _: True),
+    "a report ends no sharing": (sharing_decider, "unshared", lambda of_job, _: of_job),
     "a prompt is in the log": (jobs_decider, "_submission", words_in_the_log),
 }
 

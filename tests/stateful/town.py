@@ -24,6 +24,7 @@ from app.accounts.decider import GrantKudos, OpenRealm
 from app.platform.commands import Command, Idempotency, Rejection, Request
 from app.platform.commands import Done as Accepted
 from app.platform.writer import InternalError
+from app.sharing.actors import PUBLISH_PICTURE, WITHDRAW_PICTURES
 from app.workers.lease_decider import PopJob, Popped
 from events.base import ANONYMOUS, Recorded
 from tests.factories import register
@@ -269,11 +270,13 @@ class Town(RuleBasedStateMachine):
         )
         expected = self.model.to_be_shared() - self.checks.verdicts
         calls = self.world.reactions()
-        waiting = {picture for picture, done in calls if not done}
+        called = [picture for actor, picture, _ in calls if actor == PUBLISH_PICTURE]
+        assert len(set(called)) == len(called), "an actor is called once for each picture"
+        waiting = _waiting(calls, PUBLISH_PICTURE)
         assert waiting == expected, plain(f"waiting to be shared: {waiting}, should be {expected}")
-        assert len({picture for picture, _ in calls}) == len(calls), (
-            "an actor is called once for each picture"
-        )
+        waiting = _waiting(calls, WITHDRAW_PICTURES)
+        expected = {job.id for job in self.model.jobs.values() if job.withdrawing}
+        assert waiting == expected, plain(f"waiting to be taken back: {waiting}, should be {expected}")
 
     def words(self, text: str) -> str:
         """Something that a person writes: it must never be found in the log."""
@@ -286,6 +289,11 @@ class Town(RuleBasedStateMachine):
         moved = self.clock + timedelta(seconds=seconds)
         self.clock = max(self.clockwork.start - limit / 20, min(moved, self.clockwork.start + limit))
         self.clockwork.set(self.clock)
+
+
+def _waiting(calls: list[Any], actor: str) -> set[UUID]:
+    """What an actor is called for and has not done."""
+    return {subject for name, subject, done in calls if name == actor and not done}
 
 
 def _said(value: Any) -> Any:

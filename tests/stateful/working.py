@@ -18,7 +18,7 @@ from app.workers.lease_decider import (
 )
 from events.base import ANONYMOUS
 from tests.factories import capabilities, pop
-from tests.stateful.model import Done, Worker
+from tests.stateful.model import Done, Worker, version_of
 from tests.stateful.town import Town, leases, seldom, users, workers
 
 #: models, largest side, not safe for work, mending faces
@@ -154,7 +154,7 @@ class Working(Town):
     def deliver_as(self, lease: UUID, owner: UUID, results: list[tuple[UUID, str]]) -> None:
         """Submit results."""
         command = SubmitResults(
-            lease=lease, owner=owner, results=tuple(self._result(key, state) for key, state in results)
+            lease=lease, owner=owner, results=tuple(self._result(lease, key, state) for key, state in results)
         )
         self.send(
             lambda: (command, lambda: self.model.deliver(lease, owner, results)),
@@ -162,12 +162,12 @@ class Working(Town):
             mutation="submitResult",
         )
 
-    def _result(self, generation: UUID, state: str) -> GenerationResult:
-        etag = "etag" if state == "OK" else None
+    def _result(self, lease: UUID, generation: UUID, state: str) -> GenerationResult:
+        etag, version = ("etag", version_of(lease)) if state == "OK" else (None, "")
         metadata = f'"{self.words("by worker")}"'
         return GenerationResult(
-            generation=generation, state=ResultState(state), etag=etag, seed="7", metadata=metadata
-        )
+            generation=generation, state=ResultState(state), etag=etag, version=version, seed="7", metadata=metadata
+        )  # fmt: skip
 
     @rule(
         lease=leases,

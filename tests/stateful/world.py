@@ -63,10 +63,10 @@ _POSTINGS = (
 )
 #: what of each table is compared with the model
 COLUMNS = {
-    "accounts": "id, balance, held, consumed, earned, roles",
+    "accounts": "id, balance, held, consumed, earned, roles, waiting, waiting_limit",
     "jobs": "id, requester, state, waiting, processing, done, censored, faulted, cancelled, held, charged, price, tax, "
-    "shared, active_at, ended_at IS NOT NULL AS ended",
-    "generations": "id, job, ordinal, state, lease, failures, barred, reward, redundant, sha256, withheld",
+    "shared, active_at, ended_at IS NOT NULL AS ended, unshared, withdrawing",
+    "generations": "id, job, ordinal, state, lease, failures, barred, reward, redundant, version, sha256, withheld, report",
     "leases": "id, job, worker, owner, state, generations, pending, taken_at, expires_at",
     "workers": "id, owner, models, max_pixels, allowed, maintenance",
 }
@@ -218,8 +218,8 @@ class World:
         return cursor.execute(f"SELECT {columns} FROM projections.{name} WHERE realm = %s", (self.realm,))
 
     def reactions(self) -> list[Any]:
-        """The relay's calls: (picture, whether it is done)."""
-        statement = "SELECT subject, completed_by IS NOT NULL FROM relay.reaction WHERE realm = %s"
+        """The relay's calls: (actor, picture or job, whether it is done)."""
+        statement = "SELECT actor, subject, completed_by IS NOT NULL FROM relay.reaction WHERE realm = %s"
         return self.owner.execute(statement, (self.realm,)).fetchall()
 
     def sweep(self) -> None:

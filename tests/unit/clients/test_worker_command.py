@@ -107,7 +107,7 @@ async def test_a_signal_stops_it_in_good_order(number):
     async with standing_in() as server:
         server.on("popJob", NO_JOB)
         process = await started("--url", server.url)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not server.calls:
                 await asyncio.sleep(0.02)
             process.send_signal(number)
@@ -121,7 +121,7 @@ async def test_one_true_job_is_drawn_and_nothing_secret_is_said():
         server.on("popJob", server.assignment())
         server.on("submitResult", ACCEPTED)
         process = await started("--url", server.url, "--once")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             _, said = await process.communicate()
     assert process.returncode == 0
     (picture,) = server.pictures.values()
@@ -134,7 +134,7 @@ async def test_a_refused_worker_ends_with_two_and_the_reason():
     async with standing_in() as server:
         server.on("popJob", refusal("FORBIDDEN", "the name is another's", ("input", "workerName")))
         process = await started("--url", server.url)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             _, said = await process.communicate()
     assert process.returncode == 2
     assert b"FORBIDDEN: the name is another's (at input.workerName)" in said

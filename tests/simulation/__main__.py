@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 import traceback
@@ -14,9 +15,11 @@ def main() -> int:
     """Run the command; the exit status is 1 if a seed failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="replay this seed and print its history")
-    parser.add_argument("--seeds", type=int, default=1000, help="how many seeds to try")
+    seeds = int(os.environ.get("HOARD_SEEDS", "1000"))
+    parser.add_argument("--seeds", type=int, default=seeds, help="how many seeds to try (HOARD_SEEDS)")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
-    parser.add_argument("--minutes", type=float, help="stop after so long, however many were tried")
+    minutes = float(os.environ["HOARD_MINUTES"]) if "HOARD_MINUTES" in os.environ else None
+    parser.add_argument("--minutes", type=float, default=minutes, help="stop then (HOARD_MINUTES)")
     asked = parser.parse_args()
     if asked.seed is not None:
         return _replay(asked.seed)

@@ -6,7 +6,7 @@ whole log is decided once more, one command after the other.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -18,7 +18,7 @@ from app.accounts.decider import GrantKudos, TransferKudos
 from app.jobs.decider import CancelJob, SubmitImageJob
 from app.platform.commands import Done, Rejection, Request
 from app.platform.objects import shared_keys
-from app.sharing.actors import PUBLISH_PICTURE
+from app.sharing.actors import PUBLISH_PICTURE, WITHDRAW_PICTURES
 from app.workers.lease_decider import SubmitResults
 from events.base import Fact, Metadata, Recorded
 from events.jobs import (
@@ -32,7 +32,8 @@ from events.jobs import (
     LeaseExtended,
     LeaseReleased,
 )
-from events.sharing import PicturePublished, PictureWithheld
+from events.moderation import CaseOpened
+from events.sharing import PicturePublished, PicturesWithdrawn, PictureWithheld, ShareConsentWithdrawn
 from projections import memory
 from projections.registry import TAILING
 from tests.model import MemoryLog
@@ -218,16 +219,25 @@ def check_told(operation: Operation, log: MemoryLog) -> None:
 
 
 def check_reactions(cluster: Cluster) -> None:
-    """Each delivery of a shared job was handled at least once, has one verdict, and the bucket shows it."""
+    """Each delivery of a shared job was handled at least once, has one verdict, and the bucket shows it.
+
+    So was each end of sharing: what had been published of the job then is out of the bucket again.
+    """
     log, storage = cluster.log, cluster.storage
     verdicts: dict[UUID, list[Any]] = defaultdict(list)
     wanted: dict[UUID, int] = {}
+    ends: dict[int, UUID] = {}
+    gone: set[str] = set()
     for fact in log.facts:
         match event := fact.event:
             case PicturePublished() | PictureWithheld():
                 verdicts[event.generation].append(event)
             case GenerationDelivered() if log.jobs()[event.job].shared:
                 wanted[event.generation] = fact.position
+            case ShareConsentWithdrawn() | CaseOpened() if log.jobs()[event.job].shared:
+                ends[fact.position] = event.job
+            case PicturesWithdrawn():
+                gone.update(key for generation in event.generations for key in shared_keys(generation))
     must(set(verdicts) <= set(wanted), "a verdict on a picture that is not shared")
     files = {key for bucket, key in storage.objects if bucket == BUCKETS.shared}
     expected: set[str] = set()
@@ -236,11 +246,17 @@ def check_reactions(cluster: Cluster) -> None:
         must(cluster.broker.called[PUBLISH_PICTURE, position] >= 1, f"nobody was called for {position}")
         if isinstance(verdicts[generation][0], PicturePublished):
             expected |= set(shared_keys(generation))
+    expected -= gone
     must(
         files == expected, f"in the bucket, not in the log or the other way round: {sorted(files ^ expected)}"
     )
-    rows = Counter(key for key in cluster.server.tables["reaction"])
-    must(set(rows) == {(p, PUBLISH_PICTURE) for p in wanted.values()}, "reactions are not those of the log")
+    for job in set(ends.values()):
+        must(not log.jobs()[job].withdrawing, f"nothing was taken back of {job}")
+        shown = [g.id for g in log.generations_of(job) if g.sha256 and (log.jobs()[job].unshared or g.report)]
+        must(not shown, f"{shown} are shared, which they are not any more")
+    calls = {(position, PUBLISH_PICTURE) for position in wanted.values()}
+    calls |= {(position, WITHDRAW_PICTURES) for position in ends}
+    must(set(cluster.server.tables["reaction"]) == calls, "reactions are not those of the log")
 
 
 def check_tailing(cluster: Cluster) -> None:

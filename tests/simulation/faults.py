@@ -183,6 +183,7 @@ FAULTS: dict[str, list[Patch]] = {
         (Publisher, "_settle", _event_first),
         (Publisher, "_repair", lambda *_: None),
     ],
+    "what is not shared any more stays in the bucket": [(Publisher, "_remove", lambda *_: None)],
     "later commands do not see earlier ones": [(Rows, "accept", Rows.discard)],
     "a session that stood still is no lost connection": [(thread, "LOST", (psycopg.OperationalError,))],
 }
@@ -195,6 +196,7 @@ WEATHER: dict[str, frozenset[str]] = {
     "a call is sent only once": frozenset({"long", "vanish", "wipe"}),
     "the actor gives a second verdict": frozenset({"long", "twice"}),
     "the verdict comes before its files": frozenset({"long", "failing", "kill", "actors"}),
+    "what is not shared any more stays in the bucket": frozenset({"long"}),
     "a session that stood still is no lost connection": frozenset({"long", "stall", "apis"}),
 }
 

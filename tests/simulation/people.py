@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace
 
 from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, TransferKudos
-from app.jobs.decider import CancelJob, SubmitImageJob
+from app.jobs.decider import CancelJob, SubmitImageJob, WithdrawConsent
 from app.platform import ids
 from app.platform.commands import Command, Done, Idempotency, Request
 from app.platform.handling import idempotency
@@ -41,7 +41,7 @@ MODELS = ("a", "b")
 USERS = tuple(uid(number) for number in (1, 2, 3))
 WORKERS = tuple(uid(0x100 + number) for number in range(3))
 #: commands that may be repeated without a key: the second one finds nothing to do
-NATURAL = (CancelJob, CheckIn, ExtendLease, ReleaseLease, SubmitResults)
+NATURAL = (CancelJob, CheckIn, ExtendLease, ReleaseLease, SubmitResults, WithdrawConsent)
 #: asked again so often at most while nobody says what became of a request
 PATIENCE = 12
 
@@ -220,6 +220,8 @@ class People:
                     mine.append(got.result.job)
             elif choice < 0.73 and mine:
                 self.ask(CancelJob(job=dice.choice(mine)), user, promised=False)
+            elif choice < 0.78 and mine:
+                self.ask(WithdrawConsent(job=dice.choice(mine)), user, promised=False)
             elif user != ANONYMOUS:
                 target = dice.choice(USERS)
                 amount = dice.choice((1, 300, 2_000))
@@ -289,7 +291,7 @@ class People:
         return SubmitResults(lease=lease, owner=owner, results=tuple(results))
 
     def _result(self, lease: UUID, generation: UUID) -> GenerationResult:
-        state = self.dice.choices((ResultState.OK, ResultState.FAULTED, ResultState.CENSORED), (8, 1, 1))[0]
+        state = self.dice.choices(tuple(ResultState), (16, 1, 1, 2))[0]
         etag = None
         if state is ResultState.OK:
             data = self.dice.choice((b"good ", b"good ", b"good ", b"bad ")) + generation.bytes

@@ -49,6 +49,7 @@ def test_the_seeds_reach_what_they_are_for():
         "said nothing for too long",
         "in log?",
         "lock timeout",
+        "asks WithdrawConsent",
     ):
         assert any(word in line for line in said), word
 

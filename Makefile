@@ -24,12 +24,12 @@ demo: .venv/.ok ## Show the whole path once: submit, work, deliver, pay
 	@$(BIN)/hoard demo
 
 .PHONY: test
-test: .venv/.ok ## Run the tests (with real PostgreSQL, Valkey and S3)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+test: .venv/.ok ## Run the tests (with real PostgreSQL, Valkey and S3), but for the slow ones
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 .PHONY: soak
-soak: .venv/.ok ## Kill processes and servers at random under load (HOARD_SOAK_KILLS, HOARD_SOAK_MINUTES, HOARD_SOAK_SEED)
-	@$(BIN)/python -m tests.chaos.soak
+soak: .venv/.ok ## Run what takes long: slow tests, random searches for minutes, kills under load
+	@$(BIN)/python -m tests.soak
 
 .PHONY: check
 check: .venv/.ok ## Lint, format, types, import contracts, schema

@@ -160,8 +160,8 @@ FAULTS: dict[str, Fault] = {
         "_untried",
         lambda _, job, rows: tuple(g.id for g in rows.generations_of(job.id) if g.state.value == "WAITING"),
     ),
-    "what is just small enough is not found": swapped(
-        search, "FIND", "h.pixels <= w.max_pixels", "h.pixels < w.max_pixels"
+    "what any model may serve is not found": swapped(
+        search, "FIND", f"w.models || '{search.ANY_MODEL}'::text", "w.models"
     ),
     "the queue is not kept": (apply.derived, "statements", lambda *_: []),
     "a key promises nothing": (batch.Batch, "_repeat", lambda *_: None),

@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from app.platform.rows import Rows
 from events.base import Recorded
-from events.codec import fact_of
+from events.codec import UnknownEventError, fact_of
 from projections.registry import INLINE, INLINE_OF
 
 #: how many rows are kept at least, of the latest used; at most twice as many are (about a kilobyte each)
@@ -60,15 +62,20 @@ class Recent:
     def catch_up(self, events: Sequence[Recorded]) -> None:
         """Fold what was appended behind `position`: the events from that place on to the log's end.
 
-        Forgets everything if the log is another one than the rows are of.
+        Forgets everything if the log is another one than the rows are of, or a newer program's, which appends what
+        this one cannot read: the rows themselves it may still read.
         """
         if self.position is None:
             return
         if not events or (events[0].position, events[0].hash) != (self.position, self._hash):
             self.clear()
             return
-        for event in events[1:]:
-            fact = fact_of(event)
+        try:
+            facts = [fact_of(event) for event in events[1:]]
+        except (UnknownEventError, msgspec.ValidationError):
+            self.clear()
+            return
+        for fact in facts:
             for projection in INLINE_OF[type(fact.event)]:
                 for key in projection.keys(fact):
                     if (row := self.get(projection.name, key)) is not None:

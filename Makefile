@@ -12,8 +12,8 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS=$$'\t' read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 .PHONY: up
 up: .venv/.ok ## Run everything in the foreground (HOARD_PORT, HOARD_DATA choose port and data folder)
@@ -44,12 +44,16 @@ schema: .venv/.ok ## Print schema.graphql from the code
 	@$(BIN)/hoard schema --write
 
 .PHONY: bench
-bench: .venv/.ok ## Run the benchmarks
+bench: .venv/.ok ## Run the benchmarks, for some minutes
 	@$(BIN)/python -m benchmarks
 
 .PHONY: conformance
 conformance: .venv/.ok ## Public audits and clients against a stack of its own (needs Node and npm)
 	@$(BIN)/python -m tests.conformance
+
+.PHONY: bench-large
+bench-large: .venv/.ok ## Run them longer and deeper, for about an hour
+	@$(BIN)/python -m benchmarks --large
 
 .PHONY: lock
 lock: ## Compile requirements.lock from pyproject.toml (needs uv)

@@ -225,7 +225,7 @@ class Followers:
     events: int
 
 
-_EVENTS = "subscription Events { events { position occurredAt type } }"
+_EVENTS = 'subscription Events { events(types: ["kudos.KudosTransferred"]) { position occurredAt type } }'
 _INIT = '{"type":"connection_init"}'
 
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 
 from app.jobs import following as module
@@ -17,11 +16,11 @@ from app.jobs.queries import JOBS
 from app.jobs.standing import _AHEAD
 from app.main import make_services, run_services
 from app.platform.commands import Command, Done
+from app.platform.database import Pool
 from app.platform.graphql.context import Client
 from app.platform.services import Services
 from app.platform.settings import Settings
 from app.platform.writer import Writer
-from events.store import log
 from tests.factories import grant, open_realm, register, submit
 from tests.graphql_toy import until
 
@@ -42,16 +41,15 @@ async def services(settings: Settings, writer: Writer) -> AsyncIterator[Services
 
 @pytest.fixture
 def statements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each statement was run, but for the tail's own."""
+    """How often each statement was run; the tail's own are not among them."""
     counted: Counter[str] = Counter()
-    execute = psycopg.AsyncConnection.execute
+    fetch = Pool.fetch
 
-    async def noting(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
-        if query != log.READ:
-            counted[query] += 1
-        return await execute(self, query, *arguments, **options)
+    async def noting(self: Pool, text: str, parameters: Any) -> Any:
+        counted[text] += 1
+        return await fetch(self, text, parameters)
 
-    monkeypatch.setattr(psycopg.AsyncConnection, "execute", noting)
+    monkeypatch.setattr(Pool, "fetch", noting)
     return counted
 
 

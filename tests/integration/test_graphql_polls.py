@@ -12,6 +12,7 @@ import pytest
 
 from app.main import make_services, run_services
 from app.platform.commands import Command, Done, Rejection
+from app.platform.database import Pool
 from app.platform.graphql.context import Client
 from app.platform.services import Services
 from app.platform.settings import Settings
@@ -258,17 +259,22 @@ async def test_waiting_costs_no_statement(
     services: Services, looks: Counter[str], owner: psycopg.Connection[Any]
 ):
     statements: list[str] = []
-    execute = psycopg.AsyncConnection.execute
+    execute, fetch = psycopg.AsyncConnection.execute, Pool.fetch
 
     async def noting(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
         statements.append(query)
         return await execute(self, query, *arguments, **options)
+
+    async def noting_too(self: Pool, text: str, parameters: Any) -> Any:
+        statements.append(text)
+        return await fetch(self, text, parameters)
 
     async with asyncio.TaskGroup() as group:
         polls = [group.create_task(ask(services, f"idle {number}", "red")) for number in range(60)]
         await until(lambda: len(looks) == 60)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(psycopg.AsyncConnection, "execute", noting)
+            patch.setattr(Pool, "fetch", noting_too)
             await asyncio.sleep(2.0)
         for poll in polls:
             poll.cancel()

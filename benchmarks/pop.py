@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+import urllib.request
 
+import msgspec
 import psycopg
 import uvloop
 
@@ -66,6 +68,7 @@ def measure(lab: Lab, scale: Scale) -> list[Table]:
 def _row(
     settings: Settings, api: Api, scale: Scale, depth: int, kind: str, workers: tuple[Worker, ...]
 ) -> tuple[str, ...]:
+    _followed(api)  # the filling was another process's, and following it is not what is measured
     plan = load.Polls(url=api.graphql, workers=workers, pace=PACE, seconds=scale.poll_seconds)
     hits, misses = children.run(load.polls, plan).value
     measured, others = (hits, misses) if kind == "hit" else (misses, hits)
@@ -83,6 +86,15 @@ def _row(
         ms(probes, 0.99),
         f"{sum(map(resident_memory, api.pids)) / 1e6:.0f}",
     )
+
+
+def _followed(api: Api) -> None:
+    """Wait until the API process has followed the log to its end."""
+    while True:
+        with urllib.request.urlopen(f"{api.url}/readyz", timeout=5.0) as answer:
+            if msgspec.json.decode(answer.read())["lag"] == 0:
+                return
+        time.sleep(0.1)
 
 
 def _probe(settings: Settings, worker: Worker, count: int) -> list[float]:

@@ -76,6 +76,7 @@ def transactions(horde: Horde, seconds: float) -> int:
         return read() - before
 
 
+@pytest.mark.slow
 def test_waiting_polls_of_two_processes_cost_the_database_nothing_and_no_herd_comes_of_a_job(
     horde: Horde, second: ApiProcess, alice: User, bob: User, model: str
 ) -> None:

@@ -124,7 +124,7 @@ def test_writers_whose_connections_are_killed_lose_and_repeat_nothing(
     writers = [start_writer() for _ in range(2)]
     prepare(writers[0])
     answers: list[Answer] = []
-    threads = [t for seed, w in enumerate(writers) for t in drive(w, seed, 5, 14, answers.append)]
+    threads = [t for seed, w in enumerate(writers) for t in drive(w, seed, 5, 40, answers.append)]
     dice, kills = random.Random(1), 0
     # Never as fast as a writer can connect again, or the load would wait for the end of the kills.
     while kills < 25 and any(thread.is_alive() for thread in threads):

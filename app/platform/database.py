@@ -144,7 +144,8 @@ async def _together(group: Sequence[_Asked], connection: AsyncConnection[Any]) -
     try:
         async with connection.lock:
             return await connection.wait(travel(connection, [asked.statement for asked in group]))
-    except psycopg.Error as error:
+    except Exception as error:
+        # also what no database saw: a text that cannot be encoded is no neighbour's fault
         if connection.closed or len(group) == 1:
             raise
         raise _GroupFailedError from error

@@ -130,14 +130,28 @@ def _ask(
 
 
 def _exchange(pgconn: PGconn, commands: Sequence[Callable[[], None]]) -> Generator[Any, Any, list[PGresult]]:
-    """All results up to the synchronisation; the connection is left as it was."""
+    """All results up to the synchronisation; the connection is left as it was, or closed where that is not possible."""
     pgconn.enter_pipeline_mode()
-    for command in commands:
-        command()
+    try:
+        for command in commands:
+            command()
+        yield from _sent(pgconn)
+        results = yield from _received(pgconn)
+        pgconn.exit_pipeline_mode()
+    except BaseException:
+        pgconn.finish()  # half of a trip is under way: nobody may use it again
+        raise
+    return results
+
+
+def _sent(pgconn: PGconn) -> Generator[Any, Any, None]:
     while pgconn.flush():
         # whoever only sends may wait for ever for a server that waits to be read
         if (yield WAIT_RW) & READY_R:
             pgconn.consume_input()
+
+
+def _received(pgconn: PGconn) -> Generator[Any, Any, list[PGresult]]:
     results: list[PGresult] = []
     while True:
         while pgconn.is_busy():
@@ -147,7 +161,6 @@ def _exchange(pgconn: PGconn, commands: Sequence[Callable[[], None]]) -> Generat
         if result is None:
             continue  # the end of one statement's results
         if result.status == ExecStatus.PIPELINE_SYNC:
-            pgconn.exit_pipeline_mode()
             return results
         results.append(result)
 

@@ -110,7 +110,7 @@ def bools(values: Sequence[bool | None]) -> bytes:
 
 
 def float8s(values: Sequence[float | None]) -> bytes:
-    """Double precision[]."""
+    """`double precision[]`."""
     return _packed(PackedFloat8, len(values), _body(values, "d", 8))
 
 

@@ -57,6 +57,16 @@ async def test_a_statement_that_fails_fails_alone(pool: Pool):
     assert [a for a in answers if isinstance(a, int)] == [n for n in range(20) if n % 5]
 
 
+async def test_what_cannot_be_sent_fails_alone(pool: Pool):
+    async def wrong() -> Any:
+        return await pool.fetch("SELECT %(n)s::text", {"n": "\ud800"})
+
+    tasks = [number(pool, n) if n % 5 else wrong() for n in range(20)]
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(answer, UnicodeEncodeError) for answer in answers] == [n % 5 == 0 for n in range(20)]
+    assert await number(pool, 1) == 1
+
+
 async def test_slow_statements_hold_up_nobody_but_themselves(pool: Pool):
     slow = []
     for _ in range(POOL_SIZE - 1):  # one after the other: together they would be one group

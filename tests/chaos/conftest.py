@@ -1,6 +1,6 @@
 """Servers of their own for tests that kill them: nobody else's tests may suffer.
 
-Importing a fixture makes another one of it, so that nothing here is shared with `tests/acceptance`.
+Look next: `tests/own_servers.py`.
 """
 
 from collections.abc import Iterator
@@ -9,29 +9,8 @@ import pytest
 
 from app.embedded.stack import EmbeddedStack
 from app.platform.settings import Settings
-from tests.acceptance.conftest import (
-    alice,
-    bob,
-    horde,
-    model,
-    no_lease_of_before,
-    nothing_waits_for_any_model,
-    variables,
-)
 from tests.chaos.world import World
-from tests.conftest import stack, stack_settings
-
-__all__ = [
-    "alice",
-    "bob",
-    "horde",
-    "model",
-    "no_lease_of_before",
-    "nothing_waits_for_any_model",
-    "stack",
-    "stack_settings",
-    "variables",
-]
+from tests.own_servers import *  # noqa: F403 - fixtures
 
 
 @pytest.fixture(scope="session")

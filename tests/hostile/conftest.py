@@ -10,30 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import (
-    alice,
-    bob,
-    horde,
-    model,
-    no_lease_of_before,
-    nothing_waits_for_any_model,
-    variables,
-)
 from tests.acceptance.horde import Horde
 from tests.acceptance.processes import Process
-from tests.conftest import stack, stack_settings
-
-__all__ = [
-    "alice",
-    "bob",
-    "horde",
-    "model",
-    "no_lease_of_before",
-    "nothing_waits_for_any_model",
-    "stack",
-    "stack_settings",
-    "variables",
-]
+from tests.own_servers import *  # noqa: F403 - fixtures
 
 #: what no process may write, whatever is sent to it
 FORBIDDEN = ("Traceback", '"trace"', "internal_error", "Exception in ASGI", '"level":"CRITICAL"')

@@ -60,8 +60,10 @@ async def commit(services: Services, command: Command) -> Done:
 
 
 async def submitted(services: Services, user: UUID = ALICE) -> UUID:
+    """A job that the tail has heard of: who follows it later is told of nothing new."""
     command = submit(user)
-    await commit(services, command)
+    done = await commit(services, command)
+    await until(lambda: services.tail.position >= done.position)
     return command.job
 
 

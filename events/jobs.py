@@ -33,6 +33,26 @@ class JobState(StrEnum):
     EXPIRED = "EXPIRED"
 
 
+class SourceProcessing(StrEnum):
+    """What a worker does with a source image."""
+
+    IMG2IMG = "img2img"
+    INPAINTING = "inpainting"
+    OUTPAINTING = "outpainting"
+    REMIX = "remix"
+
+
+class SourceFault(StrEnum):
+    """Why a source could not be had, so that its job was given up."""
+
+    UNREACHABLE = "UNREACHABLE"
+    FORBIDDEN_ADDRESS = "FORBIDDEN_ADDRESS"
+    TOO_SLOW = "TOO_SLOW"
+    TOO_LARGE = "TOO_LARGE"
+    NO_IMAGE = "NO_IMAGE"
+    NO_MASK = "NO_MASK"
+
+
 class CensorCause(StrEnum):
     """Why a worker delivered no picture although it did the work."""
 
@@ -98,6 +118,56 @@ class ImageJobSubmitted(JobEvent, frozen=True, kw_only=True, forbid_unknown_fiel
     rank: int
     #: seconds that a lease on one generation lasts
     lease_seconds: int
+    #: what is done with the source image; none: the pictures are made from words alone
+    source_processing: SourceProcessing | None = None
+    #: a picture came with it that says what of the source may change
+    source_mask: bool = False
+    #: further source images, for remixes
+    extra_sources: int = 0
+    #: how much of the source a worker may change, from 0 to 1
+    denoising_strength: float | None = None
+    #: what of the source a ControlNet holds fast
+    control_type: str | None = None
+    #: how many LoRAs; which ones are words of the client
+    loras: int = 0
+    #: how many textual inversions
+    textual_inversions: int = 0
+    #: a named chain of steps that workers know
+    workflow: str | None = None
+    #: drawn with a transparent background
+    transparent: bool = False
+    #: what a worker must allow to serve it, by the names in `projections.queue`; none in jobs from before they had names
+    requirements: tuple[str, ...] | None = None
+    #: (model or set of models, the worker's reward, surcharge) for each that may serve, a generation, in hundredths;
+    #: empty where every model costs `price`
+    offers: tuple[tuple[str, int, int], ...] = ()
+    #: what the requester pays for a generation on top of `price` and `tax`, burnt: the most of any offer
+    surcharge: int = 0
+    #: only these workers may serve it; empty: all
+    allowed_workers: tuple[UUID, ...] = ()
+    #: none of these may
+    denied_workers: tuple[UUID, ...] = ()
+    #: whether a worker may draw several of its generations as one batch
+    batching: bool = True
+    #: its sources are still to be fetched: it is queued when they are there
+    fetching: bool = False
+    #: made smaller than was asked for, as the client allowed, because the kudos were short
+    downgraded: bool = False
+
+
+class SourcesFetched(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All sources of a job are there and are pictures: it is queued."""
+
+    TYPE: ClassVar[str] = "jobs.SourcesFetched"
+
+
+class SourcesRefused(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A source could not be had: its job is given up, and its generations are faulted."""
+
+    TYPE: ClassVar[str] = "jobs.SourcesRefused"
+
+    generations: tuple[UUID, ...]
+    cause: SourceFault
 
 
 class HoldPlaced(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -136,6 +206,10 @@ class GenerationsLeased(JobEvent, frozen=True, kw_only=True, forbid_unknown_fiel
     generations: tuple[UUID, ...]
     model: str
     expires_at: datetime
+    #: what a generation drawn with this model earns, and the surcharge on it; none: the job's own
+    price: int | None = None
+    #: what the requester pays on top, at most, burnt
+    surcharge: int = 0
 
 
 class LeaseExtended(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -190,6 +264,12 @@ class GenerationDelivered(JobEvent, frozen=True, kw_only=True, forbid_unknown_fi
     charged: int
     covered: int
     postings: Postings
+    #: burnt on top of price and tax
+    surcharge: int = 0
+    #: how much of the reward waits in the owner's escrow
+    escrowed: int = 0
+    #: from when its drawing can have begun, under this lease, to its delivery; none where nobody knows
+    took_milliseconds: int | None = None
 
 
 class RedundantDeliveryPaid(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -203,6 +283,8 @@ class RedundantDeliveryPaid(JobEvent, frozen=True, kw_only=True, forbid_unknown_
     owner: UUID
     price: int
     postings: Postings
+    #: how much of the reward waits in the owner's escrow
+    escrowed: int = 0
 
 
 class GenerationCensored(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -221,6 +303,8 @@ class GenerationCensored(JobEvent, frozen=True, kw_only=True, forbid_unknown_fie
     charged: int
     covered: int
     postings: Postings
+    #: how much of the reward waits in the owner's escrow
+    escrowed: int = 0
 
 
 class GenerationFailed(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -269,6 +353,8 @@ class JobEnded(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 EVENTS: tuple[type[Event], ...] = (
     ImageJobSubmitted,
+    SourcesFetched,
+    SourcesRefused,
     HoldPlaced,
     HoldCaptured,
     HoldReleased,

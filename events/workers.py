@@ -49,6 +49,10 @@ class ImageCapabilitiesDeclared(_WorkerEvent, frozen=True, kw_only=True, forbid_
     threads: int
     #: name and version of the worker's program, without its contact
     agent: str
+    #: requirements that it allows, by the names in `projections.queue`; none in declarations from before they had names
+    allows: tuple[str, ...] | None = None
+    #: its leases last longer, and it serves only jobs that accept that
+    extra_slow: bool = False
 
 
 class MaintenanceStarted(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -31,6 +31,7 @@ from events.jobs import (
     JobExpired,
     LeaseReleased,
     RedundantDeliveryPaid,
+    SourcesRefused,
 )
 from events.kudos import KudosGranted, KudosTransferred
 from projections.base import FoldError, Projection, known
@@ -50,6 +51,7 @@ FACTS = (
     GenerationFaulted,
     JobCancelled,
     JobExpired,
+    SourcesRefused,
     HoldPlaced,
     HoldCaptured,
     HoldReleased,
@@ -111,6 +113,7 @@ _OF_REQUESTER = (
     GenerationFaulted,
     JobCancelled,
     JobExpired,
+    SourcesRefused,
 )
 #: for each fact the users in it; by type, since the writer asks for every event
 _KEYS: dict[type[Event], Callable[[Any], tuple[UUID, ...]]] = {
@@ -187,7 +190,7 @@ def _queued(event: Event) -> int:
             return 1
         case GenerationFaulted():
             return -1
-        case GenerationsLeased() | JobCancelled() | JobExpired():
+        case GenerationsLeased() | JobCancelled() | JobExpired() | SourcesRefused():
             return -len(event.generations)
         case _:
             return 0

@@ -24,13 +24,22 @@ from events.jobs import (
     JobExpired,
     LeaseReleased,
     RedundantDeliveryPaid,
+    SourcesRefused,
 )
 from events.moderation import CaseDecided, CaseOpened
 from events.sharing import PicturePublished, PicturesWithdrawn, PictureWithheld, WithheldReason
 from projections.base import FoldError, Projection, known
 
 #: facts about several generations at once, and about one
-_MANY = (ImageJobSubmitted, GenerationsLeased, LeaseReleased, JobCancelled, JobExpired, PicturesWithdrawn)
+_MANY = (
+    ImageJobSubmitted,
+    GenerationsLeased,
+    LeaseReleased,
+    JobCancelled,
+    JobExpired,
+    SourcesRefused,
+    PicturesWithdrawn,
+)
 _ONE = (
     GenerationDelivered,
     RedundantDeliveryPaid,
@@ -125,7 +134,7 @@ def evolve(key: UUID, row: Generation | None, fact: Fact) -> Generation | None:
             return _waiting_again(generation)
         case GenerationFailed():
             return _failed(_waiting_again(generation), event)
-        case GenerationFaulted():
+        case GenerationFaulted() | SourcesRefused():
             return replace(generation, state=GenerationState.FAULTED, settled=fact.position)
         case JobCancelled() | JobExpired():
             return replace(generation, state=GenerationState.CANCELLED, settled=fact.position)

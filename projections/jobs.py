@@ -31,17 +31,21 @@ from events.jobs import (
     LeaseExpired,
     LeaseExtended,
     LeaseReleased,
+    SourcesFetched,
+    SourcesRefused,
 )
 from events.moderation import CaseDecided, CaseOpened, Verdict
 from events.sharing import PicturesWithdrawn, ShareConsentWithdrawn, WithheldReason
 from projections.base import FoldError, Projection, known
-from projections.queue import requirement_mask
+from projections.queue import plain_requirements, requirement_mask
 
 FINAL = frozenset({JobState.DONE, JobState.FAULTED, JobState.CANCELLED, JobState.EXPIRED})
 
 #: the facts that touch it
 FACTS = (
     ImageJobSubmitted,
+    SourcesFetched,
+    SourcesRefused,
     HoldPlaced,
     HoldCaptured,
     HoldReleased,
@@ -106,6 +110,21 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     unshared: WithheldReason | None = None
     #: whether something of it that is not to be shared any more may still be in the shared bucket
     withdrawing: bool = False
+    #: what the requester pays for a generation on top of price and tax, at most
+    surcharge: int = 0
+    #: (model or set of models, reward, surcharge) for each that may serve; empty: every model at `price`
+    offers: tuple[tuple[str, int, int], ...] = ()
+    #: only these workers may serve it, or all but those
+    allowed_workers: tuple[UUID, ...] = ()
+    denied_workers: tuple[UUID, ...] = ()
+    batching: bool = True
+    #: its sources are still to be fetched: nothing of it is queued yet
+    fetching: bool = False
+
+    @property
+    def cost(self) -> int:
+        """What one generation costs at most."""
+        return self.price + self.surcharge + self.tax
 
     @property
     def final(self) -> bool:
@@ -143,6 +162,8 @@ def evolve(key: UUID, row: Job | None, fact: Fact) -> Job | None:
             moved = replace(job, held=job.held - event.amount)
         case LeaseExpired() | LeaseExtended():
             return replace(job, active_at=fact.occurred_at)
+        case SourcesFetched():
+            return replace(job, fetching=False, active_at=fact.occurred_at)
         case JobEnded():
             return replace(job, state=event.state, ended_at=fact.occurred_at)
         case ShareConsentWithdrawn() | CaseOpened() | CaseDecided() | PicturesWithdrawn():
@@ -189,7 +210,7 @@ def _submitted(event: ImageJobSubmitted, fact: Fact) -> Job:
         models=event.models,
         pixels=pixels,
         pixelsteps=pixels * event.accurate_steps,
-        mask=requirement_mask(nsfw=event.nsfw, post_processing=bool(event.post_processing)),
+        mask=requirement_mask(requirements_of(event)),
         nsfw=event.nsfw,
         shared=event.shared,
         price_book=event.price_book,
@@ -205,7 +226,20 @@ def _submitted(event: ImageJobSubmitted, fact: Fact) -> Job:
         submitted_at=fact.occurred_at,
         active_at=fact.occurred_at,
         ended_at=None,
+        surcharge=event.surcharge,
+        offers=event.offers,
+        allowed_workers=event.allowed_workers,
+        denied_workers=event.denied_workers,
+        batching=event.batching,
+        fetching=event.fetching,
     )
+
+
+def requirements_of(event: ImageJobSubmitted) -> tuple[str, ...]:
+    """The names of what a job requires of a worker."""
+    if event.requirements is not None:
+        return event.requirements
+    return plain_requirements(nsfw=event.nsfw, post_processing=bool(event.post_processing))
 
 
 def _moved(job: Job, fact: Fact) -> Job:
@@ -221,6 +255,15 @@ def _moved(job: Job, fact: Fact) -> Job:
             job = replace(job, waiting=job.waiting + 1, processing=job.processing - 1)
         case GenerationFaulted():
             job = replace(job, waiting=job.waiting - 1, faulted=job.faulted + 1)
+        case SourcesRefused():
+            gone = len(event.generations)
+            job = replace(
+                job,
+                waiting=job.waiting - gone,
+                faulted=job.faulted + gone,
+                fetching=False,
+                state=JobState.FAULTED,
+            )
         case GenerationDelivered():
             back = int(event.waited)
             job = replace(job, waiting=job.waiting - back, processing=job.processing - 1 + back)
@@ -256,7 +299,7 @@ def _total(job: Job) -> int:
 
 PROJECTION = Projection(
     "jobs",
-    2,
+    3,
     Job,
     FACTS,
     keys,

@@ -63,6 +63,9 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     state: LeaseState
     taken_at: datetime
     expires_at: datetime
+    #: what a generation under it earns, and the surcharge on it, in hundredths; none: the job's own price
+    price: int | None = None
+    surcharge: int = 0
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -88,6 +91,8 @@ def evolve(key: UUID, row: Lease | None, fact: Fact) -> Lease | None:
             state=LeaseState.LIVE,
             taken_at=fact.occurred_at,
             expires_at=event.expires_at,
+            price=event.price,
+            surcharge=event.surcharge,
         )
     lease = known(row, fact)
     match event:
@@ -108,7 +113,7 @@ def evolve(key: UUID, row: Lease | None, fact: Fact) -> Lease | None:
 
 PROJECTION = Projection(
     "leases",
-    1,
+    2,
     Lease,
     FACTS,
     keys,

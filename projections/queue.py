@@ -9,7 +9,7 @@ audited. Look next: `projections.store.derived` for their tables, `app.ledger.pr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -19,9 +19,64 @@ if TYPE_CHECKING:
 
     from projections.jobs import Job
 
-#: requirement bits: a worker must allow each bit that is set in a job's mask
-NSFW = 1
-POST_PROCESSING = 2
+#: What a job may require of a worker, by its name in the log, as bits of a mask: a worker serves a job only if it
+#: allows each of them. A name keeps its bit for ever. The first of those that a worker lacks is what its owner is told.
+REQUIREMENTS: Final[dict[str, int]] = {
+    name: 1 << bit
+    for bit, name in enumerate(
+        (
+            "nsfw",
+            "post_processing",
+            # a source image; a mask or new margins; several sources
+            "img2img",
+            "painting",
+            "extra_sources",
+            "lora",
+            "textual_inversion",
+            "controlnet",
+            # ControlNet, workflows and transparency with SDXL models
+            "sdxl_controlnet",
+            # a supplied control map, or one that is to be returned
+            "control_map",
+            "qr_code",
+            "transparent",
+            "hires_fix",
+            # a second pass with Stable Cascade
+            "cascade_2pass",
+            "tiling",
+            "clip_skip",
+            "lcm",
+            # post-processors that came late
+            "modern_post_processing",
+            # more steps than the models' usual ones
+            "many_steps",
+            # the client's address is one that the operator's list calls unsafe; and nobody trusts the client
+            "unsafe_address",
+            "untrusted_unsafe_address",
+            # the requester is not trusted; had not the whole quote in hand
+            "untrusted_requester",
+            "not_covered",
+            # the client wants trusted workers, no slow ones, no extra slow ones
+            "trusted_worker",
+            "not_slow",
+            "not_extra_slow",
+        )
+    )
+}
+#: what a worker's owner and standing allow, whatever it declares
+STANDING_REQUIREMENTS: Final = frozenset({"trusted_worker", "untrusted_unsafe_address", "not_slow"})
+NSFW: Final = REQUIREMENTS["nsfw"]
+POST_PROCESSING: Final = REQUIREMENTS["post_processing"]
+#: what a worker that was declared before requirements had names allows besides
+ALLOWED_BEFORE: Final = (
+    "untrusted_requester",
+    "not_covered",
+    "unsafe_address",
+    "not_extra_slow",
+    "hires_fix",
+    "tiling",
+    "clip_skip",
+)
 
 #: width of a histogram bucket in units of rank: about one second of age (`app.ledger.priority`)
 BUCKET = 500_000
@@ -68,14 +123,26 @@ class Demand(msgspec.Struct, frozen=True, gc=False):
     pixels: int
 
 
-def requirement_mask(*, nsfw: bool, post_processing: bool) -> int:
-    """The requirement bits of a job, or the bits that a worker allows."""
-    return NSFW * nsfw + POST_PROCESSING * post_processing
+def requirement_mask(names: Iterable[str]) -> int:
+    """The bits of named requirements: of a job, or of what a worker allows.
+
+    Raises:
+        KeyError: a name that is none.
+    """
+    mask = 0
+    for name in names:
+        mask |= REQUIREMENTS[name]
+    return mask
+
+
+def plain_requirements(*, nsfw: bool, post_processing: bool) -> tuple[str, ...]:
+    """The names for what was known of a job or a worker before requirements had names."""
+    return ("nsfw",) * nsfw + ("post_processing",) * post_processing
 
 
 def waits(job: Job | None) -> bool:
     """Whether something of a job may be handed out."""
-    return job is not None and job.waiting > 0 and not job.closed
+    return job is not None and job.waiting > 0 and not job.closed and not job.fetching
 
 
 def entries(job: Job) -> tuple[Entry, ...]:
@@ -97,11 +164,7 @@ def unmet(server: ImageServer, models: Iterable[str], mask: int, pixels: int) ->
     if pixels > server.max_pixels:
         return "max_pixels"
     missing = mask & ~server.allowed
-    if missing & NSFW:
-        return "nsfw"
-    if missing & POST_PROCESSING:
-        return "post_processing"
-    return None
+    return next((name for name, bit in REQUIREMENTS.items() if missing & bit), None)
 
 
 def serves(server: ImageServer, job: Job) -> bool:

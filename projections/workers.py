@@ -21,7 +21,7 @@ from events.jobs import (
 )
 from events.workers import ImageCapabilitiesDeclared, MaintenanceEnded, MaintenanceStarted, WorkerRegistered
 from projections.base import FoldError, Projection, known
-from projections.queue import requirement_mask
+from projections.queue import ALLOWED_BEFORE, plain_requirements, requirement_mask
 
 #: the facts that touch it
 FACTS = (
@@ -56,6 +56,8 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
     failed: int
     #: hundredths of kudos its work was worth
     earned: int
+    #: its leases last longer, and it serves only jobs that accept that
+    extra_slow: bool = False
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -77,9 +79,10 @@ def evolve(key: UUID, row: Worker | None, fact: Fact) -> Worker | None:
                 worker,
                 models=event.models,
                 max_pixels=event.max_pixels,
-                allowed=requirement_mask(nsfw=event.nsfw, post_processing=event.post_processing),
+                allowed=requirement_mask(_allowed(event)),
                 threads=event.threads,
                 agent=event.agent,
+                extra_slow=event.extra_slow,
             )
         case MaintenanceStarted():
             return replace(worker, maintenance=True)
@@ -95,4 +98,10 @@ def evolve(key: UUID, row: Worker | None, fact: Fact) -> Worker | None:
             raise FoldError(message)
 
 
-PROJECTION = Projection("workers", 1, Worker, FACTS, keys, evolve, indexes=("(realm, owner)",))
+def _allowed(event: ImageCapabilitiesDeclared) -> tuple[str, ...]:
+    if event.allows is not None:
+        return event.allows
+    return (*plain_requirements(nsfw=event.nsfw, post_processing=event.post_processing), *ALLOWED_BEFORE)
+
+
+PROJECTION = Projection("workers", 2, Worker, FACTS, keys, evolve, indexes=("(realm, owner)",))

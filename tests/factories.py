@@ -27,7 +27,7 @@ from app.workers.lease_decider import (
     ResultState,
     SubmitResults,
 )
-from projections.queue import Search, requirement_mask
+from projections.queue import Search
 
 #: the rules of all slices
 RULES = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES, sharing.RULES, moderation.RULES)
@@ -150,7 +150,7 @@ def search_of(
         owner=owner,
         models=able.models,
         max_pixels=able.max_pixels,
-        allowed=requirement_mask(nsfw=able.nsfw, post_processing=able.post_processing),
+        allowed=able.allowed,
         blacklist=tuple(blacklist),
         own_only=own_only,
         after=after,

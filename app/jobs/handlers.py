@@ -27,7 +27,7 @@ from events.base import ANONYMOUS
 from events.jobs import JobKind
 from projections.accounts import Account
 from projections.jobs import Job
-from projections.queue import requirement_mask, unmet
+from projections.queue import plain_requirements, requirement_mask, unmet
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -80,7 +80,8 @@ def quote(asked: Asked) -> ImageQuote:
 async def warnings(services: Services, asked: Asked) -> list[Note]:
     """What the client should know: sharing, and whether anybody online could serve it."""
     request = asked.request
-    mask = requirement_mask(nsfw=request.nsfw, post_processing=bool(request.params.post_processing))
+    named = plain_requirements(nsfw=request.nsfw, post_processing=bool(request.params.post_processing))
+    mask = requirement_mask(named)
     pixels = request.params.width * request.params.height
     fleet = await online_workers(services)
     able = any(

@@ -40,7 +40,7 @@ _AHEAD: Query[tuple[int, int]] = Query(
     CROSS JOIN LATERAL (
       SELECT count(*) AS jobs, coalesce(sum(work), 0)::bigint AS work FROM (
         SELECT waiting * pixelsteps AS work FROM projections.jobs
-        WHERE realm = %(realm)s AND waiting > 0 AND state IN ('WAITING', 'PROCESSING')
+        WHERE realm = %(realm)s AND waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND NOT fetching
           AND rank >= asked.rank AND rank < asked.above AND (rank > asked.rank OR position < asked.position)
         LIMIT {COUNTED}) AS counted) AS ahead
     ORDER BY asked.number""",  # noqa: S608

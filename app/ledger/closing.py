@@ -95,7 +95,7 @@ def _release_shares(draft: Draft, job_id: UUID, dropped: int) -> None:
     job = standing(draft, job_id)
     left = job.held
     for gone in range(dropped):
-        left -= release_on_drop(left, job.open - gone, job.price + job.tax)
+        left -= release_on_drop(left, job.open - gone, job.cost)
     if left < job.held:
         draft.add(HoldReleased(job=job.id, requester=job.requester, amount=job.held - left))
 

@@ -35,7 +35,7 @@ from events.jobs import (
     LeaseReleased,
 )
 from projections.jobs import Job
-from projections.queue import ANY_MODEL, requirement_mask, unmet
+from projections.queue import ANY_MODEL, plain_requirements, requirement_mask, unmet
 from projections.workers import Worker
 
 #: longest time that a call may ask to wait, in seconds
@@ -59,6 +59,7 @@ class _Submitted(msgspec.Struct, frozen=True):
     height: int
     nsfw: bool
     post_processing: tuple[str, ...]
+    requirements: tuple[str, ...] | None = None
 
 
 class _Moved(msgspec.Struct, frozen=True):
@@ -344,7 +345,10 @@ def unreasonable(seconds: int) -> Rejection | None:
 
 
 def _submission(event: _Submitted) -> tuple[_Work, int]:
-    mask = requirement_mask(nsfw=event.nsfw, post_processing=bool(event.post_processing))
+    named = event.requirements
+    if named is None:
+        named = plain_requirements(nsfw=event.nsfw, post_processing=bool(event.post_processing))
+    mask = requirement_mask(named)
     work = _Work(event.job, event.requester, event.models, mask, event.width * event.height)
     return work, len(event.generations)
 

@@ -15,7 +15,7 @@ from app.platform.vault import MaintenanceMessage, WorkerName
 from events.base import ANONYMOUS, Event
 from events.jobs import JobKind
 from events.workers import ImageCapabilitiesDeclared, MaintenanceEnded, MaintenanceStarted, WorkerRegistered
-from projections.queue import requirement_mask
+from projections.queue import ALLOWED_BEFORE, plain_requirements, requirement_mask
 from projections.workers import Worker
 
 
@@ -29,10 +29,15 @@ class ImageCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     agent: str
 
+    @property
+    def allowed(self) -> int:
+        """The requirement bits that it allows."""
+        named = plain_requirements(nsfw=self.nsfw, post_processing=self.post_processing)
+        return requirement_mask((*named, *ALLOWED_BEFORE))
+
     def declared_by(self, worker: Worker) -> bool:
         """Whether the log knows this already."""
-        allowed = requirement_mask(nsfw=self.nsfw, post_processing=self.post_processing)
-        mine = (self.models, self.max_pixels, allowed, self.threads, self.agent)
+        mine = (self.models, self.max_pixels, self.allowed, self.threads, self.agent)
         return mine == (worker.models, worker.max_pixels, worker.allowed, worker.threads, worker.agent)
 
 

@@ -27,7 +27,7 @@ from app.workers.queries import ANSWERED, BY_NAME, PROBE, Named
 from app.workers.skips import BLACKLIST, Skip, skips
 from events.base import ANONYMOUS
 from events.jobs import JobKind
-from projections.queue import Found, Search, requirement_mask
+from projections.queue import Found, Search
 from projections.store.search import Questions
 
 #: how often a poll goes on where its candidates were exhausted
@@ -217,7 +217,7 @@ def _search(poll: Polled, worker: Named) -> Search:
         owner=worker.worker.owner,
         models=capabilities.models,
         max_pixels=capabilities.max_pixels,
-        allowed=requirement_mask(nsfw=capabilities.nsfw, post_processing=capabilities.post_processing),
+        allowed=capabilities.allowed,
         blacklist=poll.blacklist,
         own_only=worker.worker.maintenance,
     )

@@ -43,7 +43,7 @@ def ddl(schema: str) -> list[str]:
     return [*made, f"CREATE INDEX ON {schema}.queue_entry {order}"]
 
 
-_WAITS = "waiting > 0 AND state IN ('WAITING', 'PROCESSING')"
+_WAITS = "waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND NOT fetching"
 
 
 #: bodies of INSERT INTO for each derived table, from job rows; binds: realm

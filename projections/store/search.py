@@ -70,7 +70,7 @@ CROSS JOIN LATERAL (
     FROM (
       SELECT j.id, j.rank, j.position FROM projections.jobs j
       WHERE j.realm = %(realm)s AND j.requester = (asker->>1)::uuid AND j.waiting > 0
-        AND j.state IN ('WAITING', 'PROCESSING') AND j.kind = 'IMAGE' AND j.pixels <= w.max_pixels AND j.mask & ~w.allowed = 0
+        AND j.state IN ('WAITING', 'PROCESSING') AND NOT j.fetching AND j.kind = 'IMAGE' AND j.pixels <= w.max_pixels AND j.mask & ~w.allowed = 0
         AND (j.models = '[]' OR j.models ?| w.models)
         AND (SELECT true FROM projections.generations g WHERE g.realm = %(realm)s AND g.job = j.id
           AND g.state = 'WAITING' AND NOT g.barred ? (asker->>0) LIMIT 1)

@@ -39,6 +39,8 @@ from app.platform.graphql.documents import OperationInfo
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.routes import create_graphql_routes
 from app.platform.logging import configure_logging
+from app.platform.model_reference import ModelReference
+from app.platform.networks import Networks
 from app.platform.objects import ObjectStore, StorageUnavailableError
 from app.platform.presence import PATIENCE_SECONDS, Presence
 from app.platform.protocols import HttpProtocol, WebSocketProtocol
@@ -115,7 +117,7 @@ def _within(delay: float | None) -> None:
 
 
 def make_services(settings: Settings, give_up: GiveUp) -> Services:
-    """The services of a process, none of them started."""
+    """The services of a process, none of them started. Raises `SettingsError` for a file that settings name."""
     pool = Pool(settings.database_url)
     tail = Tail(settings.database_url, settings.realm)
     polls = Polls(reader(pool, settings.realm))
@@ -130,6 +132,8 @@ def make_services(settings: Settings, give_up: GiveUp) -> Services:
         presence=Presence(_valkey(settings.redis_url), settings.realm),
         rates=Rates(settings.redis_url, settings.pepper, enabled=settings.rate_limits),
         tail=tail,
+        models=ModelReference.load(settings.model_reference),
+        unsafe_networks=Networks.load(settings.unsafe_networks),
         polls=polls,
         submissions=Room(),
         links=Links(job=job_of_viewer, jobs_of=jobs_of),

@@ -27,7 +27,10 @@ def serve_command(*, share_port: bool) -> None:
     """Run an API process (HOARD_HOST, HOARD_PORT)."""
     from app.main import serve  # noqa: PLC0415 - the relay needs none of it
 
-    sys.exit(serve(_settings(), share_port=share_port))
+    try:
+        sys.exit(serve(_settings(), share_port=share_port))
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @click.command("relay")

@@ -12,6 +12,8 @@ import click
 import msgspec
 
 from app.operations.migrate import MigrationError, make_buckets, migrate, owner_url
+from app.platform.model_reference import ModelReference
+from app.platform.networks import Networks
 from app.platform.objects import StorageUnavailableError
 from app.platform.settings import Settings, SettingsError
 from app.platform.terminal import (
@@ -61,9 +63,11 @@ def config_command(*, as_json: bool) -> None:
     shown: dict[str, str] = {}
     faults: tuple[str, ...] = ()
     try:
-        shown = Settings.from_env(os.environ).redacted()
+        settings = Settings.from_env(os.environ)
     except SettingsError as error:
         faults = error.faults
+    else:
+        shown, faults = settings.redacted(), _faults_of_files(settings)
     if as_json:
         print_json({"settings": shown, "faults": faults})
     else:
@@ -73,6 +77,20 @@ def config_command(*, as_json: bool) -> None:
             click.echo(fault, err=True)
     if faults:
         raise click.exceptions.Exit(WRONG)
+
+
+def _faults_of_files(settings: Settings) -> tuple[str, ...]:
+    """What is wrong with the files that settings name."""
+    faults: tuple[str, ...] = ()
+    for load, path in (
+        (ModelReference.load, settings.model_reference),
+        (Networks.load, settings.unsafe_networks),
+    ):
+        try:
+            load(path)
+        except SettingsError as error:
+            faults += error.faults
+    return faults
 
 
 @click.group("projections")

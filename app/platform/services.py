@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from app.platform.commands import Command, Outcome
     from app.platform.database import Pool
+    from app.platform.model_reference import ModelReference
+    from app.platform.networks import Networks
     from app.platform.objects import ObjectStore
     from app.platform.presence import Presence
     from app.platform.rates import Rates
@@ -53,6 +55,10 @@ class Services:
     presence: Presence
     rates: Rates
     tail: Tail
+    #: what is known of models
+    models: ModelReference
+    #: from where jobs go only to workers that allow it
+    unsafe_networks: Networks
     #: polls that wait for a job, and submissions that wait for theirs to end
     polls: Polls
     submissions: Room

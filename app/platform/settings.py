@@ -58,6 +58,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: bool = True
     #: Seconds after a job's end after which its prompts, seeds and unshared pictures are deleted: two hours.
     retention_seconds: int = 7_200
+    #: A JSON file that says what is known of models, in place of the shipped one.
+    model_reference: str | None = None
+    #: Workers may declare only models of the reference.
+    known_models_only: bool = False
+    #: A file with a network in each line, or networks divided by commas: jobs from there go to workers that allow it.
+    unsafe_networks: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -87,6 +93,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "trusted_proxy": reader.boolean("trusted_proxy", default=False),
             "rate_limits": reader.boolean("rate_limits", default=True),
             "retention_seconds": reader.integer("retention_seconds", 7_200, 1, _MAX_RETENTION),
+            "model_reference": reader.optional_text("model_reference"),
+            "known_models_only": reader.boolean("known_models_only", default=False),
+            "unsafe_networks": reader.optional_text("unsafe_networks"),
         }
         if reader.faults:
             raise SettingsError(tuple(reader.faults))
@@ -129,6 +138,9 @@ class _Reader:
             self._fault(field, "is missing")
             return ""
         return value
+
+    def optional_text(self, field: str) -> str | None:
+        return self._raw(field) or None
 
     def integer(self, field: str, default: int, low: int, high: int) -> int:
         raw = self._raw(field)

@@ -81,6 +81,7 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     censored: int
     faulted: int
     cancelled: int
+    #: models, and sets of models, that may serve it; none means any model at all
     models: tuple[str, ...]
     pixels: int
     #: pixels x accurate steps of one generation
@@ -207,7 +208,7 @@ def _submitted(event: ImageJobSubmitted, fact: Fact) -> Job:
         censored=0,
         faulted=0,
         cancelled=0,
-        models=event.models,
+        models=tuple(model for model, _, _ in event.offers) or event.models,
         pixels=pixels,
         pixelsteps=pixels * event.accurate_steps,
         mask=requirement_mask(requirements_of(event)),

@@ -1,10 +1,13 @@
 """What waits where: requirement classes, and whether a worker may serve a job. Pure.
 
-A job's constraints fold into a small class for each model it accepts: (model, mask, pixels). The queue keeps each
-class's best rank, so that a pop looks at the heads of the classes it can serve and never at the jobs behind them.
-The model "" stands for "any model". Two more summaries of the waiting jobs are kept the same way: *demand* (how much
-waits for which set of models) and a *histogram* of ranks. All three are derived from job rows, not folded, and
-audited. Look next: `projections.store.derived` for their tables, `app.ledger.priority` for the rank.
+A job's constraints fold into a small class for each model, or set of models, that may serve it: (model, audience, mask,
+pixels). The queue keeps each class's best rank, so that a pop looks at the heads of the classes it can serve and never
+at the jobs behind them. The audience is everybody, one worker of a job's allow-list, or everybody but those on its
+deny-list. A model that begins with `*` stands for any model of a family, and "" for any model at all. Two more
+summaries of the waiting jobs are kept the same way: *demand* (how much waits for which set of models) and a *histogram*
+of ranks. All are derived from job rows, not folded, and audited. What does not fold into a class (words of a blacklist,
+a failure here before) is looked at for a bounded number of candidates. Look next: `projections.store.derived` for their
+tables, `app.ledger.priority` for the rank.
 """
 
 from __future__ import annotations
@@ -84,16 +87,18 @@ BUCKET = 500_000
 ANY_MODEL = ""
 
 
-class ImageServer(Protocol):
-    """What matching needs to know of a worker."""
+#: what the requester has not is no matter to its own workers, or to those who call it a friend
+WAIVED: Final = REQUIREMENTS["untrusted_requester"] | REQUIREMENTS["not_covered"]
 
-    @property
-    def owner(self) -> object:
-        """The subject that the worker belongs to."""
+EVERYBODY = ""
+
+
+class ImageServer(Protocol):
+    """What matching needs to know of a worker that asks for work."""
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models it serves."""
+        """The models it serves, and the families they are of."""
 
     @property
     def max_pixels(self) -> int:
@@ -104,10 +109,40 @@ class ImageServer(Protocol):
         """The requirement bits it allows."""
 
 
+class Work(Protocol):
+    """What matching needs to know of a job."""
+
+    @property
+    def requester(self) -> UUID:
+        """Whose it is."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models and families that may serve it; none means any."""
+
+    @property
+    def mask(self) -> int:
+        """The requirement bits of it."""
+
+    @property
+    def pixels(self) -> int:
+        """Width x height."""
+
+    @property
+    def allowed_workers(self) -> tuple[UUID, ...]:
+        """Only these may serve it, unless there are none."""
+
+    @property
+    def denied_workers(self) -> tuple[UUID, ...]:
+        """None of these may."""
+
+
 class Entry(msgspec.Struct, frozen=True, gc=False):
     """A waiting job's place in one class."""
 
     model: str
+    #: EVERYBODY, "+worker" or "-worker,worker" in ascending order
+    audience: str
     mask: int
     pixels: int
     rank: int
@@ -121,6 +156,8 @@ class Demand(msgspec.Struct, frozen=True, gc=False):
     models: tuple[str, ...]
     mask: int
     pixels: int
+    #: whether it is only for some workers, whichever they are
+    chosen: bool
 
 
 def requirement_mask(names: Iterable[str]) -> int:
@@ -146,9 +183,26 @@ def waits(job: Job | None) -> bool:
 
 
 def entries(job: Job) -> tuple[Entry, ...]:
-    """A waiting job's places, one for each model it accepts."""
-    models = job.models or (ANY_MODEL,)
-    return tuple(Entry(model, job.mask, job.pixels, job.rank, job.position, job.id) for model in models)
+    """A waiting job's places: one for each model that may serve it and each audience."""
+    return tuple(
+        Entry(model, audience, job.mask, job.pixels, job.rank, job.position, job.id)
+        for model in job.models or (ANY_MODEL,)
+        for audience in audiences(job)
+    )
+
+
+def audiences(work: Work) -> tuple[str, ...]:
+    """For whom a job waits, as its entries say it."""
+    if work.allowed_workers:
+        return tuple(f"+{worker}" for worker in work.allowed_workers if worker not in work.denied_workers)
+    if work.denied_workers:
+        return ("-" + ",".join(sorted(map(str, work.denied_workers))),)
+    return (EVERYBODY,)
+
+
+def demand_of(job: Job) -> Demand:
+    """Where a job is counted."""
+    return Demand(job.models, job.mask, job.pixels, bool(job.allowed_workers or job.denied_workers))
 
 
 def bucket(rank: int) -> int:
@@ -156,20 +210,29 @@ def bucket(rank: int) -> int:
     return rank // BUCKET
 
 
-def unmet(server: ImageServer, models: Iterable[str], mask: int, pixels: int) -> str | None:
+def unmet(
+    server: ImageServer, models: Iterable[str], mask: int, pixels: int, *, waived: int = 0
+) -> str | None:
     """The first requirement of a class that a worker does not meet, by the name clients see; None if it may serve."""
     wanted = set(models)
-    if wanted and ANY_MODEL not in wanted and not wanted & set(server.models):
+    if wanted and ANY_MODEL not in wanted and wanted.isdisjoint(server.models):
         return "models"
     if pixels > server.max_pixels:
         return "max_pixels"
-    missing = mask & ~server.allowed
-    return next((name for name, bit in REQUIREMENTS.items() if missing & bit), None)
+    missing = mask & ~(server.allowed | waived)
+    if not missing:
+        return None
+    return next(name for name, bit in REQUIREMENTS.items() if missing & bit)
 
 
-def serves(server: ImageServer, job: Job) -> bool:
-    """Whether a worker's declared capabilities meet a job's requirements."""
-    return unmet(server, job.models, job.mask, job.pixels) is None
+def unmet_by(search: Search, work: Work) -> str | None:
+    """The first thing that keeps a job from the worker that asks; None if it may serve it."""
+    near = work.requester == search.owner or work.requester in search.friends
+    reason = unmet(search, work.models, work.mask, work.pixels, waived=WAIVED if near else 0)
+    if reason is not None:
+        return reason
+    chosen = not work.allowed_workers or search.worker in work.allowed_workers
+    return None if chosen and search.worker not in work.denied_workers else "worker_id"
 
 
 #: how many places in the queue a search looks at; a job that names several models has several
@@ -185,27 +248,41 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
     worker: UUID
     owner: UUID
+    #: the models it serves, and the families they are of
     models: tuple[str, ...]
     max_pixels: int
     allowed: int
+    #: whose jobs come next after the owner's own
+    friends: tuple[UUID, ...] = ()
     #: lower-case words whose presence in a prompt keeps a job from this worker; never stored
     blacklist: tuple[str, ...] = ()
-    #: in maintenance a worker serves only its owner
+    #: in maintenance, or trying itself out, a worker serves only its owner
     own_only: bool = False
     #: (rank, position) of the last candidate that was turned down: only lower ones are looked at
     after: tuple[int, int] | None = None
+
+
+#: what comes first: the owner's jobs, then those of friends, then all others by rank
+OWN, FRIENDS, OTHERS = 2, 1, 0
 
 
 class Candidate(msgspec.Struct, frozen=True, array_like=True):
     """A waiting job that a search found, best first."""
 
     job: UUID
-    #: 1 for the worker owner's own jobs, which come first
-    own: int
+    #: OWN, FRIENDS or OTHERS
+    near: int
     rank: int
     position: int
     #: a word of the worker's blacklist is in its prompt
     blacklisted: bool
+
+
+def nearness(search: Search, requester: UUID) -> int:
+    """OWN, FRIENDS or OTHERS."""
+    if requester == search.owner:
+        return OWN
+    return FRIENDS if requester in search.friends else OTHERS
 
 
 class Found(msgspec.Struct, frozen=True, array_like=True):
@@ -216,5 +293,5 @@ class Found(msgspec.Struct, frozen=True, array_like=True):
 
 
 def order(candidate: Candidate) -> tuple[int, int, int]:
-    """Sort key: own jobs first, then the higher rank, then the lower position."""
-    return (-candidate.own, -candidate.rank, candidate.position)
+    """Sort key: own jobs first, then friends', then the higher rank, then the lower position."""
+    return (-candidate.near, -candidate.rank, candidate.position)

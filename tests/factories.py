@@ -3,7 +3,7 @@
 Look next: `tests/given.py` for deciders, `tests/model.py` for histories.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -27,7 +27,13 @@ from app.workers.lease_decider import (
     ResultState,
     SubmitResults,
 )
-from projections.queue import Search
+from projections.queue import (
+    ALLOWED_BEFORE,
+    STANDING_REQUIREMENTS,
+    Search,
+    plain_requirements,
+    requirement_mask,
+)
 
 #: the rules of all slices
 RULES = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES, sharing.RULES, moderation.RULES)
@@ -56,6 +62,10 @@ def run(writer: Writer, command: Command, **changes: Any) -> Done:
     outcome = writer.execute_sync(request(command, **changes))
     assert isinstance(outcome, Done), outcome
     return outcome
+
+
+#: what handlers add of a worker's owner and speed, which is looked at again under the lock
+STANDING = requirement_mask(STANDING_REQUIREMENTS)
 
 
 def open_realm(writer: Writer) -> None:
@@ -117,15 +127,17 @@ def capabilities(
     max_pixels: int = 1024 * 1024,
     nsfw: bool = True,
     post_processing: bool = True,
+    allows: Collection[str] = ALLOWED_BEFORE,
+    extra_slow: bool = False,
 ) -> ImageCapabilities:
     """What a worker says it serves."""
     return ImageCapabilities(
         models=tuple(models),
         max_pixels=max_pixels,
-        nsfw=nsfw,
-        post_processing=post_processing,
+        allows=tuple(sorted({*allows, *plain_requirements(nsfw=nsfw, post_processing=post_processing)})),
         threads=1,
         agent="test:1",
+        extra_slow=extra_slow,
     )
 
 
@@ -140,6 +152,7 @@ def search_of(
     able: ImageCapabilities | None = None,
     *,
     blacklist: Sequence[str] = (),
+    friends: Sequence[UUID] = (),
     own_only: bool = False,
     after: tuple[int, int] | None = None,
 ) -> Search:
@@ -150,7 +163,8 @@ def search_of(
         owner=owner,
         models=able.models,
         max_pixels=able.max_pixels,
-        allowed=able.allowed,
+        allowed=able.allowed | STANDING,
+        friends=tuple(friends),
         blacklist=tuple(blacklist),
         own_only=own_only,
         after=after,

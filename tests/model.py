@@ -23,7 +23,7 @@ from projections import memory
 from projections.accounts import Account
 from projections.generations import Generation, GenerationState
 from projections.jobs import Job
-from projections.queue import CANDIDATES, Candidate, Found, Search, order
+from projections.queue import CANDIDATES, FRIENDS, OTHERS, OWN, REQUIREMENTS, Candidate, Found, Search, order
 from projections.registry import INLINE
 from projections.workers import Worker
 from tests.factories import RULES, START, request
@@ -144,10 +144,11 @@ class MemoryLog:
             if not _waits(job) or not _may(search, job):
                 continue
             barred = any(word in self.prompts[job.id].lower() for word in search.blacklist)
-            if job.requester == search.owner and search.after is None:
-                own.append(Candidate(job.id, 1, job.rank, job.position, barred))
-            if not search.own_only and _behind(job, search.after):
-                place = Candidate(job.id, 0, job.rank, job.position, barred)
+            near = _near(search, job)
+            if near and search.after is None and (near == OWN or not search.own_only):
+                own.append(Candidate(job.id, near, job.rank, job.position, barred))
+            if not search.own_only and _behind(job, search.after) and _may(search, job, waived=False):
+                place = Candidate(job.id, OTHERS, job.rank, job.position, barred)
                 places += [place] * max(1, len(set(job.models) & set(search.models)))
         own.sort(key=order)
         places = sorted(places, key=order)[:CANDIDATES]
@@ -178,12 +179,29 @@ class _Open(dict[Any, Any]):
 
 
 def _waits(job: Job) -> bool:
-    return job.waiting > 0 and job.state.value in ("WAITING", "PROCESSING")
+    return job.waiting > 0 and job.state.value in ("WAITING", "PROCESSING") and not job.fetching
 
 
-def _may(search: Search, job: Job) -> bool:
-    named = not job.models or bool(set(job.models) & set(search.models))
-    return named and job.pixels <= search.max_pixels and not job.mask & ~search.allowed
+def _near(search: Search, job: Job) -> int:
+    if job.requester == search.owner:
+        return OWN
+    return FRIENDS if job.requester in search.friends else OTHERS
+
+
+def _may(search: Search, job: Job, *, waived: bool = True) -> bool:
+    """Whether a worker may serve a job, said as plainly as can be."""
+    if job.models and not set(job.models) & set(search.models):
+        return False
+    if job.pixels > search.max_pixels:
+        return False
+    if search.worker in job.denied_workers:
+        return False
+    if job.allowed_workers and search.worker not in job.allowed_workers:
+        return False
+    lacking = {name for name, bit in REQUIREMENTS.items() if job.mask & bit and not search.allowed & bit}
+    if waived and _near(search, job) != OTHERS:
+        lacking -= {"untrusted_requester", "not_covered"}
+    return not lacking
 
 
 def naive_pop(
@@ -199,15 +217,15 @@ def naive_pop(
     best: tuple[tuple[int, int, int], Job, list[UUID]] | None = None
     jobs: Any = state["jobs"]
     for job in jobs.values():
-        own = job.requester == worker.owner
+        near = _near(search, job)
         barred = any(word in prompts[job.id].lower() for word in search.blacklist)
         if not _waits(job) or not _may(search, job) or barred or job.id not in untried:
             continue
-        if (search.own_only or worker.maintenance) and not own:
+        if (search.own_only or worker.maintenance) and near != OWN:
             continue
-        if search.after is not None and (own or not _behind(job, search.after)):
+        if search.after is not None and (near != OTHERS or not _behind(job, search.after)):
             continue
-        place = (-int(own), -job.rank, job.position)
+        place = (-near, -job.rank, job.position)
         if best is None or place < best[0]:
             offered = sorted(untried[job.id], key=lambda g: g.ordinal)
             best = (place, job, [g.id for g in offered])

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from app.fleet.online import online_workers
 from app.jobs.decider import CancelJob, SubmitImageJob, WithdrawConsent, beyond_limits
 from app.jobs.image_params import resolve_seeds
 from app.jobs.image_request import Fault, ImageRequest, validate_image_request
@@ -18,7 +19,6 @@ from app.jobs.queries import ACCOUNT, JOBS
 from app.ledger.price_book import CURRENT
 from app.ledger.quote import ImageQuote, quote_image
 from app.platform.commands import Done, Rejection
-from app.platform.fleet import online_workers
 from app.platform.handling import idempotency, parse_id, run
 from app.platform.ids import new_id
 from app.platform.keys import access_key, matches
@@ -85,10 +85,10 @@ async def warnings(services: Services, asked: Asked) -> list[Note]:
     pixels = request.params.width * request.params.height
     fleet = await online_workers(services)
     able = any(
-        worker.kind is JobKind.IMAGE
-        and not worker.maintenance
-        and unmet(worker, request.models, mask, pixels) is None
-        for worker in fleet
+        each.worker.kind is JobKind.IMAGE
+        and not each.worker.maintenance
+        and unmet(each.search, request.models, mask, pixels) is None
+        for each in fleet
     )
     if able:
         return list(asked.notes)

@@ -3,7 +3,7 @@
 Counting the jobs ahead costs as much as there are; the histogram of ranks (`projections.queue`) has their counts by
 buckets of about a second of age, so only the job's own bucket is counted. The wait is the work ahead at the measured
 speed of the workers online, and then the job's own work at the speed of those that may serve it (docs/api.md has the
-formula). Shown to clients, never decided by. Look next: `projections.store.derived`, `app.platform.fleet`.
+formula). Shown to clients, never decided by. Look next: `projections.store.derived`, `app.fleet.online`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from math import ceil
 
 import msgspec
 
+from app.fleet.online import Capacity, capacity
 from app.platform.caching import fresh
-from app.platform.fleet import Capacity, capacity
 from app.platform.services import Services
 from app.platform.sql import Query
 from projections.jobs import Job

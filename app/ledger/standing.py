@@ -18,6 +18,7 @@ ANONYMOUS_WAITING: Final = 500
 #: the most that may be set: as many as the queue was measured with
 MAX_WAITING: Final = 1_000_000
 
+_TRUSTED: Final = frozenset({Role.TRUSTED, Role.MODERATOR, Role.OPERATOR})
 _MODERATORS: Final = frozenset({Role.MODERATOR, Role.OPERATOR})
 
 
@@ -50,6 +51,11 @@ def check_waiting(account: Account, n: int) -> TooMany | None:
 def moderates(account: Account | None) -> bool:
     """Whether an account may set limits and decide cases."""
     return account is not None and not _MODERATORS.isdisjoint(account.roles)
+
+
+def trusted(account: Account) -> bool:
+    """Whether somebody trusts an account, or it has earned trust."""
+    return not _TRUSTED.isdisjoint(account.roles)
 
 
 def established(account: Account) -> bool:

@@ -1,6 +1,6 @@
 """Figures about the horde as a whole: queue, workers, throughput, models. At most a second old; never decided by.
 
-Look next: `projections.store.derived` (demand), `projections.throughput`, `app.platform.fleet`.
+Look next: `projections.store.derived` (demand), `projections.throughput`, `app.fleet.online`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from math import ceil
 
 import msgspec
 
+from app.fleet.online import capacity, online_workers
 from app.platform.caching import fresh
-from app.platform.fleet import capacity, online_workers
 from app.platform.services import Services
 from app.platform.sql import Query
 
@@ -79,7 +79,7 @@ async def _figures(services: Services) -> Figures:
         past_minute_images=images,
         past_minute_megapixelsteps=done / _MILLION,
         workers=len(fleet),
-        threads=sum(worker.threads for worker in fleet),
+        threads=sum(each.worker.threads for each in fleet),
         position=services.tail.position,
     )
 
@@ -109,13 +109,13 @@ async def _models(services: Services) -> list[ModelFigures]:
         name: (jobs, work) for name, jobs, work in await _BY_MODEL.all(services.pool, realm=services.realm)
     }
     served: defaultdict[str, list[int]] = defaultdict(list)
-    for worker in await online_workers(services):
-        for name in worker.models:
-            served[name].append(worker.threads)
+    for each in await online_workers(services):
+        for name in each.worker.models:
+            served[name].append(each.worker.threads)
     speeds: defaultdict[str, float] = defaultdict(float)
-    for worker, speed in (await capacity(services)).workers:
-        for name in worker.models:
-            speeds[name] += worker.threads * speed
+    for each, speed in (await capacity(services)).workers:
+        for name in each.worker.models:
+            speeds[name] += each.worker.threads * speed
     made = []
     for name in waiting.keys() | served.keys():
         jobs, work = waiting.get(name, (0, 0))

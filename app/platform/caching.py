@@ -1,7 +1,7 @@
 """Short-lived copies of what queries read, shared by all requests of a process. Never read by a decision.
 
 Concurrent callers share one load: when a copy grows old, one reads and the others wait for it. Look next:
-`app.platform.fleet`, `app.operations.status`.
+`app.fleet.online`, `app.operations.status`.
 """
 
 from __future__ import annotations

@@ -35,8 +35,18 @@ from events.jobs import (
     LeaseReleased,
 )
 from projections.jobs import Job
-from projections.queue import ANY_MODEL, plain_requirements, requirement_mask, unmet
-from projections.workers import Worker
+from projections.queue import (
+    ANY_MODEL,
+    FRIENDS,
+    OTHERS,
+    OWN,
+    Search,
+    nearness,
+    plain_requirements,
+    requirement_mask,
+    unmet_by,
+    waits,
+)
 
 #: longest time that a call may ask to wait, in seconds
 MAX_WAIT_SECONDS = 60
@@ -60,6 +70,10 @@ class _Submitted(msgspec.Struct, frozen=True):
     nsfw: bool
     post_processing: tuple[str, ...]
     requirements: tuple[str, ...] | None = None
+    offers: tuple[tuple[str, int, int], ...] = ()
+    allowed_workers: tuple[UUID, ...] = ()
+    denied_workers: tuple[UUID, ...] = ()
+    fetching: bool = False
 
 
 class _Moved(msgspec.Struct, frozen=True):
@@ -85,16 +99,19 @@ class _Work(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
     mask: int
     pixels: int
+    allowed_workers: tuple[UUID, ...]
+    denied_workers: tuple[UUID, ...]
 
 
 class Poll:
     """One waiting poll: `flag` is raised by work that it may serve, and when it is `over`."""
 
-    __slots__ = ("_room", "amount", "flag", "held", "looked_for", "number", "over", "served", "worker")
+    __slots__ = ("_room", "amount", "flag", "held", "looked_for", "number", "over", "search", "served")
 
-    def __init__(self, room: Polls, worker: Worker, amount: int, number: int) -> None:
+    def __init__(self, room: Polls, search: Search, amount: int, number: int) -> None:
         self._room = room
-        self.worker = worker
+        #: what it asks of the queue
+        self.search = search
         #: how many generations it takes at most
         self.amount = amount
         #: by which the longest waiting is known
@@ -119,9 +136,9 @@ class Poll:
 
     def may_serve(self, work: _Work) -> bool:
         """Whether its worker's capabilities meet what a job requires."""
-        if self.worker.maintenance and self.worker.owner != work.requester:
+        if self.search.own_only and self.search.owner != work.requester:
             return False
-        return unmet(self.worker, work.models, work.mask, work.pixels) is None
+        return unmet_by(self.search, work) is None
 
 
 class _Offer:
@@ -178,13 +195,13 @@ class Polls:
         return len(self._polls)
 
     @contextlib.contextmanager
-    def wait(self, worker: Worker, amount: int) -> Iterator[Poll | None]:
+    def wait(self, search: Search, amount: int) -> Iterator[Poll | None]:
         """A worker's waiting poll; None if too many wait already. It has one: the poll it had before is over."""
         with self._room.enter() as there_is_room:
             if not there_is_room:
                 yield None
                 return
-            poll = self._arrive(worker, amount)
+            poll = self._arrive(search, amount)
             try:
                 yield poll
             finally:
@@ -198,7 +215,7 @@ class Polls:
         for event in page:
             match event.type:
                 case ImageJobSubmitted.TYPE:
-                    self._offer(*_submission(_submitted.decode(event.data)))
+                    self._submit(_submitted.decode(event.data))
                 case GenerationsLeased.TYPE:
                     self._leased(_moved.decode(event.data))
                 case LeaseReleased.TYPE:
@@ -224,25 +241,25 @@ class Polls:
             offer.held_by.discard(poll)
             self._wake(offer)
 
-    def _arrive(self, worker: Worker, amount: int) -> Poll:
-        before = self._polls.get(worker.id)
+    def _arrive(self, search: Search, amount: int) -> Poll:
+        before = self._polls.get(search.worker)
         if before is not None:
             before.over = True
             before.flag.set()
         self._number += 1
-        poll = self._polls[worker.id] = Poll(self, worker, amount, self._number)
-        for model in {*worker.models, ANY_MODEL}:
+        poll = self._polls[search.worker] = Poll(self, search, amount, self._number)
+        for model in {*search.models, ANY_MODEL}:
             self._by_model.setdefault(model, {})[poll.number] = poll
         return poll
 
     def _leave(self, poll: Poll) -> None:
         poll.over = True
-        for model in {*poll.worker.models, ANY_MODEL}:
+        for model in {*poll.search.models, ANY_MODEL}:
             there = self._by_model[model]
             del there[poll.number]
             if not there:
                 del self._by_model[model]
-        key = poll.worker.id
+        key = poll.search.worker
         if self._polls.get(key) is poll:
             del self._polls[key]
         if poll.served and poll.held:
@@ -252,8 +269,8 @@ class Polls:
             self.hand_on(poll, poll.held)
 
     def _left(self, poll: Poll) -> None:
-        if self._leaving.get(poll.worker.id) is poll:
-            del self._leaving[poll.worker.id]
+        if self._leaving.get(poll.search.worker) is poll:
+            del self._leaving[poll.search.worker]
         self.hand_on(poll, poll.held)
 
     def _offer(self, work: _Work, generations: int) -> None:
@@ -265,16 +282,16 @@ class Polls:
         self._wake(offer)
 
     def _able(self, offer: _Offer) -> Iterator[Poll]:
-        """Polls that wait now and may serve a job: its requester's own workers first, then the longest waiting.
+        """Polls that wait now and may serve a job: its requester's workers, then friends', then the longest waiting.
 
         Whoever comes later looks at the queue by itself.
         """
         models = offer.work.models or (ANY_MODEL,)
         queues = [list(self._by_model[model].values()) for model in models if model in self._by_model]
         there = queues[0] if len(queues) == 1 else list(heapq.merge(*queues, key=_number))
-        for own in (True, False):
+        for near in (OWN, FRIENDS, OTHERS):
             for poll in there:
-                if (poll.worker.owner == offer.work.requester) is own and poll.may_serve(offer.work):
+                if nearness(poll.search, offer.work.requester) == near and poll.may_serve(offer.work):
                     yield poll
 
     def _wake(self, offer: _Offer) -> None:
@@ -294,6 +311,10 @@ class Polls:
             wanted -= poll.amount
         if not offer.held_by:
             del self._offers[offer.work.job]
+
+    def _submit(self, event: _Submitted) -> None:
+        if not event.fetching:  # otherwise it is queued once its sources are there
+            self._offer(_work_of(event), len(event.generations))
 
     def _leased(self, lease: _Moved) -> None:
         offer = self._offers.get(lease.job)
@@ -322,8 +343,10 @@ class Polls:
             except ApiError as away:
                 await asyncio.sleep(away.retry_after or LEASE_SEEN_SECONDS)
         for job in found:
-            if not job.closed:
-                self._offer(_Work(job.id, job.requester, job.models, job.mask, job.pixels), returned[job.id])
+            if waits(job):
+                chosen = (job.allowed_workers, job.denied_workers)
+                work = _Work(job.id, job.requester, job.models, job.mask, job.pixels, *chosen)
+                self._offer(work, returned[job.id])
 
 
 def reader(pool: Pool, realm: int) -> ReadJobs:
@@ -344,13 +367,19 @@ def unreasonable(seconds: int) -> Rejection | None:
     return Rejection(code="INVALID_INPUT", message=message, path=("input", "waitSeconds"))
 
 
-def _submission(event: _Submitted) -> tuple[_Work, int]:
+def _work_of(event: _Submitted) -> _Work:
     named = event.requirements
     if named is None:
         named = plain_requirements(nsfw=event.nsfw, post_processing=bool(event.post_processing))
-    mask = requirement_mask(named)
-    work = _Work(event.job, event.requester, event.models, mask, event.width * event.height)
-    return work, len(event.generations)
+    return _Work(
+        job=event.job,
+        requester=event.requester,
+        models=tuple(model for model, _, _ in event.offers) or event.models,
+        mask=requirement_mask(named),
+        pixels=event.width * event.height,
+        allowed_workers=event.allowed_workers,
+        denied_workers=event.denied_workers,
+    )
 
 
 def _number(poll: Poll) -> Any:

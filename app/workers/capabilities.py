@@ -22,8 +22,11 @@ MAX_AMOUNT = 20
 MAX_WORDS = 200
 MAX_WORD = 30
 MAX_AGENT = 1_000
+MAX_FRIENDS = 20
+MAX_ALIAS = 60
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+:#()\[\]/-]*")
+_ALIAS = re.compile(r"[^\x00]*#[0-9]{1,18}")
 _AGENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 ._+-]{0,49}")
 _AGENT_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,19}")
 #: a version has fewer dots than an address; what holds one is not kept
@@ -39,10 +42,13 @@ class Polling(msgspec.Struct, frozen=True, kw_only=True):
     wait_seconds: int
     models: list[str]
     max_pixels: int
-    nsfw: bool
-    post_processing: bool
+    #: requirements that the worker allows, by their names
+    allows: frozenset[str]
+    extra_slow: bool
     blacklist: list[str]
     threads: int
+    priority_users: list[str]
+    test_mode: bool
 
 
 class Polled(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,11 +59,15 @@ class Polled(msgspec.Struct, frozen=True, kw_only=True):
     wait_seconds: int
     blacklist: tuple[str, ...]
     capabilities: ImageCapabilities
+    #: numbers of the users who come first after the owner, as their names end
+    friends: tuple[tuple[str, int], ...] = ()
+    #: it tries itself out: only its owner's jobs
+    test_mode: bool = False
 
 
 def check(poll: Polling) -> Polled | Rejection:
     """A poll whose every value is within its bounds, or the first that is not."""
-    for fault in (_of_itself(poll), _of_images(poll), _of_lists(poll)):
+    for fault in (_of_itself(poll), _of_images(poll), _of_lists(poll), _of_friends(poll)):
         if fault is not None:
             return fault
     return Polled(
@@ -68,11 +78,13 @@ def check(poll: Polling) -> Polled | Rejection:
         capabilities=ImageCapabilities(
             models=tuple(sorted(set(poll.models))),
             max_pixels=poll.max_pixels,
-            nsfw=poll.nsfw,
-            post_processing=poll.post_processing,
+            allows=tuple(sorted(poll.allows)),
             threads=poll.threads,
             agent=agent_of(poll.agent),
+            extra_slow=poll.extra_slow,
         ),
+        friends=tuple(_alias(name) for name in poll.priority_users),
+        test_mode=poll.test_mode,
     )
 
 
@@ -123,6 +135,20 @@ def _of_lists(poll: Polling) -> Rejection | None:
         if not 1 <= len(word.strip()) <= MAX_WORD or "\0" in word:
             return _fault(f"a word has 1 to {MAX_WORD} characters", "image", "blacklist", str(index))
     return None
+
+
+def _of_friends(poll: Polling) -> Rejection | None:
+    if len(poll.priority_users) > MAX_FRIENDS:
+        return _fault(f"at most {MAX_FRIENDS} priority users", "image", "priorityUsers")
+    for index, name in enumerate(poll.priority_users):
+        if len(name) > MAX_ALIAS or not _ALIAS.fullmatch(name):
+            return _fault("a user is named like name#7", "image", "priorityUsers", str(index))
+    return None
+
+
+def _alias(name: str) -> tuple[str, int]:
+    username, _, number = name.rpartition("#")
+    return username, int(number)
 
 
 def _fault(message: str, *field: str) -> Rejection:

@@ -15,7 +15,7 @@ from app.platform.vault import MaintenanceMessage, WorkerName
 from events.base import ANONYMOUS, Event
 from events.jobs import JobKind
 from events.workers import ImageCapabilitiesDeclared, MaintenanceEnded, MaintenanceStarted, WorkerRegistered
-from projections.queue import ALLOWED_BEFORE, plain_requirements, requirement_mask
+from projections.queue import requirement_mask
 from projections.workers import Worker
 
 
@@ -24,21 +24,22 @@ class ImageCapabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     models: tuple[str, ...]
     max_pixels: int
-    nsfw: bool
-    post_processing: bool
+    #: requirements that it allows, by their names
+    allows: tuple[str, ...]
     threads: int
     agent: str
+    extra_slow: bool = False
 
     @property
     def allowed(self) -> int:
         """The requirement bits that it allows."""
-        named = plain_requirements(nsfw=self.nsfw, post_processing=self.post_processing)
-        return requirement_mask((*named, *ALLOWED_BEFORE))
+        return requirement_mask(self.allows)
 
     def declared_by(self, worker: Worker) -> bool:
         """Whether the log knows this already."""
-        mine = (self.models, self.max_pixels, self.allowed, self.threads, self.agent)
-        return mine == (worker.models, worker.max_pixels, worker.allowed, worker.threads, worker.agent)
+        mine = (self.models, self.max_pixels, self.allowed, self.threads, self.agent, self.extra_slow)
+        known = (worker.models, worker.max_pixels, worker.allowed, worker.threads, worker.agent)
+        return mine == (*known, worker.extra_slow)
 
 
 class CheckIn(Command, frozen=True, kw_only=True):
@@ -80,8 +81,16 @@ def check_in(command: CheckIn, rows: Rows) -> Decision | Rejection:
         events.append(WorkerRegistered(worker=command.worker, owner=command.owner, kind=JobKind.IMAGE))
         vault = (WorkerName(command.worker, command.name),)
     if worker is None or not command.capabilities.declared_by(worker):
-        declared = msgspec.structs.asdict(command.capabilities)
-        events.append(ImageCapabilitiesDeclared(worker=command.worker, owner=command.owner, **declared))
+        able = command.capabilities
+        events.append(
+            ImageCapabilitiesDeclared(
+                worker=command.worker,
+                owner=command.owner,
+                nsfw="nsfw" in able.allows,
+                post_processing="post_processing" in able.allows,
+                **msgspec.structs.asdict(able),
+            )
+        )
     return Decision(events, CheckedIn(worker=command.worker), vault)
 
 

@@ -261,7 +261,7 @@ async def set_maintenance(
     if isinstance(outcome, Rejection):
         return outcome
     changed = msgspec.structs.replace(worker.worker, maintenance=maintenance)
-    return outcome, Named(worker.name, words or None, changed)
+    return outcome, Named(worker.name, words or None, changed, worker.owner)
 
 
 async def find_worker(services: Services, text: str) -> Named | None:

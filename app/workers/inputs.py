@@ -5,6 +5,7 @@ Look next: `app.workers.graphql`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
 
 import strawberry
@@ -24,6 +25,31 @@ class InterrogationForm(Enum):
     PALETTE = strawberry.enum_value("palette", description="Its main colours.")
     DESCRIBE = strawberry.enum_value("describe", description="A longer description.")
     AESTHETIC = strawberry.enum_value("aesthetic", description="A score of how it pleases.")
+
+
+@strawberry.enum(description="What an image worker's program can do besides.")
+class ImageFeature(Enum):
+    """Features of programs, each a requirement of jobs."""
+
+    TEXTUAL_INVERSION = strawberry.enum_value("textual_inversion", description="Textual inversions.")
+    EXTRA_SOURCES = strawberry.enum_value("extra_sources", description="Several source images, for remixes.")
+    CONTROL_MAP = strawberry.enum_value(
+        "control_map", description="Control maps that are supplied, or wanted back."
+    )
+    QR_CODE = strawberry.enum_value("qr_code", description="The workflow that draws codes into pictures.")
+    TRANSPARENT = strawberry.enum_value("transparent", description="Transparent backgrounds.")
+    HIRES_FIX = strawberry.enum_value("hires_fix", description="A second pass for large pictures.")
+    CASCADE_2PASS = strawberry.enum_value("cascade_2pass", description="A second pass with Stable Cascade.")
+    TILING = strawberry.enum_value("tiling", description="Pictures whose opposite edges fit.")
+    CLIP_SKIP = strawberry.enum_value("clip_skip", description="Leaving out the last layers of CLIP.")
+    LCM = strawberry.enum_value("lcm", description="The sampler lcm.")
+    MODERN_POST_PROCESSING = strawberry.enum_value(
+        "modern_post_processing", description="The post-processors that came late, such as 4xNomos8kSC."
+    )
+
+
+#: what every program is taken to do
+USUAL_FEATURES = (ImageFeature.HIRES_FIX, ImageFeature.TILING, ImageFeature.CLIP_SKIP)
 
 
 @strawberry.input(description="What an image worker serves.")
@@ -46,6 +72,44 @@ class ImageCapabilitiesInput:
     )
     threads: int | None = strawberry.field(
         default=1, description="How many pictures it draws at a time, 1 to 50."
+    )
+    allow_img2img: bool | None = strawberry.field(default=True, description="Takes jobs with a source image.")
+    allow_painting: bool | None = strawberry.field(
+        default=True, description="Takes inpainting and outpainting."
+    )
+    allow_lora: bool | None = strawberry.field(default=False, description="Takes jobs with LoRAs.")
+    allow_controlnet: bool | None = strawberry.field(
+        default=False, description="Takes jobs with a ControlNet."
+    )
+    allow_sdxl_controlnet: bool | None = strawberry.field(
+        default=False, description="Takes ControlNets, workflows and transparency with SDXL models."
+    )
+    features: list[ImageFeature] | None = strawberry.field(
+        default_factory=lambda: list(USUAL_FEATURES), description="What its program can do besides."
+    )
+    allow_unsafe_address: bool | None = strawberry.field(
+        default=True, description="Takes jobs from addresses that the operator's list calls unsafe."
+    )
+    trusted_requesters_only: bool | None = strawberry.field(
+        default=False, description="Takes only jobs of trusted users, of its owner and of its priority users."
+    )
+    require_upfront_kudos: bool | None = strawberry.field(
+        default=False,
+        description="Takes only jobs whose requester had all the kudos for it, or is trusted or a priority user.",
+    )
+    limit_max_steps: bool | None = strawberry.field(
+        default=False, description="Takes no jobs with more than the usual steps of their models."
+    )
+    extra_slow: bool | None = strawberry.field(
+        default=False,
+        description="Its leases last three times as long, and it gets only jobs that accept extra slow workers.",
+    )
+    priority_users: list[str] | None = strawberry.field(
+        default_factory=list,
+        description="Users (name#7) whose jobs come next after its owner's, at most 20; never stored.",
+    )
+    test_mode: bool | None = strawberry.field(
+        default=False, description="It tries itself out: it gets only its owner's jobs."
     )
 
 
@@ -167,8 +231,30 @@ def polling_of(given: PopJobInput, image: ImageCapabilitiesInput) -> Polling:
         wait_seconds=given.wait_seconds or 0,
         models=image.models,
         max_pixels=image.max_pixels or 0,
-        nsfw=bool(image.nsfw),
-        post_processing=bool(image.allow_post_processing),
+        allows=frozenset(_allows(image)),
+        extra_slow=bool(image.extra_slow),
         blacklist=image.blacklist or [],
         threads=image.threads or 0,
+        priority_users=image.priority_users or [],
+        test_mode=bool(image.test_mode),
     )
+
+
+def _allows(image: ImageCapabilitiesInput) -> Iterator[str]:
+    """The requirements that a worker allows, by their names."""
+    said = {
+        "nsfw": image.nsfw,
+        "post_processing": image.allow_post_processing,
+        "img2img": image.allow_img2img,
+        "painting": image.allow_painting,
+        "lora": image.allow_lora,
+        "controlnet": image.allow_controlnet,
+        "sdxl_controlnet": image.allow_sdxl_controlnet,
+        "unsafe_address": image.allow_unsafe_address,
+        "untrusted_requester": not image.trusted_requesters_only,
+        "not_covered": not image.require_upfront_kudos,
+        "many_steps": not image.limit_max_steps,
+        "not_extra_slow": not image.extra_slow,
+    }
+    yield from (name for name, allowed in said.items() if allowed)
+    yield from (str(feature.value) for feature in image.features or ())

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 
+from app.fleet.serving import Families, allowed_by, offered
 from app.ledger import postings
 from app.ledger.closing import end_if_over, fail, give_back, standing
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
@@ -42,6 +43,8 @@ from projections.queue import Search
 MAX_LEASE = timedelta(hours=1)
 #: a lease is not taken for longer than this, however many generations were asked for
 LONGEST_LEASE = timedelta(hours=24)
+#: how much longer the leases of extra slow workers last
+EXTRA_SLOW_FACTOR = 3
 #: the most that redundant deliveries earn an owner a day, in hundredths
 LATE_CAP_PER_DAY = 10_000
 
@@ -64,6 +67,8 @@ class PopJob(Command, frozen=True, kw_only=True):
     amount: int
     #: chance, made beforehand: which of several models serves
     choice: int
+    #: for each set of models that jobs may name, those of the worker's that are in it
+    families: Families = ()
     #: what a look at the queue without the lock found
     candidates: tuple[UUID, ...] = ()
 
@@ -147,13 +152,17 @@ def pop_job(command: PopJob, rows: Rows) -> Decision | Rejection:
     worker = rows.worker(command.worker)
     if worker is None:
         return Rejection(code="NOT_FOUND", message="no such worker", path=("input", "workerName"))
-    match = best(worker, command.search, rows)
+    match = best(worker, command.search, allowed_by(worker, rows.account(worker.owner)), rows)
     if not isinstance(match, Match):
         return Decision((), Popped(after=match.after, blacklisted=match.blacklisted))
     job = match.job
-    fitting = max(1, int(LONGEST_LEASE.total_seconds()) // job.lease_seconds)
+    seconds = job.lease_seconds * (EXTRA_SLOW_FACTOR if worker.extra_slow else 1)
+    fitting = max(1, int(LONGEST_LEASE.total_seconds()) // seconds) if job.batching else 1
     taken = match.generations[: min(command.amount, fitting)]
-    models = sorted(set(worker.models) & set(job.models)) or sorted(worker.models)
+    offers = offered(job, worker, command.families)
+    if not offers:  # it has other models now than when it asked
+        return Decision((), Popped(blacklisted=match.blacklisted))
+    model, price, surcharge = offers[command.choice % len(offers)]
     leased = GenerationsLeased(
         job=job.id,
         requester=job.requester,
@@ -161,8 +170,10 @@ def pop_job(command: PopJob, rows: Rows) -> Decision | Rejection:
         worker=worker.id,
         owner=worker.owner,
         generations=taken,
-        model=models[command.choice % len(models)],
-        expires_at=rows.now + timedelta(seconds=job.lease_seconds * len(taken)),
+        model=model,
+        expires_at=rows.now + timedelta(seconds=seconds * len(taken)),
+        price=price,
+        surcharge=surcharge,
     )
     return Decision((leased,), Popped(lease=command.lease, blacklisted=match.blacklisted))
 
@@ -429,7 +440,13 @@ RULES = (
     Rule(
         PopJob,
         Popped,
-        lambda c: Needs(workers=(c.worker,), made=(c.lease,), search=c.search, jobs=c.candidates),
+        lambda c: Needs(
+            workers=(c.worker,),
+            accounts=(c.search.owner,),
+            made=(c.lease,),
+            search=c.search,
+            jobs=c.candidates,
+        ),
         pop_job,
     ),
     Rule(SubmitResults, Delivered, lambda c: Needs(leases=(c.lease,)), submit_results),

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from app.platform.rows import Rows
 from projections.generations import GenerationState
 from projections.jobs import Job
-from projections.queue import Candidate, Search, order, serves, waits
+from projections.queue import OTHERS, OWN, Candidate, Search, nearness, order, unmet_by, waits
 from projections.workers import Worker
 
 
@@ -33,13 +34,14 @@ class Nothing(msgspec.Struct, frozen=True, kw_only=True):
     blacklisted: int
 
 
-def best(worker: Worker, search: Search, rows: Rows) -> Match | Nothing:
-    """The first candidate that is confirmed."""
+def best(worker: Worker, search: Search, allowed: int, rows: Rows) -> Match | Nothing:
+    """The first candidate that is confirmed, by what the worker allows as it stands under the lock."""
     found = rows.found(search)
+    standing = replace(search, allowed=search.allowed & allowed)
     blacklisted = 0
-    for candidate in _candidates(worker, search, rows):
+    for candidate in _candidates(search, rows):
         job = rows.job(candidate.job)
-        if job is None or not waits(job) or not serves(worker, job):
+        if job is None or not waits(job) or unmet_by(standing, job) is not None:
             continue
         if worker.maintenance and job.requester != worker.owner:
             continue  # maintenance began after the search was made
@@ -51,10 +53,10 @@ def best(worker: Worker, search: Search, rows: Rows) -> Match | Nothing:
     return Nothing(after=found.after, blacklisted=blacklisted)
 
 
-def _candidates(worker: Worker, search: Search, rows: Rows) -> Iterator[Candidate]:
+def _candidates(search: Search, rows: Rows) -> Iterator[Candidate]:
     """What was found and what this batch queued, best first, each job once: an owner's own job is found twice."""
     found: Iterable[Candidate] = rows.found(search).candidates
-    if queued := _queued(worker, search, rows):
+    if queued := _queued(search, rows):
         found = sorted((*found, *queued), key=order)
     seen = set()
     for candidate in found:
@@ -63,20 +65,21 @@ def _candidates(worker: Worker, search: Search, rows: Rows) -> Iterator[Candidat
             yield candidate
 
 
-def _queued(worker: Worker, search: Search, rows: Rows) -> list[Candidate]:
+def _queued(search: Search, rows: Rows) -> list[Candidate]:
     """Jobs that wait because of this batch, where the search could not see them yet."""
     found = rows.found(search)
     made = []
     for job in rows.queued.values():
-        own = job.requester == worker.owner
-        if search.own_only and not own:
+        near = nearness(search, job.requester)
+        if search.own_only and near != OWN:
             continue
         prompt = rows.prompts.get(job.id)
         if prompt is None and search.blacklist:
             continue
         barred = any(word in prompt.lower() for word in search.blacklist) if prompt else False
-        if own or (_below(job, search.after) and (found.after is None or not _below(job, found.after))):
-            made.append(Candidate(job.id, int(own), job.rank, job.position, barred))
+        within = _below(job, search.after) and (found.after is None or not _below(job, found.after))
+        if near != OTHERS or within:
+            made.append(Candidate(job.id, near, job.rank, job.position, barred))
     return made
 
 

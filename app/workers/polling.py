@@ -20,6 +20,7 @@ from app.platform.graphql.context import Client
 from app.platform.handling import idempotency, run
 from app.platform.ids import new_id
 from app.platform.services import Services
+from app.workers.asking import Asking, asking
 from app.workers.capabilities import Polled
 from app.workers.decider import CheckIn
 from app.workers.lease_decider import PopJob, Popped
@@ -69,10 +70,11 @@ async def pop_job(
     if isinstance(worker, Rejection):
         return worker
     await services.presence.saw(worker.worker.id)
-    if poll.wait_seconds:
-        answer = await _waiting(services, actor, poll, worker, promise, client or Client())
-    else:
-        answer = await _attempt(services, actor, poll, worker, promise)
+    asked = await asking(services, poll, worker)
+    if isinstance(asked, Rejection):
+        return asked
+    pop = _Pop(services, actor, poll, asked, promise)
+    answer = await pop.wait(client or Client()) if poll.wait_seconds else await pop.attempt()
     if isinstance(answer, Nothing) and worker.worker.maintenance:
         detail = {"maintenance_message": worker.message or ""}
         return Rejection(
@@ -83,43 +85,81 @@ async def pop_job(
     return answer
 
 
-async def _waiting(
-    services: Services,
-    actor: UUID,
-    poll: Polled,
-    worker: Named,
-    promise: Idempotency | None,
-    client: Client,
-) -> Leased | Nothing | Rejection:
-    """Look at the queue now, and whenever something is queued that this poll may serve and is to serve."""
-    deadline = time.monotonic() + poll.wait_seconds
-    with services.polls.wait(worker.worker, poll.amount) as place:
-        if place is None:
-            return await _unwaiting(services, actor, poll, worker, promise)
-        client.tell(place.flag)
-        while not client.gone and not place.over:
-            place.look()
-            answer = await _attempt(services, actor, poll, worker, promise)
-            if not isinstance(answer, Nothing):
-                place.served = isinstance(answer, Leased)
-                return answer
-            place.found_nothing()
-            try:
-                await asyncio.wait_for(place.flag.wait(), deadline - time.monotonic())
-            except TimeoutError:
-                return Nothing(await skips(services, worker.worker, answer.blacklisted))
-    return Nothing(())
+class _Pop:
+    """One poll, asking the queue."""
 
+    def __init__(
+        self, services: Services, actor: UUID, poll: Polled, asked: Asking, promise: Idempotency | None
+    ) -> None:
+        self._services = services
+        self._actor = actor
+        self._poll = poll
+        self._search = asked.search
+        self._families = asked.families
+        self._promise = promise
 
-async def _unwaiting(
-    services: Services, actor: UUID, poll: Polled, worker: Named, promise: Idempotency | None
-) -> Leased | Nothing | Rejection:
-    """One look, where too many wait already; a poll that finds nothing is to come again, and not at once."""
-    answer = await _attempt(services, actor, poll, worker, promise)
-    if not isinstance(answer, Nothing):
-        return answer
-    message = "nothing waits, and so many polls wait here already that this one may not: poll again later"
-    return Rejection(code="TRY_AGAIN", message=message, detail={"retry_after_seconds": CROWDED_SECONDS})
+    async def wait(self, client: Client) -> Leased | Nothing | Rejection:
+        """Look at the queue now, and whenever something is queued that this poll may serve and is to serve."""
+        deadline = time.monotonic() + self._poll.wait_seconds
+        with self._services.polls.wait(self._search, self._poll.amount) as place:
+            if place is None:
+                return await self._unwaiting()
+            client.tell(place.flag)
+            while not client.gone and not place.over:
+                place.look()
+                answer = await self.attempt()
+                if not isinstance(answer, Nothing):
+                    place.served = isinstance(answer, Leased)
+                    return answer
+                place.found_nothing()
+                try:
+                    await asyncio.wait_for(place.flag.wait(), deadline - time.monotonic())
+                except TimeoutError:
+                    return Nothing(await skips(self._services, self._search, answer.blacklisted))
+        return Nothing(())
+
+    async def _unwaiting(self) -> Leased | Nothing | Rejection:
+        """One look, where too many wait already; a poll that finds nothing is to come again, and not at once."""
+        answer = await self.attempt()
+        if not isinstance(answer, Nothing):
+            return answer
+        message = "nothing waits, and so many polls wait here already that this one may not: poll again later"
+        return Rejection(code="TRY_AGAIN", message=message, detail={"retry_after_seconds": CROWDED_SECONDS})
+
+    async def attempt(self) -> Leased | Nothing | Rejection:
+        """One look at the queue: probe, and if anything may be there, ask the writer."""
+        wanted = self._search
+        blacklisted = 0
+        for _ in range(PAGES):
+            promising, barred = await _promising(self._services, wanted)
+            blacklisted += barred
+            if promising is None and not await _answered(self._services, self._promise):
+                break
+            wanted, likely = promising or (wanted, ())
+            outcome = await run(
+                self._services, self._command(wanted, likely), actor=self._actor, promise=self._promise
+            )
+            if isinstance(outcome, Rejection):
+                return outcome
+            popped = _popped(outcome)
+            blacklisted += popped.blacklisted
+            if popped.lease is not None:
+                return Leased(popped.lease)
+            if popped.after is None:
+                break
+            wanted = msgspec.structs.replace(wanted, after=popped.after)
+        return Nothing(await skips(self._services, self._search, blacklisted))
+
+    def _command(self, wanted: Search, likely: tuple[UUID, ...]) -> PopJob:
+        return PopJob(
+            lease=new_id(),
+            worker=wanted.worker,
+            search=wanted,
+            amount=self._poll.amount,
+            choice=secrets.randbits(32),
+            families=self._families,
+            candidates=likely,
+        )
 
 
 async def _check_in(services: Services, actor: UUID, poll: Polled) -> Named | Rejection:
@@ -141,39 +181,6 @@ async def _check_in(services: Services, actor: UUID, poll: Polled) -> Named | Re
     if isinstance(outcome, Rejection):
         return outcome
     return await _check_in(services, actor, poll)
-
-
-async def _attempt(
-    services: Services, actor: UUID, poll: Polled, worker: Named, promise: Idempotency | None
-) -> Leased | Nothing | Rejection:
-    """One look at the queue: probe, and if anything may be there, ask the writer."""
-    wanted = _search(poll, worker)
-    blacklisted = 0
-    for _ in range(PAGES):
-        promising, barred = await _promising(services, wanted)
-        blacklisted += barred
-        if promising is None and not await _answered(services, promise):
-            break
-        wanted, likely = promising or (wanted, ())
-        command = PopJob(
-            lease=new_id(),
-            worker=worker.worker.id,
-            search=wanted,
-            amount=poll.amount,
-            choice=secrets.randbits(32),
-            candidates=likely,
-        )
-        outcome = await run(services, command, actor=actor, promise=promise)
-        if isinstance(outcome, Rejection):
-            return outcome
-        popped = _popped(outcome)
-        blacklisted += popped.blacklisted
-        if popped.lease is not None:
-            return Leased(popped.lease)
-        if popped.after is None:
-            break
-        wanted = msgspec.structs.replace(wanted, after=popped.after)
-    return Nothing(await skips(services, worker.worker, blacklisted))
 
 
 async def _answered(services: Services, promise: Idempotency | None) -> bool:
@@ -208,19 +215,6 @@ async def _probe(services: Services, wanted: Search) -> Found:
     questions = Questions(services.realm, [wanted])
     text = await PROBE.one(services.pool, **questions.parameters())
     return questions.answers(text or "[]")[wanted]
-
-
-def _search(poll: Polled, worker: Named) -> Search:
-    capabilities = poll.capabilities
-    return Search(
-        worker=worker.worker.id,
-        owner=worker.worker.owner,
-        models=capabilities.models,
-        max_pixels=capabilities.max_pixels,
-        allowed=capabilities.allowed,
-        blacklist=poll.blacklist,
-        own_only=worker.worker.maintenance,
-    )
 
 
 def _popped(outcome: Done) -> Popped:

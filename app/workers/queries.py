@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from app.platform.sql import (
     Query,
+    accounts,
     any_of,
     bind,
     constant,
@@ -27,13 +28,18 @@ from app.platform.sql import (
     workers,
 )
 from events.store.columns import Table
+from projections.accounts import Account
 from projections.leases import Lease, LeaseState
 from projections.store import search
 from projections.store.tables import TABLES
 from projections.workers import Worker
 
 _WORKER: Table[Worker] = TABLES["workers"]
-_COLUMNS = [workers.c[column.name] for column in _WORKER.columns]
+_ACCOUNT: Table[Account] = TABLES["accounts"]
+_COLUMNS = [
+    *(workers.c[column.name] for column in _WORKER.columns),
+    *(accounts.c[column.name] for column in _ACCOUNT.columns),
+]
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -42,10 +48,12 @@ class Named(msgspec.Struct, frozen=True):
     name: str
     message: str | None
     worker: Worker
+    owner: Account
 
 
 def _named(row: Sequence[Any]) -> Named:
-    return Named(row[0], row[1], _WORKER.load(row[2:]))
+    split = 2 + len(_WORKER.columns)
+    return Named(row[0], row[1], _WORKER.load(row[2:split]), _ACCOUNT.load(row[split:]))
 
 
 def _join() -> sa.Select[Any]:
@@ -54,6 +62,7 @@ def _join() -> sa.Select[Any]:
         .join(
             workers, sa.and_(workers.c.realm == worker_names.c.realm, workers.c.id == worker_names.c.worker)
         )
+        .join(accounts, sa.and_(accounts.c.realm == workers.c.realm, accounts.c.id == workers.c.owner))
         .outerjoin(
             maintenance_messages,
             sa.and_(

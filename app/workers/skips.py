@@ -13,8 +13,7 @@ import msgspec
 from app.platform.caching import fresh
 from app.platform.services import Services
 from app.platform.sql import Query
-from projections.queue import unmet
-from projections.workers import Worker
+from projections.queue import Search, unmet
 
 #: how old the counters may be, in seconds
 AGE_SECONDS = 1.0
@@ -35,19 +34,24 @@ class DemandRow(msgspec.Struct, frozen=True):
     models: tuple[str, ...]
     mask: int
     pixels: int
+    #: whether they are only for some workers, whichever
+    chosen: bool
     jobs: int
     generations: int
     pixelsteps: int
+    #: what their generations earn, in hundredths
+    reward: int
 
 
 DEMAND: Query[DemandRow] = Query(
-    "SELECT models, mask, pixels, jobs, generations, pixelsteps FROM projections.queue_demand WHERE realm = %(realm)s",
+    "SELECT models, mask, pixels, chosen, jobs, generations, pixelsteps, reward FROM projections.queue_demand "
+    "WHERE realm = %(realm)s",
     lambda row: DemandRow(tuple(row[0]), *row[1:]),
 )
 
 
-async def skips(services: Services, worker: Worker, blacklisted: int) -> tuple[Skip, ...]:
-    """The reasons, most jobs first."""
+async def skips(services: Services, worker: Search, blacklisted: int) -> tuple[Skip, ...]:
+    """The reasons, most jobs first; jobs that are only for some workers count as such where nothing else is amiss."""
     demand, answers = await fresh(services.caches, "demand", AGE_SECONDS, lambda: _demand(services))
     capabilities = (worker.models, worker.max_pixels, worker.allowed)
     if capabilities not in answers:
@@ -63,10 +67,10 @@ async def _demand(services: Services) -> tuple[list[DemandRow], dict[Any, dict[s
     return await DEMAND.all(services.pool, realm=services.realm), {}
 
 
-def _count(worker: Worker, demand: list[DemandRow]) -> dict[str, int]:
+def _count(worker: Search, demand: list[DemandRow]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for row in demand:
-        reason = unmet(worker, row.models, row.mask, row.pixels)
+        reason = unmet(worker, row.models, row.mask, row.pixels) or ("worker_id" if row.chosen else None)
         if reason is not None:
             counts[reason] += row.jobs
     return dict(counts)

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from events.store.arrays import int8s, texts, uuids
+from events.store.arrays import bools, int8s, texts, uuids
 from projections.jobs import Job
-from projections.queue import BUCKET, Demand, Entry, bucket, entries, waits
+from projections.queue import BUCKET, Demand, Entry, bucket, demand_of, entries, waits
 
 NAMES = ("queue_entry", "queue_head", "queue_demand", "queue_histogram")
 
@@ -23,14 +23,19 @@ NAMES = ("queue_entry", "queue_head", "queue_demand", "queue_histogram")
 _HOT = "WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0)"
 
 
+#: compared byte by byte, so that those that begin with one sign stand together
+_AUDIENCE = 'audience text COLLATE "C" NOT NULL'
+
 _DDL = {
-    "queue_entry": """(realm bigint NOT NULL, model text NOT NULL, mask bigint NOT NULL, pixels bigint NOT NULL,
-        rank bigint NOT NULL, position bigint NOT NULL, job uuid NOT NULL, PRIMARY KEY (realm, job, model))""",
-    "queue_head": f"""(realm bigint NOT NULL, model text NOT NULL, mask bigint NOT NULL, pixels bigint NOT NULL,
-        rank bigint NOT NULL, position bigint NOT NULL, PRIMARY KEY (realm, model, mask, pixels)) {_HOT}""",
+    "queue_entry": f"""(realm bigint NOT NULL, model text NOT NULL, {_AUDIENCE}, mask bigint NOT NULL,
+        pixels bigint NOT NULL, rank bigint NOT NULL, position bigint NOT NULL, job uuid NOT NULL,
+        PRIMARY KEY (realm, job, model, audience))""",
+    "queue_head": f"""(realm bigint NOT NULL, model text NOT NULL, {_AUDIENCE}, mask bigint NOT NULL,
+        pixels bigint NOT NULL, rank bigint NOT NULL, position bigint NOT NULL,
+        PRIMARY KEY (realm, model, audience, mask, pixels)) {_HOT}""",
     "queue_demand": f"""(realm bigint NOT NULL, models jsonb NOT NULL, mask bigint NOT NULL, pixels bigint NOT NULL,
-        jobs bigint NOT NULL, generations bigint NOT NULL, pixelsteps bigint NOT NULL,
-        PRIMARY KEY (realm, models, mask, pixels)) {_HOT}""",
+        chosen boolean NOT NULL, jobs bigint NOT NULL, generations bigint NOT NULL, pixelsteps bigint NOT NULL,
+        reward bigint NOT NULL, PRIMARY KEY (realm, models, mask, pixels, chosen)) {_HOT}""",
     "queue_histogram": f"""(realm bigint NOT NULL, bucket bigint NOT NULL, jobs bigint NOT NULL,
         generations bigint NOT NULL, pixelsteps bigint NOT NULL, PRIMARY KEY (realm, bucket)) {_HOT}""",
 }
@@ -39,7 +44,7 @@ _DDL = {
 def ddl(schema: str) -> list[str]:
     """Statements that make the derived tables."""
     made = [f"CREATE TABLE {schema}.{name} {body}" for name, body in _DDL.items()]
-    order = "(realm, model, mask, pixels, rank DESC, position) INCLUDE (job)"
+    order = "(realm, model, audience, mask, pixels, rank DESC, position) INCLUDE (job)"
     return [*made, f"CREATE INDEX ON {schema}.queue_entry {order}"]
 
 
@@ -48,13 +53,18 @@ _WAITS = "waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND NOT fetching"
 
 #: bodies of INSERT INTO for each derived table, from job rows; binds: realm
 _FILL = {
-    "queue_entry": f"""SELECT realm, m.model, mask, pixels, rank, position, id
-        FROM {{schema}}.jobs, jsonb_array_elements_text(CASE models WHEN '[]' THEN '[""]' ELSE models END) AS m(model)
+    "queue_entry": f"""SELECT realm, m.model, a.audience, mask, pixels, rank, position, id
+        FROM {{schema}}.jobs, jsonb_array_elements_text(CASE models WHEN '[]' THEN '[""]' ELSE models END) AS m(model),
+          LATERAL (SELECT '' AS audience WHERE allowed_workers = '[]' AND denied_workers = '[]'
+            UNION ALL SELECT '+' || w FROM jsonb_array_elements_text(allowed_workers) AS w WHERE NOT denied_workers ? w
+            UNION ALL SELECT '-' || string_agg(w, ',' ORDER BY w COLLATE "C")
+              FROM jsonb_array_elements_text(denied_workers) AS w WHERE allowed_workers = '[]' HAVING count(*) > 0) AS a
         WHERE realm = %s AND {_WAITS}""",  # noqa: S608
-    "queue_head": """SELECT DISTINCT ON (model, mask, pixels) realm, model, mask, pixels, rank, position
-        FROM {schema}.queue_entry WHERE realm = %s ORDER BY model, mask, pixels, rank DESC, position""",
-    "queue_demand": f"""SELECT realm, models, mask, pixels, count(*), sum(waiting), sum(waiting * pixelsteps)
-        FROM {{schema}}.jobs WHERE realm = %s AND {_WAITS} GROUP BY 1, 2, 3, 4""",  # noqa: S608
+    "queue_head": """SELECT DISTINCT ON (model, audience, mask, pixels) realm, model, audience, mask, pixels, rank, position
+        FROM {schema}.queue_entry WHERE realm = %s ORDER BY model, audience, mask, pixels, rank DESC, position""",
+    "queue_demand": f"""SELECT realm, models, mask, pixels, allowed_workers <> '[]' OR denied_workers <> '[]',
+          count(*), sum(waiting), sum(waiting * pixelsteps), sum(waiting * price)
+        FROM {{schema}}.jobs WHERE realm = %s AND {_WAITS} GROUP BY 1, 2, 3, 4, 5""",  # noqa: S608
     "queue_histogram": f"""SELECT realm,
           div(rank::numeric - mod(mod(rank, {BUCKET}) + {BUCKET}, {BUCKET}), {BUCKET})::bigint,
           count(*), sum(waiting), sum(waiting * pixelsteps)
@@ -101,38 +111,43 @@ def _count(change: Change, job: Job, sign: int) -> None:
         "generations": sign * job.waiting,
         "pixelsteps": sign * job.waiting * job.pixelsteps,
     }
-    change.demand.setdefault(Demand(job.models, job.mask, job.pixels), Counter()).update(amounts)
     change.histogram.setdefault(bucket(job.rank), Counter()).update(amounts)
+    reward = sign * job.waiting * job.price
+    change.demand.setdefault(demand_of(job), Counter()).update({**amounts, "reward": reward})
 
 
 #: a job leaves all of its places at once
 _REMOVE = "DELETE FROM projections.queue_entry WHERE realm = %b AND job = ANY(%b::uuid[])"
 _ADD = (
-    "INSERT INTO projections.queue_entry (realm, model, mask, pixels, rank, position, job) SELECT %b::bigint, t.* "
-    "FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::uuid[]) AS t"
+    "INSERT INTO projections.queue_entry (realm, model, audience, mask, pixels, rank, position, job) "
+    "SELECT %b::bigint, t.* FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], "
+    "%b::bigint[], %b::uuid[]) AS t"
 )
 _HEADS = """
-WITH touched AS (SELECT DISTINCT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[]) AS t(model, mask, pixels)),
+WITH touched AS (
+  SELECT DISTINCT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[]) AS t(model, audience, mask, pixels)),
 best AS (
   SELECT t.*, e.rank, e.position FROM touched t LEFT JOIN LATERAL (
     SELECT rank, position FROM projections.queue_entry q
-    WHERE q.realm = %b AND q.model = t.model AND q.mask = t.mask AND q.pixels = t.pixels
+    WHERE q.realm = %b AND q.model = t.model AND q.audience = t.audience AND q.mask = t.mask AND q.pixels = t.pixels
     ORDER BY rank DESC, position LIMIT 1) e ON true),
 gone AS (
   DELETE FROM projections.queue_head h USING best b WHERE h.realm = %b AND b.rank IS NULL
-    AND h.model = b.model AND h.mask = b.mask AND h.pixels = b.pixels)
-INSERT INTO projections.queue_head (realm, model, mask, pixels, rank, position)
-SELECT %b::bigint, model, mask, pixels, rank, position FROM best WHERE rank IS NOT NULL
-ON CONFLICT (realm, model, mask, pixels) DO UPDATE SET rank = excluded.rank, position = excluded.position
+    AND h.model = b.model AND h.audience = b.audience AND h.mask = b.mask AND h.pixels = b.pixels)
+INSERT INTO projections.queue_head (realm, model, audience, mask, pixels, rank, position)
+SELECT %b::bigint, model, audience, mask, pixels, rank, position FROM best WHERE rank IS NOT NULL
+ON CONFLICT (realm, model, audience, mask, pixels) DO UPDATE SET rank = excluded.rank, position = excluded.position
 WHERE (queue_head.rank, queue_head.position) IS DISTINCT FROM (excluded.rank, excluded.position)
 """
 _DEMAND = (
-    "INSERT INTO projections.queue_demand AS d (realm, models, mask, pixels, jobs, generations, pixelsteps) "
-    "SELECT %b::bigint, t.models::jsonb, t.mask, t.pixels, t.jobs, t.generations, t.pixelsteps FROM "
-    "unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[]) "
-    "AS t(models, mask, pixels, jobs, generations, pixelsteps) "
-    "ON CONFLICT (realm, models, mask, pixels) DO UPDATE SET jobs = d.jobs + excluded.jobs, "
-    "generations = d.generations + excluded.generations, pixelsteps = d.pixelsteps + excluded.pixelsteps"
+    "INSERT INTO projections.queue_demand AS d (realm, models, mask, pixels, chosen, jobs, generations, pixelsteps, "
+    "reward) SELECT %b::bigint, t.models::jsonb, t.mask, t.pixels, t.chosen, t.jobs, t.generations, "
+    "t.pixelsteps, t.reward FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::boolean[], %b::bigint[], "
+    "%b::bigint[], %b::bigint[], %b::bigint[]) "
+    "AS t(models, mask, pixels, chosen, jobs, generations, pixelsteps, reward) "
+    "ON CONFLICT (realm, models, mask, pixels, chosen) DO UPDATE SET jobs = d.jobs + excluded.jobs, "
+    "generations = d.generations + excluded.generations, pixelsteps = d.pixelsteps + excluded.pixelsteps, "
+    "reward = d.reward + excluded.reward"
 )
 _DEMAND_EMPTY = (
     "DELETE FROM projections.queue_demand WHERE realm = %b AND jobs = 0 AND models = ANY(%b::text[]::jsonb[])"
@@ -163,6 +178,7 @@ def statements(realm: int, change: Change) -> list[Statement]:
                 [
                     realm,
                     texts([e.model for e in added]),
+                    texts([e.audience for e in added]),
                     int8s([e.mask for e in added]),
                     int8s([e.pixels for e in added]),
                     int8s([e.rank for e in added]),
@@ -171,9 +187,10 @@ def statements(realm: int, change: Change) -> list[Statement]:
                 ],
             )
         )
-    if touched := {(e.model, e.mask, e.pixels) for e in (*change.added, *change.removed)}:
-        models, masks, pixels = zip(*touched, strict=True)
-        made.append((_HEADS, [texts(models), int8s(masks), int8s(pixels), realm, realm, realm]))
+    if touched := {(e.model, e.audience, e.mask, e.pixels) for e in (*change.added, *change.removed)}:
+        models, whom, masks, pixels = zip(*touched, strict=True)
+        classes = [texts(models), texts(whom), int8s(masks), int8s(pixels)]
+        made.append((_HEADS, [*classes, realm, realm, realm]))
     made.extend(_sums(realm, change))
     return made
 
@@ -185,8 +202,10 @@ def _sums(realm: int, change: Change) -> list[Statement]:
             texts([msgspec.json.encode(d.models).decode() for d, _ in moved]),
             int8s([d.mask for d, _ in moved]),
             int8s([d.pixels for d, _ in moved]),
+            bools([d.chosen for d, _ in moved]),
         ]
-        made.append((_DEMAND, [realm, *named, *_amounts([c for _, c in moved])]))
+        rewards = int8s([c["reward"] for _, c in moved])
+        made.append((_DEMAND, [realm, *named, *_amounts([c for _, c in moved]), rewards]))
         if any(c["jobs"] < 0 for _, c in moved):
             made.append((_DEMAND_EMPTY, [realm, named[0]]))
     if ranked := [(b, c) for b, c in change.histogram.items() if any(c.values())]:

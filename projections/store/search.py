@@ -18,31 +18,52 @@ import msgspec
 from projections.queue import (
     ANY_MODEL,
     CANDIDATES,
+    EVERYBODY,
+    FRIENDS,
+    OTHERS,
+    OWN,
     OWN_CANDIDATES,
     OWN_CANDIDATES_BLACKLISTED,
+    WAIVED,
     Candidate,
     Found,
     Search,
+    order,
 )
 
 _BLACKLISTED = """body->'blacklist' <> '[]' AND EXISTS (
   SELECT 1 FROM vault.job v, jsonb_array_elements_text(body->'blacklist') AS word
   WHERE v.realm = %(realm)s AND v.job = {job} AND position(word IN lower(v.prompt)) > 0)"""
 
-#: One JSON array [places, own jobs of each asker, after] a question, in their order. Only entries that rank at least
-#: as the last of the best heads can be among the best places: each of those heads is a place itself.
+#: what of a class a worker must meet, beside its audience
+_SERVED = "h.mask & ~w.allowed = 0 AND h.pixels <= w.max_pixels"
+_BEHIND = """(w.after_rank IS NULL OR q.rank < w.after_rank
+          OR (q.rank = w.after_rank AND q.position > w.after_position))"""
+#: the waiting jobs of one requester that the asker may serve, best first
+_OF_ONE = f"""
+      SELECT j.id, j.rank, j.position FROM projections.jobs j
+      WHERE j.realm = %(realm)s AND j.requester = {{requester}} AND j.waiting > 0
+        AND j.state IN ('WAITING', 'PROCESSING') AND NOT j.fetching AND j.kind = 'IMAGE' AND j.pixels <= w.max_pixels
+        AND j.mask & ~(w.allowed | {WAIVED}) = 0 AND (j.models = '[]' OR j.models ?| w.models)
+        AND (j.allowed_workers = '[]' OR j.allowed_workers ? (asker->>0)) AND NOT j.denied_workers ? (asker->>0)
+        AND (SELECT true FROM projections.generations g WHERE g.realm = %(realm)s AND g.job = j.id
+          AND g.state = 'WAITING' AND NOT g.barred ? (asker->>0) LIMIT 1)
+      ORDER BY j.rank DESC, j.position LIMIT (asker->>2)::bigint"""  # noqa: S608
+
+#: One JSON array [places for everybody, candidates of each asker alone] a question, in their order. Only entries that
+#: rank at least as the last of the best heads can be among the best places: each of those heads is a place itself.
 FIND = f"""
-SELECT coalesce(json_agg(json_build_array(found, owned, after) ORDER BY ordinality), '[]')::text FROM
+SELECT coalesce(json_agg(json_build_array(found, personal) ORDER BY ordinality), '[]')::text FROM
 jsonb_array_elements(%(questions)s::jsonb) WITH ORDINALITY AS s(body, ordinality)
 CROSS JOIN LATERAL (SELECT ARRAY(SELECT jsonb_array_elements_text(body->'models')) AS models,
+  ARRAY(SELECT jsonb_array_elements_text(body->'models')) || '{ANY_MODEL}'::text AS classes,
   (body->>'max_pixels')::bigint AS max_pixels, (body->>'allowed')::bigint AS allowed,
   (body->>'places')::bigint AS wanted,
   (body->'after'->>0)::bigint AS after_rank, (body->'after'->>1)::bigint AS after_position) AS w
 CROSS JOIN LATERAL (
   WITH heads AS MATERIALIZED (
     SELECT h.model, h.mask, h.pixels, h.rank FROM projections.queue_head h
-    WHERE w.wanted > 0 AND h.realm = %(realm)s AND h.model = ANY(w.models || '{ANY_MODEL}'::text)
-      AND h.mask & ~w.allowed = 0 AND h.pixels <= w.max_pixels
+    WHERE w.wanted > 0 AND h.realm = %(realm)s AND h.model = ANY(w.classes) AND h.audience = '{EVERYBODY}' AND {_SERVED}
     ORDER BY h.rank DESC, h.position LIMIT CASE WHEN w.after_rank IS NULL THEN w.wanted END),
   least AS MATERIALIZED (
     SELECT CASE WHEN w.after_rank IS NULL AND count(*) = w.wanted THEN min(rank) ELSE -9223372036854775808 END AS rank
@@ -50,36 +71,47 @@ CROSS JOIN LATERAL (
   places AS MATERIALIZED (
     SELECT e.job, e.rank, e.position FROM heads CROSS JOIN LATERAL (
       SELECT q.job, q.rank, q.position FROM projections.queue_entry q
-      WHERE q.realm = %(realm)s AND q.model = heads.model AND q.mask = heads.mask AND q.pixels = heads.pixels
-        AND q.rank >= (SELECT rank FROM least)
-        AND (w.after_rank IS NULL OR q.rank < w.after_rank OR (q.rank = w.after_rank AND q.position > w.after_position))
+      WHERE q.realm = %(realm)s AND q.model = heads.model AND q.audience = '{EVERYBODY}' AND q.mask = heads.mask
+        AND q.pixels = heads.pixels AND q.rank >= (SELECT rank FROM least) AND {_BEHIND}
       ORDER BY q.rank DESC, q.position LIMIT w.wanted) AS e
     ORDER BY e.rank DESC, e.position LIMIT w.wanted)
-  SELECT
-    (SELECT coalesce(json_agg(json_build_array(p.job, 0, p.rank, p.position, {_BLACKLISTED.format(job="p.job")})
-      ORDER BY p.rank DESC, p.position), '[]') FROM places p) AS found,
-    (SELECT json_build_array(p.rank, p.position) FROM places p WHERE (SELECT count(*) FROM places) >= w.wanted
-      ORDER BY p.rank, p.position DESC LIMIT 1) AS after
-) AS result
+  SELECT coalesce(json_agg(json_build_array(p.job, {OTHERS}, p.rank, p.position, {_BLACKLISTED.format(job="p.job")})
+    ORDER BY p.rank DESC, p.position), '[]') AS found FROM places p
+) AS shared
 CROSS JOIN LATERAL (
-  SELECT coalesce(json_agg(mine.found ORDER BY o.ordinality), '[]') AS owned
+  SELECT coalesce(json_agg(mine.found ORDER BY o.ordinality), '[]') AS personal
   FROM jsonb_array_elements(body->'askers') WITH ORDINALITY AS o(asker, ordinality)
   CROSS JOIN LATERAL (
-    SELECT coalesce(json_agg(json_build_array(j.id, 1, j.rank, j.position, {_BLACKLISTED.format(job="j.id")})
-      ORDER BY j.rank DESC, j.position), '[]') AS found
+    WITH heads AS MATERIALIZED (
+      SELECT h.model, h.audience, h.mask, h.pixels, h.rank, h.position FROM projections.queue_head h
+      WHERE w.wanted > 0 AND h.realm = %(realm)s AND h.model = ANY(w.classes) AND h.audience = '+' || (asker->>0)
+        AND {_SERVED}
+      UNION ALL
+      SELECT h.model, h.audience, h.mask, h.pixels, h.rank, h.position FROM projections.queue_head h
+      WHERE w.wanted > 0 AND h.realm = %(realm)s AND h.model = ANY(w.classes) AND h.audience > '-' AND h.audience < '.'
+        AND position(asker->>0 IN h.audience) = 0 AND {_SERVED}),
+    best AS MATERIALIZED (
+      SELECT * FROM heads ORDER BY rank DESC, position LIMIT CASE WHEN w.after_rank IS NULL THEN w.wanted END),
+    chosen AS MATERIALIZED (
+      SELECT e.job, e.rank, e.position FROM best CROSS JOIN LATERAL (
+        SELECT q.job, q.rank, q.position FROM projections.queue_entry q
+        WHERE q.realm = %(realm)s AND q.model = best.model AND q.audience = best.audience AND q.mask = best.mask
+          AND q.pixels = best.pixels AND {_BEHIND}
+        ORDER BY q.rank DESC, q.position LIMIT w.wanted) AS e
+      ORDER BY e.rank DESC, e.position LIMIT w.wanted)
+    SELECT coalesce(json_agg(json_build_array(p.id, p.near, p.rank, p.position, {_BLACKLISTED.format(job="p.id")})
+      ORDER BY p.near DESC, p.rank DESC, p.position), '[]') AS found
     FROM (
-      SELECT j.id, j.rank, j.position FROM projections.jobs j
-      WHERE j.realm = %(realm)s AND j.requester = (asker->>1)::uuid AND j.waiting > 0
-        AND j.state IN ('WAITING', 'PROCESSING') AND NOT j.fetching AND j.kind = 'IMAGE' AND j.pixels <= w.max_pixels AND j.mask & ~w.allowed = 0
-        AND (j.models = '[]' OR j.models ?| w.models)
-        AND (SELECT true FROM projections.generations g WHERE g.realm = %(realm)s AND g.job = j.id
-          AND g.state = 'WAITING' AND NOT g.barred ? (asker->>0) LIMIT 1)
-      ORDER BY j.rank DESC, j.position LIMIT (asker->>2)::bigint) AS j) AS mine
+      SELECT id, {OWN} AS near, rank, position FROM ({_OF_ONE.format(requester="(asker->>1)::uuid")}) AS own
+      UNION ALL
+      SELECT j.id, {FRIENDS}, j.rank, j.position FROM jsonb_array_elements_text(asker->3) AS friend
+      CROSS JOIN LATERAL ({_OF_ONE.format(requester="friend::uuid")}) AS j
+      UNION ALL SELECT job, {OTHERS}, rank, position FROM chosen) AS p) AS mine
 ) AS own
 """  # noqa: S608
 
 _Ask = tuple[tuple[str, ...], int, int, tuple[str, ...], bool, tuple[int, int] | None]
-_Answer = tuple[tuple[Candidate, ...], tuple[tuple[Candidate, ...], ...], tuple[int, int] | None]
+_Answer = tuple[tuple[Candidate, ...], tuple[tuple[Candidate, ...], ...]]
 _decoder = msgspec.json.Decoder(list[_Answer])
 
 
@@ -91,7 +123,7 @@ class Questions:
 
     def __init__(self, realm: int, searches: Sequence[Search]) -> None:
         self._realm = realm
-        self._pops = len(searches)
+        self._places = CANDIDATES + len(searches) - 1
         self._of_owner = Counter(search.owner for search in searches)
         self._alike: dict[_Ask, list[Search]] = {}
         for search in dict.fromkeys(searches):
@@ -113,25 +145,38 @@ class Questions:
 
     def _question(self, searches: Sequence[Search]) -> dict[str, Any]:
         first = searches[0]
-        own = OWN_CANDIDATES_BLACKLISTED if first.blacklist else OWN_CANDIDATES
-        askers = [(s.worker, s.owner, own + self._of_owner[s.owner] - 1) for s in searches]
         return {
             "models": first.models,
             "max_pixels": first.max_pixels,
             "allowed": first.allowed,
             "blacklist": first.blacklist,
             "after": first.after,
-            "places": 0 if first.own_only else CANDIDATES + self._pops - 1,
-            "askers": askers if first.after is None else [],
+            "places": 0 if first.own_only else self._places,
+            "askers": [(s.worker, s.owner, self._own(s), () if s.own_only else s.friends) for s in searches],
         }
+
+    def _own(self, search: Search) -> int:
+        """How many of the owner's, and of each friend's, jobs are looked at; those come only at the start."""
+        if search.after is not None:
+            return 0
+        own = OWN_CANDIDATES_BLACKLISTED if search.blacklist else OWN_CANDIDATES
+        return own + self._of_owner[search.owner] - 1
 
     def answers(self, text: str) -> dict[Search, Found]:
         """What each search found, from the statement's one text value."""
         answers: dict[Search, Found] = {}
-        for searches, (places, owned, after) in zip(self._alike.values(), _decoder.decode(text), strict=True):
-            for search, own in zip(searches, owned or [()] * len(searches), strict=True):
-                answers[search] = Found((*own, *places), None if search.own_only else after)
+        for searches, (places, personal) in zip(self._alike.values(), _decoder.decode(text), strict=True):
+            for search, mine in zip(searches, personal, strict=True):
+                answers[search] = self._found(search, places, mine)
         return answers
+
+    def _found(self, search: Search, places: Sequence[Candidate], mine: Sequence[Candidate]) -> Found:
+        """The best of what waits for everybody and of what waits for this worker among some."""
+        chosen = [candidate for candidate in mine if candidate.near == OTHERS]
+        best = sorted((*places, *chosen), key=order)[: self._places] if chosen else places
+        first = mine[: len(mine) - len(chosen)]
+        more = not search.own_only and len(best) >= self._places
+        return Found((*first, *best), (best[-1].rank, best[-1].position) if more else None)
 
 
 def _ask(search: Search) -> _Ask:

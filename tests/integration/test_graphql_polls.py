@@ -47,14 +47,14 @@ async def services(settings: Settings, writer: Writer) -> AsyncIterator[Services
 def looks(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each worker's poll looked at the queue."""
     counted: Counter[str] = Counter()
-    real = polling._attempt
+    real = polling._Pop.attempt
 
-    async def counting(services: Services, actor: UUID, poll: Polled, *more: Any) -> Any:
-        answer = await real(services, actor, poll, *more)
-        counted[poll.name] += 1
+    async def counting(pop: Any) -> Any:
+        answer = await real(pop)
+        counted[pop._poll.name] += 1
         return answer
 
-    monkeypatch.setattr(polling, "_attempt", counting)
+    monkeypatch.setattr(polling._Pop, "attempt", counting)
     return counted
 
 
@@ -103,7 +103,7 @@ async def test_a_job_that_comes_while_a_poll_looks_is_not_missed(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ):
     """The first look ends long after the process has heard of the job, and has not seen it."""
-    real, looked, heard = polling._attempt, asyncio.Event(), asyncio.Event()
+    real, looked, heard = polling._Pop.attempt, asyncio.Event(), asyncio.Event()
 
     async def slow(*given: Any) -> Any:
         answer = await real(*given)
@@ -111,7 +111,7 @@ async def test_a_job_that_comes_while_a_poll_looks_is_not_missed(
         await heard.wait()
         return answer
 
-    monkeypatch.setattr(polling, "_attempt", slow)
+    monkeypatch.setattr(polling._Pop, "attempt", slow)
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(ask(services, "slow", "red"))
         await looked.wait()

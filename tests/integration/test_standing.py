@@ -13,13 +13,13 @@ import msgspec
 import psycopg
 import pytest
 
+from app.fleet.online import BASELINE_PER_THREAD
 from app.jobs.decider import CancelJob
 from app.jobs.queries import JOBS
 from app.jobs.standing import standings
 from app.main import make_services, run_services
 from app.operations import status
 from app.platform.commands import Command
-from app.platform.fleet import BASELINE_PER_THREAD
 from app.platform.services import Services
 from app.platform.settings import Settings
 from app.platform.writer import Writer
@@ -31,7 +31,7 @@ from events.jobs import GenerationDelivered
 from events.store import log
 from projections import speeds
 from projections.jobs import Job
-from projections.queue import BUCKET, bucket, serves
+from projections.queue import BUCKET, bucket
 from projections.store.build import fold_chunk
 from projections.store.tables import LIVE, TABLES
 from projections.workers import Worker
@@ -167,8 +167,14 @@ def naive_speed(facts: list[Fact], worker: UUID) -> float | None:
     return work / seconds if seconds else None
 
 
+def may(worker: Worker, job: Job) -> bool:
+    """These jobs require nothing but models, size and whether nsfw may come."""
+    named = not job.models or bool(set(job.models) & set(worker.models))
+    return named and job.pixels <= worker.max_pixels and not job.mask & ~worker.allowed
+
+
 def naive_wait(job: Job, ahead: int, fleet: list[tuple[Worker, float]]) -> float | None:
-    able = [(worker.threads, speed) for worker, speed in fleet if serves(worker, job)]
+    able = [(worker.threads, speed) for worker, speed in fleet if may(worker, job)]
     if not able:
         return None
     everybody = sum(worker.threads * speed for worker, speed in fleet)

@@ -245,8 +245,8 @@ def test_the_change_of_a_batch_is_that_of_its_jobs_before_and_after():
     gone = replace(job, waiting=0)
     came = derived.change_of([(None, job)])
     assert ([e.model for e in came.added], came.removed) == (["x", "y"], [])
-    assert came.demand[Demand(("x", "y"), job.mask, job.pixels)] == {
-        "jobs": 1, "generations": 2, "pixelsteps": 2 * job.pixelsteps,
+    assert came.demand[Demand(("x", "y"), job.mask, job.pixels, chosen=False)] == {
+        "jobs": 1, "generations": 2, "pixelsteps": 2 * job.pixelsteps, "reward": 2 * job.price,
     }  # fmt: skip
     shrank = derived.change_of([(job, less)])
     assert (shrank.added, shrank.removed) == ([], [])

@@ -15,7 +15,7 @@ from tests.given import Scene, given
 BOB, CAROL, WORKER = uid(2), uid(3), uid(20)
 DECLARED = ImageCapabilitiesDeclared(
     worker=WORKER, owner=BOB, models=("stable",), max_pixels=1024 * 1024, nsfw=True, post_processing=True,
-    threads=1, agent="test:1",
+    threads=1, agent="test:1", allows=capabilities().allows,
 )  # fmt: skip
 
 
@@ -48,8 +48,8 @@ def test_a_check_in_with_the_same_capabilities_appends_nothing():
     [
         {"models": ("stable", "flux")},
         {"max_pixels": 64 * 64},
-        {"nsfw": False},
-        {"post_processing": False},
+        {"allows": ("nsfw", "post_processing")},
+        {"extra_slow": True},
         {"threads": 2},
         {"agent": "test:2"},
     ],

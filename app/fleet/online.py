@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
+import msgspec
+
+from app.fleet.serving import families_of, search_of
 from app.platform.caching import fresh
 from app.platform.services import Services
-from app.platform.sql import Query, rows_of, workers
+from app.platform.sql import Query, accounts, any_of, rows_of, workers
 from events.jobs import JobKind
-from projections.queue import unmet
+from projections.accounts import Account
+from projections.queue import Search, unmet
 from projections.workers import Worker
 
 #: how old the copies may be, in seconds
@@ -22,6 +26,7 @@ AGE_SECONDS = 1.0
 BASELINE_PER_THREAD = 1_000_000
 
 _ALL = rows_of("workers", workers.c.maintenance.is_not(None), workers.c.id.asc())
+_OWNERS = rows_of("accounts", any_of(accounts.c.id, "ids"))
 _SPEEDS: Query[tuple[UUID, int, int]] = Query(
     "SELECT worker, pixelsteps, microseconds FROM projections.speeds "
     "WHERE realm = %(realm)s AND worker = ANY(%(workers)s::uuid[]) AND pixelsteps > 0 AND microseconds > 0",
@@ -29,15 +34,22 @@ _SPEEDS: Query[tuple[UUID, int, int]] = Query(
 )
 
 
+class Online(msgspec.Struct, frozen=True):
+    """A worker that polled lately, and what it may be taken to ask of the queue."""
+
+    worker: Worker
+    search: Search
+
+
 class Capacity:
     """Workers that draw for anybody, each with the pixelsteps a second that each of its threads makes."""
 
-    def __init__(self, workers: Sequence[tuple[Worker, float]]) -> None:
+    def __init__(self, workers: Sequence[tuple[Online, float]]) -> None:
         self.workers = tuple(workers)
         #: what they make together in a second
-        self.pixelsteps = sum(worker.threads * speed for worker, speed in self.workers)
+        self.pixelsteps = sum(each.worker.threads * speed for each, speed in self.workers)
         #: how many pictures they draw at a time
-        self.threads = sum(worker.threads for worker, _ in self.workers)
+        self.threads = sum(each.worker.threads for each, _ in self.workers)
         self._able: dict[tuple[tuple[str, ...], int, int], Capacity] = {}
 
     def able(self, models: tuple[str, ...], mask: int, pixels: int) -> Capacity:
@@ -46,18 +58,28 @@ class Capacity:
         found = self._able.get(key)
         if found is None:
             found = self._able[key] = Capacity(
-                [each for each in self.workers if unmet(each[0], models, mask, pixels) is None]
+                [each for each in self.workers if unmet(each[0].search, models, mask, pixels) is None]
             )
         return found
 
 
-async def online_workers(services: Services) -> list[Worker]:
+async def online_workers(services: Services) -> list[Online]:
     """Every worker that polled within the last 300 seconds."""
 
-    async def load() -> list[Worker]:
+    async def load() -> list[Online]:
         rows: list[Worker] = await _ALL.all(services.pool, realm=services.realm)
-        online = await services.presence.online([worker.id for worker in rows])
-        return [worker for worker in rows if worker.id in online]
+        there = await services.presence.online([worker.id for worker in rows])
+        online = [worker for worker in rows if worker.id in there]
+        owners = list({worker.owner for worker in online})
+        found: list[Account] = await _OWNERS.all(services.pool, realm=services.realm, ids=owners)
+        by_id = {account.id: account for account in found}
+        return [
+            Online(
+                worker,
+                search_of(worker, by_id.get(worker.owner), families_of(worker.models, services.models)),
+            )
+            for worker in online
+        ]
 
     return await fresh(services.caches, "fleet", AGE_SECONDS, load)
 
@@ -66,10 +88,10 @@ async def capacity(services: Services) -> Capacity:
     """What the workers that are online and not in maintenance can do, by their measured speeds."""
 
     async def load() -> Capacity:
-        online = [worker for worker in await online_workers(services) if _draws(worker)]
+        online = [each for each in await online_workers(services) if _draws(each.worker)]
         if not online:
             return Capacity(())
-        ids = [worker.id for worker in online]
+        ids = [each.worker.id for each in online]
         found = await _SPEEDS.all(services.pool, realm=services.realm, workers=ids)
         return Capacity(with_speeds(online, found))
 
@@ -77,14 +99,14 @@ async def capacity(services: Services) -> Capacity:
 
 
 def with_speeds(
-    online: Sequence[Worker], measured: Iterable[tuple[UUID, int, int]]
-) -> list[tuple[Worker, float]]:
+    online: Sequence[Online], measured: Iterable[tuple[UUID, int, int]]
+) -> list[tuple[Online, float]]:
     """Workers with their speeds; one of which nothing was measured is as fast as a thread of the others on average."""
     speeds = {worker: work * 1_000_000 / microseconds for worker, work, microseconds in measured}
-    known = [worker for worker in online if worker.id in speeds]
+    known = [each.worker for each in online if each.worker.id in speeds]
     threads = sum(worker.threads for worker in known)
     mean = sum(worker.threads * speeds[worker.id] for worker in known) / threads if threads else None
-    return [(worker, speeds.get(worker.id, mean or BASELINE_PER_THREAD)) for worker in online]
+    return [(each, speeds.get(each.worker.id, mean or BASELINE_PER_THREAD)) for each in online]
 
 
 def _draws(worker: Worker) -> bool:

@@ -14,10 +14,10 @@ import msgspec
 from app.jobs.image_params import ImageParams, accurate_steps, lease_seconds
 from app.ledger import holds, priority
 from app.ledger.closing import end_if_over, give_up_waiting
-from app.ledger.price_book import CURRENT
-from app.ledger.quote import ImageQuote, decimal_text, quote_image
+from app.ledger.price_book import CURRENT, WorkerChoice
+from app.ledger.quote import ImageQuote, ModelChoice, decimal_text, quote_image
 from app.ledger.standing import TooMany, check_waiting, established
-from app.ledger.upfront import Upfront, check_upfront
+from app.ledger.upfront import Upfront, check_upfront, free_limits
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
 from app.platform.vault import GenerationSeed, JobWords
@@ -86,7 +86,15 @@ def submit_image_job(command: SubmitImageJob, rows: Rows) -> Decision | Rejectio
     account = rows.account(command.requester)
     if account is None:
         return Rejection(code="NOT_FOUND", message="no such user")
-    quote = quote_image(command.params, n=command.params.n, shared=command.shared, book=CURRENT)
+    quote = quote_image(
+        command.params,
+        n=command.params.n,
+        shared=command.shared,
+        models=tuple(ModelChoice(name, "") for name in command.models),
+        choice=WorkerChoice(),
+        max_kudos=command.max_kudos,
+        book=CURRENT,
+    )
     if (refusal := _refusal(command, account, quote)) is not None:
         return refusal
     words = JobWords(command.job, command.prompt, command.negative_prompt, command.payload)
@@ -108,9 +116,8 @@ def beyond_limits(params: ImageParams, account: Account, quote: ImageQuote) -> R
     """Why an account as it stands may not queue a job: too much waits, or it is too large for its kudos."""
     if (too_many := check_waiting(account, params.n)) is not None:
         return _too_many(too_many, account)
-    beyond = check_upfront(
-        params, quote, registered=established(account), available=account.available, book=CURRENT
-    )
+    limits = free_limits(params, quote.terms.models, established=established(account), load=None)
+    beyond = check_upfront(params, quote, limits=limits, available=account.available)
     return None if beyond is None else _insufficient(params, beyond, account)
 
 
@@ -174,6 +181,8 @@ def _submission(command: SubmitImageJob, account: Account, quote: ImageQuote, ro
         shared=command.shared,
         price_book=quote.book_version,
         price=quote.price,
+        surcharge=quote.surcharge,
+        offers=quote.offers,
         tax=quote.tax,
         quote=tuple((item.label, item.amount) for item in quote.items),
         priority=account.available,

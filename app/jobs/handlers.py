@@ -16,8 +16,8 @@ from app.jobs.decider import CancelJob, SubmitImageJob, WithdrawConsent, beyond_
 from app.jobs.image_params import resolve_seeds
 from app.jobs.image_request import Fault, ImageRequest, validate_image_request
 from app.jobs.queries import ACCOUNT, JOBS
-from app.ledger.price_book import CURRENT
-from app.ledger.quote import ImageQuote, quote_image
+from app.ledger.price_book import CURRENT, WorkerChoice
+from app.ledger.quote import ImageQuote, ModelChoice, quote_image
 from app.platform.commands import Done, Rejection
 from app.platform.handling import idempotency, parse_id, run
 from app.platform.ids import new_id
@@ -74,7 +74,15 @@ def _named(fault: Fault) -> str:
 def quote(asked: Asked) -> ImageQuote:
     """What a request will cost at most, by the present price book."""
     params = asked.request.params
-    return quote_image(params, n=params.n, shared=asked.shared, book=CURRENT)
+    return quote_image(
+        params,
+        n=params.n,
+        shared=asked.shared,
+        models=tuple(ModelChoice(name, "") for name in asked.request.models),
+        choice=WorkerChoice(),
+        max_kudos=asked.request.max_kudos,
+        book=CURRENT,
+    )
 
 
 async def warnings(services: Services, asked: Asked) -> list[Note]:

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from app.ledger.work import accurate_steps as accurate_steps_of
+from events.jobs import SourceProcessing
 
 
 class Sampler(StrEnum):
@@ -29,6 +30,26 @@ class Sampler(StrEnum):
     DPMSOLVER = "dpmsolver"
     DDIM = "DDIM"
     LCM = "lcm"
+
+
+class ControlType(StrEnum):
+    """What of its source a ControlNet holds fast."""
+
+    CANNY = "canny"
+    HED = "hed"
+    DEPTH = "depth"
+    NORMAL = "normal"
+    OPENPOSE = "openpose"
+    SEG = "seg"
+    SCRIBBLE = "scribble"
+    FAKESCRIBBLES = "fakescribbles"
+    HOUGH = "hough"
+
+
+class Workflow(StrEnum):
+    """A chain of steps that workers know by name."""
+
+    QR_CODE = "qr_code"
 
 
 class PostProcessor(StrEnum):
@@ -87,6 +108,33 @@ _LEASE_MIN: Final = 150
 _LEASE_PIXELS: Final = 512 * 512
 
 
+class Lora(msgspec.Struct, frozen=True, kw_only=True):
+    """A LoRA, and how strongly it works."""
+
+    #: its name or id, or the id of a version
+    name: str
+    model: float = 1.0
+    clip: float = 1.0
+    inject_trigger: str | None = None
+    is_version: bool = False
+
+
+class TextualInversion(msgspec.Struct, frozen=True, kw_only=True):
+    """A textual inversion, and where it goes."""
+
+    name: str
+    #: "prompt" or "negprompt": where the worker puts it; none: the prompt names it
+    inject_ti: str | None = None
+    strength: float = 1.0
+
+
+class ExtraText(msgspec.Struct, frozen=True, kw_only=True):
+    """A text that a workflow draws with."""
+
+    text: str
+    reference: str
+
+
 class ImageParams(msgspec.Struct, frozen=True, kw_only=True):
     """The checked parameters of an image job, with the defaults that apply where the client says nothing."""
 
@@ -111,6 +159,23 @@ class ImageParams(msgspec.Struct, frozen=True, kw_only=True):
     post_processing: tuple[PostProcessor, ...] = ()
     #: None: the worker's choice; only of use with a post-processor that mends faces
     facefixer_strength: float | None = None
+    #: how far from its source a picture may go; none: the worker's choice
+    denoising_strength: float | None = None
+    #: what is done with the source image; none without one
+    source_processing: SourceProcessing | None = None
+    source_mask: bool = False
+    #: how many source images beside the first
+    extra_sources: int = 0
+    control_type: ControlType | None = None
+    #: the source is a control map already
+    image_is_control: bool = False
+    #: the control map is wanted instead of a picture
+    return_control_map: bool = False
+    loras: tuple[Lora, ...] = ()
+    tis: tuple[TextualInversion, ...] = ()
+    workflow: Workflow | None = None
+    transparent: bool = False
+    extra_texts: tuple[ExtraText, ...] = ()
 
 
 def accurate_steps(params: ImageParams) -> int:

@@ -2,17 +2,27 @@
 
 Pure. A quote is made with one version and honoured for ever, so a book is never edited once a job was quoted
 with it: a new rule is a new version. The arithmetic is decimal with a fixed precision and square roots only,
-because a floating-point power may differ in its last bit between platforms. Look next: `app.ledger.quote`.
+because a floating-point power may differ in its last bit between platforms; after the first rounding to hundredths
+everything is whole numbers. Look next: `app.ledger.quote`, `app.ledger.families`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
 
+from app.ledger.families import Family
+from app.ledger.work import LoraShape
+
 _CONTEXT: Final = Context(prec=40, rounding=ROUND_HALF_EVEN)
 _ONE: Final = Decimal(1)
+#: base prices kept, by pixels and steps: a few hundred shapes make up nearly all jobs
+_KEPT: Final = 4096
+
+#: one thing that adds to a price: its label, and hundredths for one generation
+Line = tuple[str, int]
 
 
 class ImageShape(Protocol):
@@ -38,18 +48,50 @@ class ImageShape(Protocol):
     def post_processing(self) -> tuple[str, ...]:
         """Wire names of the post-processors, in order."""
 
+    @property
+    def hires_fix(self) -> bool:
+        """Whether it is drawn small first, then larger."""
 
-class FreeLimits(msgspec.Struct, frozen=True):
-    """How large a job may be without the kudos for it in hand."""
+    @property
+    def source_processing(self) -> str | None:
+        """What is done with its source image; none without one."""
 
-    #: width x height
-    pixels: int
-    #: accurate steps
-    steps: int
+    @property
+    def control_type(self) -> str | None:
+        """What of the source a ControlNet holds fast."""
+
+    @property
+    def return_control_map(self) -> bool:
+        """Whether the ControlNet's map is wanted instead of a picture."""
+
+    @property
+    def loras(self) -> Sequence[LoraShape]:
+        """LoRAs."""
+
+    @property
+    def tis(self) -> Sequence[object]:
+        """Textual inversions."""
+
+    @property
+    def workflow(self) -> str | None:
+        """Wire name of a chain of steps that workers know."""
+
+    @property
+    def transparent(self) -> bool:
+        """Whether the background is to be transparent."""
+
+
+class WorkerChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """How a requester narrows the workers that may serve a job, as far as that costs something."""
+
+    #: no slow workers
+    slow_refused: bool = False
+    #: how many workers are denied
+    denied: int = 0
 
 
 class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of the prices. Kudos amounts are hundredths unless a field says otherwise."""
+    """One version of the prices. Amounts are hundredths of kudos unless a field says otherwise."""
 
     version: int
     #: kudos (not hundredths) that one accurate step costs at the least size
@@ -59,45 +101,99 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
     #: pixels at which size begins to cost, and pixels of the reference size
     least_pixels: int
     reference_pixels: int
-    #: what each post-processor multiplies the price by, in per cent
+    #: what each post-processor multiplies the worker's reward by, in per cent
     post_processor_percent: int
+    #: what a ControlNet multiplies it by, unless its map is all that is wanted
+    control_factor: int = 1
+    #: what each LoRA adds to it, and any number of textual inversions together
+    lora: int = 0
+    textual_inversions: int = 0
+    #: what models of a family multiply all of that by; of QR codes, of hires fix; 1 where a family is not named
+    families: Mapping[Family, int] = {}
+    families_qr_code: Mapping[Family, int] = {}
+    families_hires_fix: Mapping[Family, int] = {}
+    #: what the requester pays for besides, in per cent of what was reached so far
+    source_percent: int = 100
+    post_processor_surcharges: Mapping[str, int] = {}
+    slow_refused_percent: int = 100
+    denied_percent: int = 100
     #: flat tax on a generation, never multiplied; less for one that is shared
     tax: int
     tax_shared: int
-    free_anonymous: FreeLimits
-    free_registered: FreeLimits
 
     def base_price(self, width: int, height: int, steps: int) -> int:
-        """Hundredths for one generation of `steps` accurate steps, without post-processing and tax."""
-        share = _CONTEXT.divide(
-            Decimal(max(0, width * height - self.least_pixels)),
-            Decimal(self.reference_pixels - self.least_pixels),
+        """Hundredths for one generation of `steps` accurate steps, with nothing added to it."""
+        return _base_price(
+            self.step, self.area_factor, self.least_pixels, self.reference_pixels, width * height, steps
         )
-        least = _CONTEXT.multiply(self.step, Decimal(steps))
-        for_size = _CONTEXT.multiply(least, self.area_factor)
-        kudos = _CONTEXT.add(least, _CONTEXT.multiply(_power_seven_quarters(share), for_size))
-        return int(_CONTEXT.multiply(kudos, Decimal(100)).quantize(_ONE, context=_CONTEXT))
 
-    def surcharges(self, base: int, post_processing: tuple[str, ...]) -> Iterator[tuple[str, int]]:
-        """Each post-processor with the hundredths it adds to `base`; the price is rounded after each."""
+    def additions(self, params: ImageShape, base: int) -> Iterator[Line]:
+        """What is added to the base price for the work there is beside drawing; the price is rounded after each."""
         price = base
-        for name in post_processing:
-            after = (price * self.post_processor_percent + 50) // 100
-            yield name, after - price
-            price = after
+        for name in params.post_processing:
+            amount = _part(price, self.post_processor_percent - 100)
+            price += amount
+            yield f"post-processing {name} {_times(self.post_processor_percent)}", amount
+        if params.control_type is not None and not params.return_control_map and self.control_factor > 1:
+            yield (
+                f"ControlNet {params.control_type} x{self.control_factor}",
+                price * (self.control_factor - 1),
+            )
+        if self.lora and (loras := len(params.loras)):
+            yield f"{loras} LoRA{'' if loras == 1 else 's'}", loras * self.lora
+        if self.textual_inversions and params.tis:
+            yield "textual inversion", self.textual_inversions
 
-    def price(self, width: int, height: int, steps: int, post_processing: tuple[str, ...]) -> int:
-        """Hundredths for one generation of `steps` accurate steps, without tax: what its worker earns."""
-        base = self.base_price(width, height, steps)
-        return base + sum(amount for _, amount in self.surcharges(base, post_processing))
+    def multiplier(self, family: Family, params: ImageShape) -> int:
+        """What a model's family multiplies the reward by."""
+        usual = self.families.get(family, 1)
+        if params.workflow == "qr_code":
+            return self.families_qr_code.get(family, usual)
+        if params.hires_fix:
+            return self.families_hires_fix.get(family, usual)
+        return usual
+
+    def surcharges(self, params: ImageShape, choice: WorkerChoice, price: int) -> Iterator[Line]:
+        """What the requester pays beside the worker's reward `price`, burnt; rounded after each."""
+        for label, percent in self._surcharge_percents(params, choice):
+            amount = _part(price, percent - 100)
+            price += amount
+            yield f"{label} {_times(percent)}", amount
 
     def tax_on(self, *, shared: bool) -> int:
         """Hundredths of tax on one generation."""
         return self.tax_shared if shared else self.tax
 
-    def free_limits(self, *, registered: bool) -> FreeLimits:
-        """What may be asked for without the kudos in hand."""
-        return self.free_registered if registered else self.free_anonymous
+    def _surcharge_percents(self, params: ImageShape, choice: WorkerChoice) -> Iterator[tuple[str, int]]:
+        if params.source_processing is not None and self.source_percent > 100:
+            yield "source image", self.source_percent
+        for name in params.post_processing:
+            if (percent := self.post_processor_surcharges.get(name, 100)) > 100:
+                yield f"surcharge for {name}", percent
+        if choice.slow_refused and self.slow_refused_percent > 100:
+            yield "slow workers refused", self.slow_refused_percent
+        if choice.denied and self.denied_percent > 100:
+            yield "workers denied", self.denied_percent
+
+
+def _part(amount: int, percent: int) -> int:
+    """So many per cent of an amount, rounded to hundredths, half up."""
+    return (amount * percent + 50) // 100
+
+
+def _times(percent: int) -> str:
+    return f"x{percent / 100:g}"
+
+
+@lru_cache(maxsize=_KEPT)
+def _base_price(
+    step: Decimal, area_factor: Decimal, least_pixels: int, reference_pixels: int, pixels: int, steps: int
+) -> int:
+    share = _CONTEXT.divide(Decimal(max(0, pixels - least_pixels)), Decimal(reference_pixels - least_pixels))
+    least = _CONTEXT.multiply(step, Decimal(steps))
+    for_size = _CONTEXT.multiply(least, area_factor)
+    kudos = _CONTEXT.add(least, _CONTEXT.multiply(_power_seven_quarters(share), for_size))
+    return int(_CONTEXT.multiply(kudos, Decimal(100)).quantize(_ONE, context=_CONTEXT))
 
 
 def _power_seven_quarters(share: Decimal) -> Decimal:
@@ -118,8 +214,42 @@ PRICE_BOOKS: Final = {
         post_processor_percent=120,
         tax=300,
         tax_shared=100,
-        free_anonymous=FreeLimits(pixels=576 * 576, steps=40),
-        free_registered=FreeLimits(pixels=768 * 768, steps=50),
+    ),
+    2: PriceBook(
+        version=2,
+        step=Decimal("0.1232"),
+        area_factor=Decimal("8.75"),
+        least_pixels=64 * 64,
+        reference_pixels=1024 * 1024,
+        post_processor_percent=120,
+        control_factor=3,
+        lora=300,
+        textual_inversions=100,
+        families={Family.SDXL: 2, Family.CASCADE: 4, Family.FLUX: 8, Family.QWEN: 12},
+        families_qr_code={Family.SDXL: 4},
+        families_hires_fix={Family.CASCADE: 7},
+        source_percent=130,
+        # those that enlarge the picture; the others cost nothing besides their work
+        post_processor_surcharges=dict.fromkeys(
+            (
+                "RealESRGAN_x4plus",
+                "RealESRGAN_x2plus",
+                "RealESRGAN_x4plus_anime_6B",
+                "NMKD_Siax",
+                "4x_AnimeSharp",
+                "4xNomos8kSC",
+                "4xLSDIRplus",
+                "4xNomosWebPhoto_RealPLKSR",
+                "4xNomos2_realplksr_dysample",
+                "4xNomos2_hq_dat2",
+                "2xModernSpanimationV1",
+            ),
+            105,
+        ),
+        slow_refused_percent=120,
+        denied_percent=110,
+        tax=300,
+        tax_shared=100,
     ),
 }
 #: The book that new quotes are made with.

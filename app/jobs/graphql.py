@@ -55,6 +55,8 @@ SubmitImageJobResult = Annotated[
     | errors.InvalidInput
     | errors.InsufficientKudos
     | errors.TooManyJobs
+    | errors.ObjectMissing
+    | errors.StorageUnavailable
     | errors.NotFound
     | errors.Forbidden
     | errors.IdempotencyConflict

@@ -63,7 +63,7 @@ class ObjectHead(msgspec.Struct, frozen=True):
     size: int
     #: entity tag without quotes; may be empty for an empty object
     etag: str
-    #: the first bytes, up to 32
+    #: the first bytes, as many as were asked for
     magic: bytes = b""
     #: of a bucket that keeps versions: names these very bytes for ever; else empty
     version: str = ""
@@ -148,20 +148,20 @@ class ObjectStore:
         )
 
     async def head_of_object(
-        self, session: aiohttp.ClientSession, bucket: str, key: str
+        self, session: aiohttp.ClientSession, bucket: str, key: str, *, first: int = _MAGIC_BYTES
     ) -> ObjectHead | Missing:
-        """Size, entity tag, version and first bytes of an object, by one ranged GET that takes at most two seconds.
+        """Size, entity tag, version and `first` bytes of an object, by one ranged GET that takes at most two seconds.
 
         Raises:
             StorageUnavailableError: storage did not answer in time, or not as it should.
         """
         link = self.presign_get(bucket, key, _CHECK_LINK_SECONDS)
         # A compressed answer would have another size.
-        headers = {"Range": f"bytes=0-{_MAGIC_BYTES - 1}", "Accept-Encoding": "identity"}
+        headers = {"Range": f"bytes=0-{first - 1}", "Accept-Encoding": "identity"}
         timeout = aiohttp.ClientTimeout(total=_CHECK_SECONDS)
         try:
             async with session.get(link, headers=headers, timeout=timeout, allow_redirects=False) as answer:
-                return await _read_head(answer)
+                return await _read_head(answer, first)
         except (aiohttp.ClientError, OSError):
             # The cause would name the link, which is a key.
             raise StorageUnavailableError("no answer from object storage") from None
@@ -297,7 +297,7 @@ class ObjectStore:
                 raise
 
 
-async def _read_head(answer: aiohttp.ClientResponse) -> ObjectHead | Missing:
+async def _read_head(answer: aiohttp.ClientResponse, first: int) -> ObjectHead | Missing:
     if answer.status == 404:
         # A missing bucket is a fault of ours: no worker must be told that it delivered nothing.
         if b"NoSuchBucket" in await answer.content.read(_ERROR_BYTES):
@@ -313,7 +313,7 @@ async def _read_head(answer: aiohttp.ClientResponse) -> ObjectHead | Missing:
     if size is None or not etag:
         raise StorageUnavailableError("object storage told no size or no entity tag")
     magic = bytearray()
-    while len(magic) < _MAGIC_BYTES and (part := await answer.content.read(_MAGIC_BYTES - len(magic))):
+    while len(magic) < first and (part := await answer.content.read(first - len(magic))):
         magic += part
     version = answer.headers.get("X-Amz-Version-Id", "")
     # What was put before the bucket kept versions is called "null", and can be replaced.

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from app.platform.outside import networks_of
+
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -64,6 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     known_models_only: bool = False
     #: A file with a network in each line, or networks divided by commas: jobs from there go to workers that allow it.
     unsafe_networks: str | None = None
+    #: Networks, divided by commas, that source images may be fetched from besides the public internet, at any port and
+    #: over http too: for tests and closed networks.
+    source_networks: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -96,6 +101,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "model_reference": reader.optional_text("model_reference"),
             "known_models_only": reader.boolean("known_models_only", default=False),
             "unsafe_networks": reader.optional_text("unsafe_networks"),
+            "source_networks": reader.networks("source_networks"),
         }
         if reader.faults:
             raise SettingsError(tuple(reader.faults))
@@ -165,6 +171,14 @@ class _Reader:
 
     def optional_url(self, field: str, schemes: tuple[str, ...]) -> str | None:
         return self.url(field, schemes) if self._raw(field) else None
+
+    def networks(self, field: str) -> str:
+        value = self._raw(field)
+        try:
+            networks_of(value)
+        except ValueError:
+            self._fault(field, "must be networks such as 10.1.0.0/16, divided by commas")
+        return value
 
     def pepper(self) -> str:
         value = self.text("pepper")

@@ -44,7 +44,17 @@ accounts, jobs, generations, leases, workers, throughput, cases = (
     _core(LIVE, TABLES[name])
     for name in ("accounts", "jobs", "generations", "leases", "workers", "throughput", "cases")
 )
-persons, api_keys, job_words, generation_seeds, result_words, worker_names, maintenance_messages, notes = (
+(
+    persons,
+    api_keys,
+    job_words,
+    generation_seeds,
+    result_words,
+    job_sources,
+    worker_names,
+    maintenance_messages,
+    notes,
+) = (
     _core(vault.SCHEMA, vault.TABLES[row])
     for row in (
         vault.Person,
@@ -52,6 +62,7 @@ persons, api_keys, job_words, generation_seeds, result_words, worker_names, main
         vault.JobWords,
         vault.GenerationSeed,
         vault.ResultWords,
+        vault.JobSource,
         vault.WorkerName,
         vault.MaintenanceMessage,
         vault.Note,

@@ -1,12 +1,13 @@
 """The vault: everything that must be erasable, in rows written by the same transaction as the event they belong to.
 
-Prompts, usernames, names and messages of workers, key hashes, notes, and outcomes of commands. No projection reads
+Prompts, links to sources, usernames, names and messages of workers, key hashes, notes, and outcomes of commands. No projection reads
 it. Rows are plain data, so that deciders can return them. Look next: `alembic/versions`, which makes the tables.
 """
 
 from __future__ import annotations
 
 from datetime import date
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -60,6 +61,29 @@ class ResultWords(msgspec.Struct, frozen=True):
     metadata: str | None
 
 
+class SourceRole(StrEnum):
+    """What a picture is to the job it came with."""
+
+    SOURCE = "source"
+    MASK = "mask"
+    EXTRA = "extra"
+
+
+class JobSource(msgspec.Struct, frozen=True):
+    """A picture that a job is drawn from: where it lies in the bucket of sources, or where it is to be fetched."""
+
+    job: UUID
+    role: SourceRole
+    #: among those of its role, from 0
+    ordinal: int
+    #: how much of it a remix takes, from 0 to 1
+    strength: float
+    #: in the bucket of sources; empty until it is there
+    key: str
+    #: as the client wrote it; empty once it was fetched
+    url: str
+
+
 class WorkerName(msgspec.Struct, frozen=True):
     """A worker's unique name."""
 
@@ -87,6 +111,7 @@ TABLES: dict[type[msgspec.Struct], Table[Any]] = {
     JobWords: Table("job", JobWords, key=("job",)),
     GenerationSeed: Table("generation", GenerationSeed, key=("generation",)),
     ResultWords: Table("result", ResultWords, key=("generation",)),
+    JobSource: Table("source", JobSource, key=("job", "role", "ordinal")),
     WorkerName: Table("worker", WorkerName, key=("worker",)),
     MaintenanceMessage: Table("maintenance", MaintenanceMessage, key=("worker",)),
     Note: Table("note", Note, key=("command",)),

@@ -117,7 +117,8 @@ class ErrorCode(Enum):
         "OBJECT_MISSING", description="Nothing acceptable was uploaded to the given link."
     )
     STORAGE_UNAVAILABLE = strawberry.enum_value(
-        "STORAGE_UNAVAILABLE", description="The object storage does not answer; leases are extended."
+        "STORAGE_UNAVAILABLE",
+        description="The object storage does not answer; the same call may be repeated, and leases are extended.",
     )
     TRY_AGAIN = strawberry.enum_value(
         "TRY_AGAIN", description="The server is too busy for this just now; the same call may succeed later."
@@ -232,7 +233,7 @@ class LeaseEnded(UserError):
 
 @strawberry.type(description="Nothing acceptable was uploaded to the given link.")
 class ObjectMissing(UserError):
-    """The worker may upload and submit again while its lease lives."""
+    """The caller may upload and ask again; a worker, while its lease lives."""
 
     code: ErrorCode = strawberry.field(default=ErrorCode.OBJECT_MISSING, description="OBJECT_MISSING.")
 

@@ -1,7 +1,7 @@
-"""Composition root of the actors: one process, four threads, one writer.
+"""Composition root of the actors: one process, four threads, one writer, and a loop that fetches sources.
 
 May not hold rules of its own: it only joins slices to the broker, the database and storage. Look next:
-`app.sharing.actors`, `app.platform.broker`, `app.relay.main`, which sends the messages.
+`app.sharing.actors`, `app.sources.actors`, `app.platform.broker`, `app.relay.main`, which sends the messages.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from app.platform.broker import make_broker
 from app.platform.commands import rules
 from app.platform.logging import configure_logging
 from app.platform.objects import ObjectStore
+from app.platform.outside import Outside
 from app.platform.settings import Settings
 from app.platform.stopping import stop_on_signals
 from app.platform.versions import LOOK_SECONDS, look
@@ -31,10 +32,15 @@ from app.platform.writer import Writer
 from app.platform.writer.gather import VersionMismatchError
 from app.sharing import actors, decider
 from app.sharing.publish import SETTINGS, Buckets, Publisher
+from app.sources import actors as sources_actors
+from app.sources import decider as sources
+from app.sources.fetching import Fetcher
 
 _log = logging.getLogger(__name__)
 
 THREADS: Final = 4
+#: what fetching sources reads with, between the threads' connections
+FETCHER_CONNECTIONS: Final = 2
 #: milliseconds after which an idle thread looks again
 POLL_MS: Final = 100
 #: milliseconds that running actors have to finish in; what they leave undone is done again
@@ -57,15 +63,21 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
 
     if own_process:
         threading.excepthook = end_with_any_thread(give_up)
-    writer = Writer(settings.database_url, settings.realm, rules(decider.RULES), on_fatal=give_up)
+    writer = Writer(
+        settings.database_url, settings.realm, rules(decider.RULES, sources.RULES), on_fatal=give_up
+    )
     broker = make_broker(settings)
     with make_pool(settings) as pool:
         publisher = make_publisher(settings, pool, writer)
         actors.declare(broker, publisher.publish, publisher.withdraw)
+        fetcher = make_fetcher(settings, pool, writer)
+        sources_actors.declare(broker, fetcher.begin)
         writer.start()
+        fetcher.start()
         try:
             _work(broker, stop, partial(_look, pool, settings.realm, give_up))
         finally:
+            fetcher.stop()
             writer.stop()
     return 1 if fatal else 0
 
@@ -88,11 +100,11 @@ def end_with_any_thread(give_up: Callable[[BaseException], None]) -> Callable[[A
 
 
 def make_pool(settings: Settings) -> ConnectionPool[Connection[Any]]:
-    """One connection for each thread, made when it is needed; one that died is noticed before it is used."""
+    """One connection for each thread and a few for fetching, made when it is needed; one that died is noticed before it is used."""
     return ConnectionPool(
         settings.database_url,
         min_size=1,
-        max_size=THREADS,
+        max_size=THREADS + FETCHER_CONNECTIONS,
         open=False,
         timeout=10.0,
         check=ConnectionPool.check_connection,
@@ -107,12 +119,26 @@ def make_publisher(settings: Settings, pool: ConnectionPool[Connection[Any]], wr
         realm=settings.realm,
         pool=pool,
         writer=writer,
-        objects=ObjectStore(
-            settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
-        ),
+        objects=_store(settings),
         buckets=Buckets(settings.bucket_results, settings.bucket_shared),
         upscale=_upscale,
     )
+
+
+def make_fetcher(settings: Settings, pool: ConnectionPool[Connection[Any]], writer: Writer) -> Fetcher:
+    """The sources slice joined to storage, and to what of the world may be asked."""
+    return Fetcher(
+        realm=settings.realm,
+        pool=pool,
+        writer=writer,
+        objects=_store(settings),
+        bucket=settings.bucket_sources,
+        outside=Outside.of(settings.source_networks),
+    )
+
+
+def _store(settings: Settings) -> ObjectStore:
+    return ObjectStore(settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region)
 
 
 def _upscale(names: tuple[str, ...]) -> int:

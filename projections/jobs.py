@@ -31,6 +31,7 @@ from events.jobs import (
     LeaseExpired,
     LeaseExtended,
     LeaseReleased,
+    SourceFault,
     SourcesFetched,
     SourcesRefused,
 )
@@ -121,6 +122,8 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     batching: bool = True
     #: its sources are still to be fetched: nothing of it is queued yet
     fetching: bool = False
+    #: why it was given up, if that was for a source
+    source_fault: SourceFault | None = None
 
     @property
     def cost(self) -> int:
@@ -263,6 +266,7 @@ def _moved(job: Job, fact: Fact) -> Job:
                 waiting=job.waiting - gone,
                 faulted=job.faulted + gone,
                 fetching=False,
+                source_fault=event.cause,
                 state=JobState.FAULTED,
             )
         case GenerationDelivered():
@@ -300,7 +304,7 @@ def _total(job: Job) -> int:
 
 PROJECTION = Projection(
     "jobs",
-    3,
+    4,
     Job,
     FACTS,
     keys,

@@ -18,6 +18,7 @@ from app.moderation import decider as moderation
 from app.platform.commands import Command, Done, Request, rules
 from app.platform.writer import Writer
 from app.sharing import decider as sharing
+from app.sources import decider as sources
 from app.workers import decider as workers
 from app.workers import lease_decider as leases
 from app.workers.decider import CheckIn, ImageCapabilities
@@ -36,7 +37,15 @@ from projections.queue import (
 )
 
 #: the rules of all slices
-RULES = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES, sharing.RULES, moderation.RULES)
+RULES = rules(
+    accounts.RULES,
+    jobs.RULES,
+    workers.RULES,
+    leases.RULES,
+    sources.RULES,
+    sharing.RULES,
+    moderation.RULES,
+)
 
 #: the instant at which histories of deciders begin
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,6 +11,7 @@ import msgspec
 
 from app.platform.commands import Command, Decision, Rejection, Result
 from events.base import Event
+from events.jobs import ImageJobSubmitted
 from tests.model import MemoryLog
 
 
@@ -98,3 +99,11 @@ class Then:
 def given(*steps: Step) -> Scene:
     """A history from the empty log on."""
     return Scene(MemoryLog()).and_given(*steps)
+
+
+def fetching(history: tuple[Step, ...], job: Command) -> tuple[Event, ...]:
+    """The facts of a submission, but that its sources are still to be fetched."""
+    return tuple(
+        msgspec.structs.replace(event, fetching=True) if isinstance(event, ImageJobSubmitted) else event
+        for event in given(*history).when(job).events
+    )

@@ -20,6 +20,8 @@ from events.jobs import (
     JobEnded,
     JobExpired,
     JobState,
+    SourceFault,
+    SourcesRefused,
 )
 from projections.generations import Generation
 from projections.jobs import Job
@@ -42,6 +44,14 @@ def give_up_waiting(draft: Draft, job: Job, generations: Sequence[UUID], state: 
     _release_shares(draft, job.id, len(generations))
     made = JobCancelled if state is JobState.CANCELLED else JobExpired
     draft.add(made(job=job.id, requester=job.requester, generations=tuple(generations)))
+
+
+def refuse_sources(draft: Draft, job: Job, generations: Sequence[UUID], cause: SourceFault) -> None:
+    """Fault waiting generations whose sources could not be had, and release their shares of the hold."""
+    _release_shares(draft, job.id, len(generations))
+    draft.add(
+        SourcesRefused(job=job.id, requester=job.requester, generations=tuple(generations), cause=cause)
+    )
 
 
 def fail(draft: Draft, lease: Lease, generation: UUID, cause: FailureCause) -> None:

@@ -33,6 +33,7 @@ from events.jobs import (
     JobEnded,
     JobExpired,
     LeaseReleased,
+    SourcesFetched,
 )
 from projections.jobs import Job
 from projections.queue import (
@@ -212,6 +213,7 @@ class Polls:
         if not self._polls and not self._offers:
             return
         waiting_again: Counter[UUID] = Counter()
+        fetched = {_moved.decode(event.data).job for event in page if event.type == SourcesFetched.TYPE}
         for event in page:
             match event.type:
                 case ImageJobSubmitted.TYPE:
@@ -229,8 +231,8 @@ class Polls:
                     job = _moved.decode(event.data).job
                     waiting_again.pop(job, None)
                     self._withdraw(job)
-        if returned := +waiting_again:
-            task = asyncio.ensure_future(self._offer_again(returned))
+        if (returned := +waiting_again) or fetched:
+            task = asyncio.ensure_future(self._offer_again(returned, fetched))
             self._reading.add(task)  # the loop holds its tasks weakly
             task.add_done_callback(self._reading.discard)
 
@@ -334,19 +336,22 @@ class Polls:
             for poll in offer.held_by:
                 poll.held.discard(offer)
 
-    async def _offer_again(self, returned: Counter[UUID]) -> None:
-        """Offer what workers gave back or failed; what a job requires is read, for the fact does not say."""
+    async def _offer_again(self, returned: Counter[UUID], fetched: set[UUID]) -> None:
+        """Offer what workers gave back or failed, and whole jobs whose sources are there now.
+
+        What a job requires is read, for the fact does not say.
+        """
         found: Sequence[Job] | None = None
         while found is None:
             try:
-                found = await self._read_jobs(list(returned))
+                found = await self._read_jobs([*returned, *fetched - returned.keys()])
             except ApiError as away:
                 await asyncio.sleep(away.retry_after or LEASE_SEEN_SECONDS)
         for job in found:
             if waits(job):
                 chosen = (job.allowed_workers, job.denied_workers)
                 work = _Work(job.id, job.requester, job.models, job.mask, job.pixels, *chosen)
-                self._offer(work, returned[job.id])
+                self._offer(work, job.waiting if job.id in fetched else returned[job.id])
 
 
 def reader(pool: Pool, realm: int) -> ReadJobs:

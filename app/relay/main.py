@@ -33,6 +33,7 @@ from app.relay.retention import Retention
 from app.relay.sweeper import Sweeper
 from app.relay.tailing import Tailing
 from app.sharing import actors as sharing
+from app.sources import actors as sources
 from app.workers import lease_decider as leases
 from projections.registry import TAILING
 
@@ -44,7 +45,7 @@ PAUSE: Final = (0.2, 5.0)
 #: seconds that a follower rests after it raised
 REST_SECONDS: Final = 10.0
 
-REACTIONS: tuple[Reaction, ...] = sharing.REACTIONS
+REACTIONS: tuple[Reaction, ...] = (*sharing.REACTIONS, *sources.REACTIONS)
 
 
 class Follower(Protocol):

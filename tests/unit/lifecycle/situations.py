@@ -14,17 +14,18 @@ from app.jobs.decider import CancelJob, ExpireJob, WithdrawConsent
 from app.moderation.decider import DecideCase
 from app.platform.commands import Command, Decision
 from app.sharing.decider import PublishPicture, WithdrawPictures, WithholdPicture
+from app.sources.decider import AcceptSources, RefuseSources
 from app.workers.lease_decider import ExpireLease, ExtendLease, ReleaseLease, ResultState
 from app.workers.reports import case_of
 from events.accounts import Role
 from events.base import Fact
-from events.jobs import JobState
+from events.jobs import JobState, SourceFault
 from events.moderation import Verdict
 from events.sharing import WithheldReason
 from projections import memory
 from projections.registry import INLINE
 from tests.factories import check_in, deliver, grant, pop, register, submit, uid
-from tests.given import Scene, Step, given, later
+from tests.given import Scene, Step, fetching, given, later
 
 ALICE, BOB, CAROL, MODERATOR = uid(1), uid(2), uid(3), uid(4)
 JOB, G1, G2 = uid(10), uid(11), uid(12)
@@ -50,6 +51,7 @@ WAITING: tuple[Step, ...] = (
     check_in(W_BOB, BOB), check_in(W_CAROL, CAROL),
     submit(ALICE, job=JOB, generations=(G1,), shared=True),
 )  # fmt: skip
+FETCHING = (*WAITING[:-1], *fetching(WAITING[:-1], submit(ALICE, job=JOB, generations=(G1,))))
 LEASED = (*WAITING, pop(W_BOB, BOB, lease=FIRST))
 DELIVERED = (*LEASED, deliver(FIRST, BOB, G1))
 EXPIRED = (*LEASED, later(9_000), ExpireLease(lease=FIRST))
@@ -65,6 +67,7 @@ GIVEN_UP = (
 #: by the names that the table of the page has
 SITUATIONS: dict[str, tuple[Step, ...]] = {
     "waits": WAITING,
+    "fetching": FETCHING,
     "runs": LEASED,
     "delivered": DELIVERED,
     "censored": (*LEASED, deliver(FIRST, BOB, G1, state=ResultState.CENSORED)),
@@ -83,7 +86,11 @@ SITUATIONS: dict[str, tuple[Step, ...]] = {
 }
 
 #: a closed job whose last generation has not ended yet; clients see its final state already
-_CLOSING = {JobState.CANCELLED: "CANCELLING", JobState.EXPIRED: "EXPIRING"}
+_CLOSING = {
+    JobState.CANCELLED: "CANCELLING",
+    JobState.EXPIRED: "EXPIRING",
+    JobState.FAULTED: "FAULTING",
+}
 _OWNERS = {FIRST: BOB, SECOND: CAROL}
 
 
@@ -101,6 +108,8 @@ def commands(scene: Scene) -> dict[str, Command]:
         "pop": pop(W_CAROL, CAROL),
         "cancel": CancelJob(job=JOB),
         "nobody came": ExpireJob(job=JOB),
+        "sources are there": AcceptSources(job=JOB, sources=()),
+        "no source": RefuseSources(job=JOB, cause=SourceFault.NO_IMAGE),
         "withdraw consent": WithdrawConsent(job=JOB),
         "publish": PUBLISH,
         "uphold": decide(Verdict.UPHELD),
@@ -145,6 +154,7 @@ FURTHER: dict[str, Callable[[], Scene]] = {
         pop(W_BOB, BOB, lease=FIRST, amount=2), deliver(FIRST, BOB, G1, state=ResultState.CSAM),
         decide(Verdict.UPHELD), WithdrawPictures(job=JOB),
     ),
+    "no source": lambda: given(*FETCHING, RefuseSources(job=JOB, cause=SourceFault.NO_IMAGE)),
     "dismissed": lambda: given(*REPORTED, decide(Verdict.DISMISSED)),
     "withheld": lambda: given(*DELIVERED, WITHHOLD),
     "withdrawn": lambda: given(*DELIVERED, PUBLISH, WithdrawConsent(job=JOB), WithdrawPictures(job=JOB)),

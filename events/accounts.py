@@ -68,4 +68,19 @@ class WaitingLimitSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_field
     limit: int | None
 
 
-EVENTS: tuple[type[Event], ...] = (AnonymousOpened, UserRegistered, RoleGranted, WaitingLimitSet)
+class PublicWorkersSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A user said whether everybody may see whose their workers are."""
+
+    TYPE: ClassVar[str] = "accounts.PublicWorkersSet"
+
+    #: whether the workers show their owner's name; at first they do not
+    public: bool
+
+
+EVENTS: tuple[type[Event], ...] = (
+    AnonymousOpened,
+    UserRegistered,
+    RoleGranted,
+    WaitingLimitSet,
+    PublicWorkersSet,
+)

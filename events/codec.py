@@ -11,13 +11,15 @@ from typing import Any
 
 import msgspec
 
-from events import accounts, jobs, kudos, moderation, sharing, workers
+from events import accounts, jobs, kudos, moderation, sharing, teams, workers
 from events.base import Event, Fact, Metadata, Recorded
 from events.upcasters import UPCASTERS, Upcaster
 
 #: every class of fact by its stored name
 EVENT_TYPES: dict[str, type[Event]] = {
-    cls.TYPE: cls for module in (accounts, kudos, jobs, sharing, moderation, workers) for cls in module.EVENTS
+    cls.TYPE: cls
+    for module in (accounts, kudos, jobs, sharing, moderation, workers, teams)
+    for cls in module.EVENTS
 }
 
 

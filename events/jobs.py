@@ -270,6 +270,8 @@ class GenerationDelivered(JobEvent, frozen=True, kw_only=True, forbid_unknown_fi
     escrowed: int = 0
     #: from when its drawing can have begun, under this lease, to its delivery; none where nobody knows
     took_milliseconds: int | None = None
+    #: the team that the worker was in when it delivered
+    team: UUID | None = None
 
 
 class RedundantDeliveryPaid(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -305,6 +307,8 @@ class GenerationCensored(JobEvent, frozen=True, kw_only=True, forbid_unknown_fie
     postings: Postings
     #: how much of the reward waits in the owner's escrow
     escrowed: int = 0
+    #: the team that the worker was in when it delivered
+    team: UUID | None = None
 
 
 class GenerationFailed(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):

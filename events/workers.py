@@ -1,11 +1,13 @@
-"""Facts about workers: registration, what they can do, maintenance.
+"""Facts about workers: registration, what they can do, how their owners and moderators steer them, and messages to them.
 
-A worker's name, its maintenance message and its word blacklist are free text and live in the vault.
+A worker's name and description, its maintenance message, its word blacklist and what it is told are free text and
+live in the vault.
 Look next: `projections.workers`, `app.workers.decider`.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -67,9 +69,90 @@ class MaintenanceEnded(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_f
     TYPE: ClassVar[str] = "workers.MaintenanceEnded"
 
 
+class WorkerRenamed(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker got another name."""
+
+    TYPE: ClassVar[str] = "workers.WorkerRenamed"
+
+
+class WorkerDescribed(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker's description was written, changed or taken away."""
+
+    TYPE: ClassVar[str] = "workers.WorkerDescribed"
+
+
+class WorkerPaused(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A moderator lets a worker take no more work."""
+
+    TYPE: ClassVar[str] = "workers.WorkerPaused"
+
+
+class WorkerResumed(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A moderator lets a worker take work again."""
+
+    TYPE: ClassVar[str] = "workers.WorkerResumed"
+
+
+class WorkerTeamChanged(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker joined a team or left one; what it delivered before stays with the team it was in then."""
+
+    TYPE: ClassVar[str] = "workers.WorkerTeamChanged"
+
+    #: the team it is in from now on; none: it left
+    team: UUID | None
+    #: the team it was in before
+    before: UUID | None
+
+
+class WorkerDeleted(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker is no more: its name is free again. What it did stays in the log."""
+
+    TYPE: ClassVar[str] = "workers.WorkerDeleted"
+
+
+class _MessageEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fact on the stream of one message to workers, about who wrote it."""
+
+    message: UUID
+    sender: UUID
+
+    def stream(self) -> str:
+        """The stream it is appended to."""
+        return f"message-{self.message}"
+
+    def subject(self) -> UUID | None:
+        """Whom it is about."""
+        return self.sender
+
+
+class WorkerMessageSent(_MessageEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody has something to tell to a worker, or a moderator to all of them, for a while."""
+
+    TYPE: ClassVar[str] = "workers.WorkerMessageSent"
+
+    #: whom it is told; none: all workers
+    worker: UUID | None
+    #: it is told until then
+    expires_at: datetime
+
+
+class WorkerMessageDeleted(_MessageEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message is told no more, and its words are gone."""
+
+    TYPE: ClassVar[str] = "workers.WorkerMessageDeleted"
+
+
 EVENTS: tuple[type[Event], ...] = (
     WorkerRegistered,
     ImageCapabilitiesDeclared,
     MaintenanceStarted,
     MaintenanceEnded,
+    WorkerRenamed,
+    WorkerDescribed,
+    WorkerPaused,
+    WorkerResumed,
+    WorkerTeamChanged,
+    WorkerDeleted,
+    WorkerMessageSent,
+    WorkerMessageDeleted,
 )

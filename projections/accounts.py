@@ -15,7 +15,14 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from events.accounts import AnonymousOpened, Role, RoleGranted, UserRegistered, WaitingLimitSet
+from events.accounts import (
+    AnonymousOpened,
+    PublicWorkersSet,
+    Role,
+    RoleGranted,
+    UserRegistered,
+    WaitingLimitSet,
+)
 from events.base import ANONYMOUS, Event, Fact, postings_of
 from events.jobs import (
     GenerationCensored,
@@ -34,6 +41,7 @@ from events.jobs import (
     SourcesRefused,
 )
 from events.kudos import KudosGranted, KudosTransferred
+from events.workers import WorkerDeleted, WorkerRegistered
 from projections.base import FoldError, Projection, known
 
 #: the facts that touch it
@@ -42,6 +50,9 @@ FACTS = (
     UserRegistered,
     RoleGranted,
     WaitingLimitSet,
+    PublicWorkersSet,
+    WorkerRegistered,
+    WorkerDeleted,
     KudosGranted,
     KudosTransferred,
     ImageJobSubmitted,
@@ -81,6 +92,10 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     waiting: int = 0
     #: how many may wait, where somebody set it; None for the default (`app.ledger.standing`)
     waiting_limit: int | None = None
+    #: workers of this user that are not deleted
+    workers: int = 0
+    #: everybody may see that these workers are this user's
+    public_workers: bool = False
 
     @property
     def available(self) -> int:
@@ -118,7 +133,7 @@ _OF_REQUESTER = (
 #: for each fact the users in it; by type, since the writer asks for every event
 _KEYS: dict[type[Event], Callable[[Any], tuple[UUID, ...]]] = {
     **dict.fromkeys(
-        (AnonymousOpened, UserRegistered, RoleGranted, WaitingLimitSet, KudosGranted),
+        (AnonymousOpened, UserRegistered, RoleGranted, WaitingLimitSet, PublicWorkersSet, KudosGranted),
         lambda event: (event.user,),
     ),
     **dict.fromkeys(_OF_REQUESTER, lambda event: (event.requester,)),
@@ -126,6 +141,8 @@ _KEYS: dict[type[Event], Callable[[Any], tuple[UUID, ...]]] = {
     GenerationDelivered: _both,
     GenerationCensored: _both,
     RedundantDeliveryPaid: lambda event: (event.owner,),
+    WorkerRegistered: lambda event: (event.owner,),
+    WorkerDeleted: lambda event: (event.owner,),
 }
 
 
@@ -142,9 +159,12 @@ def evolve(key: UUID, row: Account | None, fact: Fact) -> Account | None:
         mine = f"{USER}{key}"
         moved = sum(amount for name, amount in postings if name == mine)
         account = replace(account, balance=account.balance + moved)
-    if min(account.held, account.waiting) < 0 or (not account.anonymous and account.available < 0):
+    if min(account.held, account.waiting, account.workers) < 0 or (
+        not account.anonymous and account.available < 0
+    ):
         message = (
-            f"{key} stands at {account.balance} with {account.held} held and {account.waiting} waiting "
+            f"{key} stands at {account.balance} with {account.held} held, {account.waiting} waiting "
+            f"and {account.workers} workers "
             f"after {fact.position}"
         )
         raise FoldError(message)
@@ -157,6 +177,12 @@ def _standing(key: UUID, account: Account, fact: Fact) -> Account:
             return replace(account, roles=tuple(sorted({*account.roles, event.role})))
         case WaitingLimitSet():
             return replace(account, waiting_limit=event.limit)
+        case PublicWorkersSet():
+            return replace(account, public_workers=event.public)
+        case WorkerRegistered():
+            return replace(account, workers=account.workers + 1)
+        case WorkerDeleted():
+            return replace(account, workers=account.workers - 1)
         case HoldPlaced():
             return replace(account, held=account.held + event.amount)
         case HoldCaptured() | HoldReleased():
@@ -196,4 +222,4 @@ def _queued(event: Event) -> int:
             return 0
 
 
-PROJECTION = Projection("accounts", 2, Account, FACTS, keys, evolve)
+PROJECTION = Projection("accounts", 3, Account, FACTS, keys, evolve)

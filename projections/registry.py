@@ -9,7 +9,18 @@ from typing import Any
 
 from events.base import Event
 from events.codec import EVENT_TYPES
-from projections import accounts, cases, generations, jobs, leases, speeds, throughput, workers
+from projections import (
+    accounts,
+    cases,
+    generations,
+    jobs,
+    leases,
+    speeds,
+    team_totals,
+    teams,
+    throughput,
+    workers,
+)
 from projections.base import Projection
 
 INLINE: tuple[Projection[Any], ...] = (
@@ -18,8 +29,14 @@ INLINE: tuple[Projection[Any], ...] = (
     generations.PROJECTION,
     leases.PROJECTION,
     workers.PROJECTION,
+    teams.PROJECTION,
 )
-TAILING: tuple[Projection[Any], ...] = (throughput.PROJECTION, speeds.PROJECTION, cases.PROJECTION)
+TAILING: tuple[Projection[Any], ...] = (
+    throughput.PROJECTION,
+    speeds.PROJECTION,
+    cases.PROJECTION,
+    team_totals.PROJECTION,
+)
 ALL: tuple[Projection[Any], ...] = INLINE + TAILING
 
 #: what a process must find live in the database to serve

@@ -1,4 +1,4 @@
-"""Workers: what each can do, whether it is in maintenance, and what it has done.
+"""Workers: what each can do, how it is steered (maintenance, pause, team), and what it has done.
 
 Presence (online or not) is no fact; it lives in Valkey. Look next: `projections.queue` for matching.
 """
@@ -13,13 +13,23 @@ from msgspec.structs import replace
 
 from events.base import Fact
 from events.jobs import (
+    FailureCause,
     GenerationCensored,
     GenerationDelivered,
     GenerationFailed,
     JobKind,
     RedundantDeliveryPaid,
 )
-from events.workers import ImageCapabilitiesDeclared, MaintenanceEnded, MaintenanceStarted, WorkerRegistered
+from events.workers import (
+    ImageCapabilitiesDeclared,
+    MaintenanceEnded,
+    MaintenanceStarted,
+    WorkerDeleted,
+    WorkerPaused,
+    WorkerRegistered,
+    WorkerResumed,
+    WorkerTeamChanged,
+)
 from projections.base import FoldError, Projection, known
 from projections.queue import ALLOWED_BEFORE, plain_requirements, requirement_mask
 
@@ -29,6 +39,10 @@ FACTS = (
     ImageCapabilitiesDeclared,
     MaintenanceStarted,
     MaintenanceEnded,
+    WorkerPaused,
+    WorkerResumed,
+    WorkerTeamChanged,
+    WorkerDeleted,
     GenerationDelivered,
     GenerationCensored,
     RedundantDeliveryPaid,
@@ -58,6 +72,14 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
     earned: int
     #: its leases last longer, and it serves only jobs that accept that
     extra_slow: bool = False
+    #: a moderator lets it take no work
+    paused: bool = False
+    #: its owner or a moderator took it away: it takes no work and has no name
+    deleted: bool = False
+    #: the team it is in
+    team: UUID | None = None
+    #: of the leases on a generation that failed, those that ran out; of the others the worker said so itself
+    lapsed: int = 0
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -88,11 +110,18 @@ def evolve(key: UUID, row: Worker | None, fact: Fact) -> Worker | None:
             return replace(worker, maintenance=True)
         case MaintenanceEnded():
             return replace(worker, maintenance=False)
+        case WorkerPaused() | WorkerResumed():
+            return replace(worker, paused=isinstance(event, WorkerPaused))
+        case WorkerTeamChanged():
+            return replace(worker, team=event.team)
+        case WorkerDeleted():
+            return replace(worker, deleted=True)
         case GenerationDelivered() | GenerationCensored() | RedundantDeliveryPaid():
             earned = 0 if event.owner == event.requester else event.price
             return replace(worker, fulfilled=worker.fulfilled + 1, earned=worker.earned + earned)
         case GenerationFailed():
-            return replace(worker, failed=worker.failed + 1)
+            lapsed = event.cause is FailureCause.LEASE_EXPIRED
+            return replace(worker, failed=worker.failed + 1, lapsed=worker.lapsed + lapsed)
         case _:
             message = f"{event.TYPE} is no fact about a worker"
             raise FoldError(message)
@@ -104,4 +133,12 @@ def _allowed(event: ImageCapabilitiesDeclared) -> tuple[str, ...]:
     return (*plain_requirements(nsfw=event.nsfw, post_processing=event.post_processing), *ALLOWED_BEFORE)
 
 
-PROJECTION = Projection("workers", 2, Worker, FACTS, keys, evolve, indexes=("(realm, owner)",))
+PROJECTION = Projection(
+    "workers",
+    3,
+    Worker,
+    FACTS,
+    keys,
+    evolve,
+    indexes=("(realm, owner)", "(realm, team) WHERE team IS NOT NULL"),
+)

@@ -113,7 +113,7 @@ class MemoryLog:
         wanted: dict[str, set[UUID]] = {p.name: set() for p in INLINE}
         jobs: set[UUID] = set()
         for need in needs:
-            for name in ("accounts", "jobs", "leases", "workers"):
+            for name in ("accounts", "jobs", "leases", "workers", "teams"):
                 wanted[name].update(getattr(need, name))
             rows.made.update(need.made)
             if need.search is not None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 import msgspec
+import sqlalchemy as sa
 
 from app.fleet.serving import families_of, search_of
 from app.platform.caching import fresh
@@ -25,7 +26,7 @@ AGE_SECONDS = 1.0
 #: what a thread is taken to do while no worker that is online has delivered anything yet, in pixelsteps a second
 BASELINE_PER_THREAD = 1_000_000
 
-_ALL = rows_of("workers", workers.c.maintenance.is_not(None), workers.c.id.asc())
+_ALL = rows_of("workers", sa.not_(workers.c.deleted), workers.c.id.asc())
 _OWNERS = rows_of("accounts", any_of(accounts.c.id, "ids"))
 _SPEEDS: Query[tuple[UUID, int, int]] = Query(
     "SELECT worker, pixelsteps, microseconds FROM projections.speeds "
@@ -85,7 +86,7 @@ async def online_workers(services: Services) -> list[Online]:
 
 
 async def capacity(services: Services) -> Capacity:
-    """What the workers that are online and not in maintenance can do, by their measured speeds."""
+    """What the workers that are online and serve everybody can do, by their measured speeds."""
 
     async def load() -> Capacity:
         online = [each for each in await online_workers(services) if _draws(each.worker)]
@@ -110,4 +111,4 @@ def with_speeds(
 
 
 def _draws(worker: Worker) -> bool:
-    return worker.kind is JobKind.IMAGE and worker.threads > 0 and not worker.maintenance
+    return worker.kind is JobKind.IMAGE and worker.threads > 0 and not (worker.maintenance or worker.paused)

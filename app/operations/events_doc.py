@@ -21,13 +21,13 @@ import click
 import msgspec
 
 from app.operations.migrate import ROOT
-from events import accounts, jobs, kudos, moderation, sharing, workers
+from events import accounts, jobs, kudos, moderation, sharing, teams, workers
 from events.base import Event, Postings
 from events.codec import encode
 
 PAGE: Final = ROOT / "docs" / "events.md"
 
-_MODULES: Final = (accounts, kudos, jobs, sharing, moderation, workers)
+_MODULES: Final = (accounts, kudos, jobs, sharing, moderation, workers, teams)
 
 #: What fields mean that have the same name and meaning everywhere.
 RECURRING: Final[Mapping[str, str]] = {
@@ -39,6 +39,7 @@ RECURRING: Final[Mapping[str, str]] = {
     "cfg_scale": "how closely to follow the prompt",
     "charged": "what the requester was charged, in hundredths",
     "clip_skip": "layers of the text encoder to skip",
+    "creator": "who founded the team",
     "covered": "how much of the charge the floor covered, in hundredths",
     "expires_at": "when the lease ends unless it is extended",
     "generation": "the generation",
@@ -51,6 +52,7 @@ RECURRING: Final[Mapping[str, str]] = {
     "kind": "what it works on",
     "lease": "the lease",
     "limit": "how many generations may wait; null for the default again",
+    "message": "the message",
     "model": "the model that is used",
     "models": "names of models",
     "nsfw": "may show what is not safe for work",
@@ -62,12 +64,14 @@ RECURRING: Final[Mapping[str, str]] = {
     "requester": "who submitted the job",
     "role": "the role",
     "sampler": "name of the sampler",
+    "sender": "who wrote it",
     "shared": "the requester lets the pictures be shared",
     "source": "who gives",
     "state": "how it ended",
     "steps": "sampling steps asked for",
     "target": "who receives",
     "tax": "the flat tax, in hundredths",
+    "team": "the team",
     "text_version": "version of the consent text that was in force",
     "threads": "how many jobs it does at a time",
     "tiling": "the picture can be tiled",

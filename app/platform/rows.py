@@ -20,6 +20,7 @@ from projections.jobs import Job
 from projections.leases import Lease
 from projections.queue import Found, Search, waits
 from projections.registry import INLINE, INLINE_OF
+from projections.teams import Team
 from projections.workers import Worker
 
 
@@ -103,6 +104,11 @@ class Rows:
     def worker(self, key: UUID) -> Worker | None:
         """A worker, or None."""
         row: Worker | None = self._get("workers", key)
+        return row
+
+    def team(self, key: UUID) -> Team | None:
+        """A team, or None."""
+        row: Team | None = self._get("teams", key)
         return row
 
     def generations_of(self, job: UUID) -> list[Generation]:

@@ -19,6 +19,14 @@ from projections.queue import requirement_mask
 from projections.workers import Worker
 
 
+#: what a paused worker is told
+PAUSED = Rejection(
+    code="WORKER_PAUSED",
+    message="a moderator paused the worker: it is given no work",
+    path=("input", "workerName"),
+)
+
+
 class ImageCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What an image worker says it serves."""
 
@@ -71,6 +79,8 @@ def check_in(command: CheckIn, rows: Rows) -> Decision | Rejection:
     if command.owner == ANONYMOUS:
         return Rejection(code="FORBIDDEN", message="anonymous users cannot run workers: register first")
     worker = rows.worker(command.worker)
+    if worker is not None and worker.deleted:
+        return Rejection(code="NOT_FOUND", message="this worker was deleted", path=("input", "workerName"))
     if worker is not None and worker.owner != command.owner:
         return Rejection(
             code="FORBIDDEN", message="this worker belongs to somebody else", path=("input", "workerName")

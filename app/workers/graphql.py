@@ -116,6 +116,8 @@ PopJobResult = Annotated[
     | NoJob
     | errors.InvalidInput
     | errors.WorkerInMaintenance
+    | errors.WorkerPaused
+    | errors.TooManyWorkers
     | errors.NotFound
     | errors.Forbidden
     | errors.IdempotencyConflict

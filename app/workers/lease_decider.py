@@ -19,6 +19,7 @@ from app.ledger.closing import end_if_over, fail, give_back, standing
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Draft, Rows
 from app.platform.vault import ResultWords
+from app.workers.decider import PAUSED
 from app.workers.matching import Match, best
 from app.workers.reports import report
 from events.jobs import (
@@ -150,8 +151,10 @@ class Released(Result, frozen=True, kw_only=True):
 def pop_job(command: PopJob, rows: Rows) -> Decision | Rejection:
     """Lease generations of the best match, for the job's lease length times the generations taken."""
     worker = rows.worker(command.worker)
-    if worker is None:
+    if worker is None or worker.deleted:
         return Rejection(code="NOT_FOUND", message="no such worker", path=("input", "workerName"))
+    if worker.paused:
+        return PAUSED
     match = best(worker, command.search, allowed_by(worker, rows.account(worker.owner)), rows)
     if not isinstance(match, Match):
         return Decision((), Popped(after=match.after, blacklisted=match.blacklisted))
@@ -308,6 +311,7 @@ def _pay(draft: Draft, lease: Lease, job: Job, result: GenerationResult, *, wait
         "charged": money.charged,
         "covered": money.covered,
         "postings": money.postings,
+        "team": _team(draft, lease),
     }
     if result.state is ResultState.OK:
         draft.add(
@@ -428,6 +432,13 @@ def _account(draft: Draft, key: UUID) -> Account:
     account = draft.account(key)
     assert account is not None, "accounts are never deleted from the log"
     return account
+
+
+def _team(draft: Draft, lease: Lease) -> UUID | None:
+    """The team that a lease's worker is in now."""
+    worker = draft.worker(lease.worker)
+    assert worker is not None, "a lease brings its worker"
+    return worker.team
 
 
 def _outcome(draft: Draft, key: UUID, *, reward: int = 0, refusal: str | None = None) -> Outcome:

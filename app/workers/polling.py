@@ -22,7 +22,7 @@ from app.platform.ids import new_id
 from app.platform.services import Services
 from app.workers.asking import Asking, asking
 from app.workers.capabilities import Polled
-from app.workers.decider import CheckIn
+from app.workers.decider import PAUSED, CheckIn
 from app.workers.lease_decider import PopJob, Popped
 from app.workers.queries import ANSWERED, BY_NAME, PROBE, Named
 from app.workers.skips import BLACKLIST, Skip, skips
@@ -69,6 +69,8 @@ async def pop_job(
     worker = await _check_in(services, actor, poll)
     if isinstance(worker, Rejection):
         return worker
+    if worker.worker.paused:
+        return PAUSED
     await services.presence.saw(worker.worker.id)
     asked = await asking(services, poll, worker)
     if isinstance(asked, Rejection):

@@ -102,7 +102,7 @@ def test_streams_and_subjects_are_ids_only():
         for data in stored(path):
             event = decode(name, version, data)
             category, _, key = event.stream().partition("-")
-            assert category in ("user", "job", "worker")
+            assert category in ("user", "job", "worker", "team", "message")
             assert len(key) == 36
             assert event.subject() is not None
 

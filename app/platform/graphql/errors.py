@@ -5,6 +5,7 @@ Two kinds, never mixed: `UserError` members of result unions (data, for expected
 add none of their own codes elsewhere. How exceptions become errors is in `masking.py`.
 """
 
+from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Any
 
@@ -109,6 +110,15 @@ class ErrorCode(Enum):
     )
     WORKER_IN_MAINTENANCE = strawberry.enum_value(
         "WORKER_IN_MAINTENANCE", description="The worker is in maintenance and takes no jobs but its owner's."
+    )
+    WORKER_PAUSED = strawberry.enum_value(
+        "WORKER_PAUSED", description="A moderator paused the worker: it is given no work at all."
+    )
+    WORKER_BUSY = strawberry.enum_value(
+        "WORKER_BUSY", description="The worker is at work: it cannot be deleted before its leases end."
+    )
+    TOO_MANY_WORKERS = strawberry.enum_value(
+        "TOO_MANY_WORKERS", description="The caller has as many workers as it may have."
     )
     LEASE_ENDED = strawberry.enum_value(
         "LEASE_ENDED", description="The lease has expired or was released, and nothing is paid for it."
@@ -222,6 +232,31 @@ class WorkerInMaintenance(UserError):
     maintenance_message: str | None = strawberry.field(
         default=None, description="What the one who set the maintenance wrote."
     )
+
+
+@strawberry.type(description="A moderator paused the worker.")
+class WorkerPaused(UserError):
+    """No work at all is given to it, not even its owner's; what it has leased it may still deliver."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.WORKER_PAUSED, description="WORKER_PAUSED.")
+
+
+@strawberry.type(description="The worker is at work.")
+class WorkerBusy(UserError):
+    """It can be deleted once its leases have ended."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.WORKER_BUSY, description="WORKER_BUSY.")
+    leases: int = strawberry.field(description="Leases of the worker that live.")
+    until: datetime = strawberry.field(description="When the last of them ends, unless it is extended.")
+
+
+@strawberry.type(description="The caller has as many workers as it may have.")
+class TooManyWorkers(UserError):
+    """Trusted users may have more."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.TOO_MANY_WORKERS, description="TOO_MANY_WORKERS.")
+    workers: int = strawberry.field(description="Workers that the caller has.")
+    limit: int = strawberry.field(description="How many it may have.")
 
 
 @strawberry.type(description="The lease has ended and nothing is paid for it.")

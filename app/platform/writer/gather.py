@@ -57,6 +57,7 @@ _READS = {
         "generations": f"job = ANY(ARRAY({_JOBS}))",
         "accounts": f"id = ANY(ARRAY(SELECT unnest(%(accounts)s::uuid[]) UNION {_PAYERS} UNION {_OWNERS}))",
         "workers": f"id = ANY(ARRAY(SELECT unnest(%(workers)s::uuid[]) UNION {_HOSTS}))",
+        "teams": "id = ANY(%(teams)s::uuid[])",
     }.items()
 }
 #: prompts of the jobs that a batch may queue again, for searches with a blacklist: these were found before it began
@@ -82,6 +83,8 @@ class _Wanted:
                 self._one("accounts", key)
             for key in need.workers:
                 self._one("workers", key)
+            for key in need.teams:
+                self._one("teams", key)
         for key in found:
             self._job(key)
 
@@ -162,6 +165,7 @@ def _reads(realm: int, missing: _Ids) -> dict[str, Statement]:
         "generations": jobs,
         "accounts": missing["accounts"] | jobs,
         "workers": missing["workers"] | leases,
+        "teams": missing["teams"],
     }
     parameters = {"realm": realm, **{name: uuids(list(keys)) for name, keys in missing.items()}}
     return {name: Statement(_READS[name], parameters) for name, wants in tables.items() if wants}
@@ -208,7 +212,7 @@ def _working_set(
     head: log.Head, needs: Sequence[Needs], wanted: _Wanted, answers: Mapping[Search, Found]
 ) -> Rows:
     rows = Rows(head.now)
-    for name in ("accounts", "jobs", "leases", "workers"):
+    for name in ("accounts", "jobs", "leases", "workers", "teams"):
         for need in needs:
             rows.name(name, getattr(need, name))
     for name, at_hand in wanted.rows.items():

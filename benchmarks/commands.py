@@ -12,10 +12,17 @@ from uuid import UUID
 
 import msgspec
 
-from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, SetWaitingLimit, TransferKudos
+from app.accounts.decider import (
+    GrantKudos,
+    OpenRealm,
+    RegisterUser,
+    SetWaitingLimit,
+    SetWorkerLimit,
+    TransferKudos,
+)
 from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
-from app.ledger.standing import MAX_WAITING
+from app.ledger.standing import MAX_WAITING, MAX_WORKERS
 from app.main import API_RULES
 from app.platform.commands import Command, Decision, Done, Rejection, Request, Rule
 from app.platform.ids import new_id
@@ -90,7 +97,8 @@ def populate(writer: Writer, pepper: str, people: Iterable[Person]) -> None:
     must(writer.execute_sync(request(OpenRealm())))
     for person in people:
         unlimited = SetWaitingLimit(user=person.id, limit=MAX_WAITING, by=None)
-        for command in (register(pepper, person), grant(person), unlimited):
+        workers = SetWorkerLimit(user=person.id, limit=MAX_WORKERS)
+        for command in (register(pepper, person), grant(person), unlimited, workers):
             must(writer.execute_sync(request(command)))
 
 

@@ -68,6 +68,15 @@ class WaitingLimitSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_field
     limit: int | None
 
 
+class WorkerLimitSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A moderator or operator said how many workers a user may have."""
+
+    TYPE: ClassVar[str] = "accounts.WorkerLimitSet"
+
+    #: workers that there may be; null for the default again
+    limit: int | None
+
+
 class PublicWorkersSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A user said whether everybody may see whose their workers are."""
 
@@ -82,5 +91,6 @@ EVENTS: tuple[type[Event], ...] = (
     UserRegistered,
     RoleGranted,
     WaitingLimitSet,
+    WorkerLimitSet,
     PublicWorkersSet,
 )

@@ -82,7 +82,7 @@ class WorkerDescribed(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class WorkerPaused(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A moderator lets a worker take no more work."""
+    """A moderator, or a rule, lets a worker take no more work."""
 
     TYPE: ClassVar[str] = "workers.WorkerPaused"
 

@@ -22,6 +22,7 @@ from events.accounts import (
     RoleGranted,
     UserRegistered,
     WaitingLimitSet,
+    WorkerLimitSet,
 )
 from events.base import ANONYMOUS, Event, Fact, postings_of
 from events.jobs import (
@@ -50,6 +51,7 @@ FACTS = (
     UserRegistered,
     RoleGranted,
     WaitingLimitSet,
+    WorkerLimitSet,
     PublicWorkersSet,
     WorkerRegistered,
     WorkerDeleted,
@@ -94,6 +96,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     waiting_limit: int | None = None
     #: workers of this user that are not deleted
     workers: int = 0
+    #: how many there may be, where somebody set it; None for the default (`app.ledger.standing`)
+    worker_limit: int | None = None
     #: everybody may see that these workers are this user's
     public_workers: bool = False
 
@@ -133,7 +137,15 @@ _OF_REQUESTER = (
 #: for each fact the users in it; by type, since the writer asks for every event
 _KEYS: dict[type[Event], Callable[[Any], tuple[UUID, ...]]] = {
     **dict.fromkeys(
-        (AnonymousOpened, UserRegistered, RoleGranted, WaitingLimitSet, PublicWorkersSet, KudosGranted),
+        (
+            AnonymousOpened,
+            UserRegistered,
+            RoleGranted,
+            WaitingLimitSet,
+            WorkerLimitSet,
+            PublicWorkersSet,
+            KudosGranted,
+        ),
         lambda event: (event.user,),
     ),
     **dict.fromkeys(_OF_REQUESTER, lambda event: (event.requester,)),
@@ -177,12 +189,8 @@ def _standing(key: UUID, account: Account, fact: Fact) -> Account:
             return replace(account, roles=tuple(sorted({*account.roles, event.role})))
         case WaitingLimitSet():
             return replace(account, waiting_limit=event.limit)
-        case PublicWorkersSet():
-            return replace(account, public_workers=event.public)
-        case WorkerRegistered():
-            return replace(account, workers=account.workers + 1)
-        case WorkerDeleted():
-            return replace(account, workers=account.workers - 1)
+        case WorkerLimitSet() | PublicWorkersSet() | WorkerRegistered() | WorkerDeleted():
+            return _with_workers(account, event)
         case HoldPlaced():
             return replace(account, held=account.held + event.amount)
         case HoldCaptured() | HoldReleased():
@@ -205,6 +213,20 @@ def _standing(key: UUID, account: Account, fact: Fact) -> Account:
         case _:
             queued = _queued(event)
             return replace(account, waiting=account.waiting + queued) if queued else account
+
+
+def _with_workers(
+    account: Account, event: WorkerLimitSet | PublicWorkersSet | WorkerRegistered | WorkerDeleted
+) -> Account:
+    match event:
+        case WorkerLimitSet():
+            return replace(account, worker_limit=event.limit)
+        case PublicWorkersSet():
+            return replace(account, public_workers=event.public)
+        case WorkerRegistered():
+            return replace(account, workers=account.workers + 1)
+        case WorkerDeleted():
+            return replace(account, workers=account.workers - 1)
 
 
 def _queued(event: Event) -> int:

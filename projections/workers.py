@@ -5,6 +5,7 @@ Presence (online or not) is no fact; it lives in Valkey. Look next: `projections
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from uuid import UUID
 
@@ -78,8 +79,8 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
     deleted: bool = False
     #: the team it is in
     team: UUID | None = None
-    #: of the leases on a generation that failed, those that ran out; of the others the worker said so itself
-    lapsed: int = 0
+    #: leases on a generation that failed, by why
+    failures: tuple[tuple[FailureCause, int], ...] = ()
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -120,8 +121,9 @@ def evolve(key: UUID, row: Worker | None, fact: Fact) -> Worker | None:
             earned = 0 if event.owner == event.requester else event.price
             return replace(worker, fulfilled=worker.fulfilled + 1, earned=worker.earned + earned)
         case GenerationFailed():
-            lapsed = event.cause is FailureCause.LEASE_EXPIRED
-            return replace(worker, failed=worker.failed + 1, lapsed=worker.lapsed + lapsed)
+            causes = Counter(dict(worker.failures))
+            causes[event.cause] += 1
+            return replace(worker, failed=worker.failed + 1, failures=tuple(sorted(causes.items())))
         case _:
             message = f"{event.TYPE} is no fact about a worker"
             raise FoldError(message)

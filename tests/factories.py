@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from app.accounts import decider as accounts
-from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, SetWaitingLimit
+from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, SetWaitingLimit, SetWorkerLimit
 from app.jobs import decider as jobs
 from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
-from app.ledger.standing import MAX_WAITING
+from app.ledger.standing import MAX_WAITING, MAX_WORKERS
 from app.moderation import decider as moderation
 from app.platform.commands import Command, Done, Request, rules
 from app.platform.writer import Writer
@@ -97,6 +97,11 @@ def grant(user: UUID, amount: int) -> GrantKudos:
 def unlimited(user: UUID) -> SetWaitingLimit:
     """As many waiting generations as a test queues."""
     return SetWaitingLimit(user=user, limit=MAX_WAITING)
+
+
+def many_workers(user: UUID) -> SetWorkerLimit:
+    """As many workers as a test registers."""
+    return SetWorkerLimit(user=user, limit=MAX_WORKERS)
 
 
 def submit(

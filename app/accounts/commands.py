@@ -130,16 +130,21 @@ class LimitType(click.ParamType[int | None]):
 @click.command("limit")
 @click.argument("user")
 @click.argument("limit", type=LimitType())
+@click.option(
+    "--workers", is_flag=True, help="How many workers USER may have, in place of generations that wait."
+)
 @json_option
 @one_line_errors
-def limit_command(user: str, limit: int | None, *, as_json: bool) -> None:
+def limit_command(user: str, limit: int | None, *, workers: bool, as_json: bool) -> None:
     """Let at most LIMIT generations of USER (name#number, or an id) wait at once, or the `default` number."""
     with console(settings_from_environment()) as opened:
         subject = opened.subject(user)
-        opened.set_waiting_limit(subject, limit)
+        if workers:
+            opened.set_worker_limit(subject, limit)
+        else:
+            opened.set_waiting_limit(subject, limit)
     if as_json:
         print_json({"user": subject, "limit": limit})
     else:
-        click.echo(
-            f"{user} may have {'the default number of' if limit is None else limit} generations waiting"
-        )
+        what = "workers" if workers else "generations waiting"
+        click.echo(f"{user} may have {'the default number of' if limit is None else limit} {what}")

@@ -22,6 +22,7 @@ from app.accounts.decider import (
     OpenRealm,
     RegisterUser,
     SetWaitingLimit,
+    SetWorkerLimit,
 )
 from app.accounts.people import NUMBERS
 from app.platform.commands import Command, Rejection, Request, rules
@@ -79,6 +80,10 @@ class Console:
     def set_waiting_limit(self, user: UUID, limit: int | None) -> None:
         """Say how many generations of an account may wait; None for the default."""
         self._execute(SetWaitingLimit(user=user, limit=limit), new_id())
+
+    def set_worker_limit(self, user: UUID, limit: int | None) -> None:
+        """Say how many workers an account may have; None for the default."""
+        self._execute(SetWorkerLimit(user=user, limit=limit), new_id())
 
     def balance(self, user: UUID) -> int:
         """An account's balance in hundredths."""

@@ -10,11 +10,19 @@ from uuid import UUID
 import msgspec
 
 from app.ledger import postings
-from app.ledger.standing import MAX_WAITING, moderates, waiting_limit
+from app.ledger.standing import MAX_WAITING, MAX_WORKERS, moderates, waiting_limit, worker_limit
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
 from app.platform.vault import ApiKey, Note, Person
-from events.accounts import AnonymousOpened, Role, RoleGranted, UserRegistered, WaitingLimitSet
+from events.accounts import (
+    AnonymousOpened,
+    PublicWorkersSet,
+    Role,
+    RoleGranted,
+    UserRegistered,
+    WaitingLimitSet,
+    WorkerLimitSet,
+)
 from events.base import ANONYMOUS
 from events.kudos import KudosGranted, KudosTransferred
 
@@ -53,6 +61,22 @@ class SetWaitingLimit(Command, frozen=True, kw_only=True):
     by: UUID | None = None
 
 
+class SetWorkerLimit(Command, frozen=True, kw_only=True):
+    """Say how many workers a user may have; None for the default again."""
+
+    user: UUID
+    limit: int | None
+    #: who asks, and must be a moderator or operator; None at the command line
+    by: UUID | None = None
+
+
+class SetPublicWorkers(Command, frozen=True, kw_only=True):
+    """Say whether everybody may see whose a user's workers are."""
+
+    user: UUID
+    public: bool
+
+
 class GrantKudos(Command, frozen=True, kw_only=True):
     """Give an account kudos out of the treasury, in hundredths."""
 
@@ -88,7 +112,7 @@ class Granted(Result, frozen=True, kw_only=True):
 
 
 class LimitSet(Result, frozen=True, kw_only=True):
-    """How many generations of an account may wait now."""
+    """How many generations of an account may wait now, or how many workers it may have."""
 
     user: UUID
     limit: int
@@ -146,6 +170,31 @@ def set_waiting_limit(command: SetWaitingLimit, rows: Rows) -> Decision | Reject
     event = WaitingLimitSet(user=command.user, limit=command.limit)
     after = msgspec.structs.replace(account, waiting_limit=command.limit)
     return Decision((event,), LimitSet(user=command.user, limit=waiting_limit(after)))
+
+
+def set_worker_limit(command: SetWorkerLimit, rows: Rows) -> Decision | Rejection:
+    """By moderators and operators, for anybody with an account; workers that there are stay."""
+    if command.by is not None and not moderates(rows.account(command.by)):
+        return Rejection(code="FORBIDDEN", message="only moderators and operators set limits")
+    account = rows.account(command.user)
+    if account is None or account.anonymous:
+        return Rejection(code="NOT_FOUND", message="no such registered user", path=("input", "user"))
+    if command.limit is not None and not 0 <= command.limit <= MAX_WORKERS:
+        message = f"a limit is from 0 to {MAX_WORKERS} workers"
+        return Rejection(code="INVALID_INPUT", message=message, path=("input", "limit"))
+    after = msgspec.structs.replace(account, worker_limit=command.limit)
+    events = () if after == account else (WorkerLimitSet(user=command.user, limit=command.limit),)
+    return Decision(events, LimitSet(user=command.user, limit=worker_limit(after)))
+
+
+def set_public_workers(command: SetPublicWorkers, rows: Rows) -> Decision | Rejection:
+    """By oneself; anonymous users own no workers."""
+    account = rows.account(command.user)
+    if account is None or account.anonymous:
+        return Rejection(code="FORBIDDEN", message="anonymous users own no workers: register first")
+    same = account.public_workers == command.public
+    events = () if same else (PublicWorkersSet(user=command.user, public=command.public),)
+    return Decision(events, Granted(user=command.user))
 
 
 def grant_kudos(command: GrantKudos, rows: Rows) -> Decision | Rejection:
@@ -209,6 +258,13 @@ RULES = (
         lambda c: Needs(accounts=(c.user,) if c.by is None else (c.user, c.by)),
         set_waiting_limit,
     ),
+    Rule(
+        SetWorkerLimit,
+        LimitSet,
+        lambda c: Needs(accounts=(c.user,) if c.by is None else (c.user, c.by)),
+        set_worker_limit,
+    ),
+    Rule(SetPublicWorkers, Granted, lambda c: Needs(accounts=(c.user,)), set_public_workers),
     Rule(GrantKudos, Granted, lambda c: Needs(accounts=(c.user,)), grant_kudos),
     Rule(TransferKudos, Transferred, lambda c: Needs(accounts=(c.source, c.target)), transfer_kudos),
 )

@@ -1,4 +1,4 @@
-"""What an account may ask for: how many of its generations may wait, and whether it has the limits of a newcomer.
+"""What an account may ask for: how many of its generations may wait, how many workers it has, whether it is a newcomer.
 
 Pure. All of it follows from the account's row, so that it is decided under the writer's lock without counting. The
 anonymous user is one account for everybody without a key: its limit is its share of the queue. Look next:
@@ -18,8 +18,14 @@ ANONYMOUS_WAITING: Final = 500
 #: the most that may be set: as many as the queue was measured with
 MAX_WAITING: Final = 1_000_000
 
-_TRUSTED: Final = frozenset({Role.TRUSTED, Role.MODERATOR, Role.OPERATOR})
+#: workers that a user may have, unless somebody set another number for the account: a newcomer, and who is trusted
+UNTRUSTED_WORKERS: Final = 3
+TRUSTED_WORKERS: Final = 20
+#: the most that may be set
+MAX_WORKERS: Final = 100_000
+
 _MODERATORS: Final = frozenset({Role.MODERATOR, Role.OPERATOR})
+_TRUSTED: Final = _MODERATORS | {Role.TRUSTED}
 
 
 class TooMany(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +44,13 @@ def waiting_limit(account: Account) -> int:
     if account.waiting_limit is not None:
         return account.waiting_limit
     return ANONYMOUS_WAITING if account.anonymous else REGISTERED_WAITING
+
+
+def worker_limit(account: Account) -> int:
+    """How many workers an account may have; deleted ones do not count."""
+    if account.worker_limit is not None:
+        return account.worker_limit
+    return TRUSTED_WORKERS if trusted(account) else UNTRUSTED_WORKERS
 
 
 def check_waiting(account: Account, n: int) -> TooMany | None:

@@ -51,7 +51,7 @@ RECURRING: Final[Mapping[str, str]] = {
     "key": "the id of the API key",
     "kind": "what it works on",
     "lease": "the lease",
-    "limit": "how many generations may wait; null for the default again",
+    "limit": "how many there may be; null for the default again",
     "message": "the message",
     "model": "the model that is used",
     "models": "names of models",

@@ -1,12 +1,13 @@
 """The vault: everything that must be erasable, in rows written by the same transaction as the event they belong to.
 
-Prompts, links to sources, usernames, names and messages of workers, key hashes, notes, and outcomes of commands. No projection reads
+Prompts, links to sources, usernames, names of workers and teams and what is said to and of them, key hashes, notes,
+and outcomes of commands. No projection reads
 it. Rows are plain data, so that deciders can return them. Look next: `alembic/versions`, which makes the tables.
 """
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -98,6 +99,35 @@ class MaintenanceMessage(msgspec.Struct, frozen=True):
     message: str
 
 
+class WorkerDescription(msgspec.Struct, frozen=True):
+    """What a worker's owner says of it."""
+
+    worker: UUID
+    description: str
+
+
+class WorkerMessage(msgspec.Struct, frozen=True):
+    """What somebody tells a worker, or all of them, and until when."""
+
+    message: UUID
+    #: None for all
+    worker: UUID | None
+    sender: UUID
+    words: str
+    #: who says so, in the sender's words
+    origin: str
+    sent_at: datetime
+    expires_at: datetime
+
+
+class TeamWords(msgspec.Struct, frozen=True):
+    """A team's unique name, and what it says of itself."""
+
+    team: UUID
+    name: str
+    info: str
+
+
 class Note(msgspec.Struct, frozen=True):
     """Words that an operator gave with a command, such as the reason of a grant."""
 
@@ -115,9 +145,27 @@ TABLES: dict[type[msgspec.Struct], Table[Any]] = {
     WorkerName: Table("worker", WorkerName, key=("worker",)),
     MaintenanceMessage: Table("maintenance", MaintenanceMessage, key=("worker",)),
     Note: Table("note", Note, key=("command",)),
+    WorkerDescription: Table("worker_description", WorkerDescription, key=("worker",)),
+    WorkerMessage: Table("worker_message", WorkerMessage, key=("message",)),
+    TeamWords: Table("team", TeamWords, key=("team",)),
 }
 
 UPSERTS: dict[type[msgspec.Struct], str] = {row: table.upsert(SCHEMA) for row, table in TABLES.items()}
+
+
+class Erase(msgspec.Struct, frozen=True):
+    """Take a row away, by its one key: a decider returns it in place of the row."""
+
+    kind: type[msgspec.Struct]
+    key: UUID
+
+
+#: what takes rows away, by kind; binds: realm, keys
+ERASURES: dict[type[msgspec.Struct], str] = {
+    row: f"DELETE FROM {SCHEMA}.{table.name} WHERE realm = %b AND {table.key[0]} = ANY(%b::uuid[])"  # noqa: S608
+    for row, table in TABLES.items()
+    if len(table.key) == 1
+}
 
 
 class CommandOutcome(msgspec.Struct, frozen=True):

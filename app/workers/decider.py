@@ -9,15 +9,16 @@ from uuid import UUID
 
 import msgspec
 
+from app.ledger.standing import moderates, worker_limit
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
 from app.platform.vault import MaintenanceMessage, WorkerName
 from events.base import ANONYMOUS, Event
 from events.jobs import JobKind
 from events.workers import ImageCapabilitiesDeclared, MaintenanceEnded, MaintenanceStarted, WorkerRegistered
+from projections.accounts import Account
 from projections.queue import requirement_mask
 from projections.workers import Worker
-
 
 #: what a paused worker is told
 PAUSED = Rejection(
@@ -64,6 +65,8 @@ class SetMaintenance(Command, frozen=True, kw_only=True):
 
     worker: UUID
     owner: UUID
+    #: the moderator who asks, in place of the owner
+    by: UUID | None = None
     maintenance: bool
     message: str
 
@@ -85,6 +88,8 @@ def check_in(command: CheckIn, rows: Rows) -> Decision | Rejection:
         return Rejection(
             code="FORBIDDEN", message="this worker belongs to somebody else", path=("input", "workerName")
         )
+    if worker is None and (full := _too_many(rows.account(command.owner))) is not None:
+        return full
     events: list[Event] = []
     vault: tuple[WorkerName, ...] = ()
     if worker is None:
@@ -104,11 +109,25 @@ def check_in(command: CheckIn, rows: Rows) -> Decision | Rejection:
     return Decision(events, CheckedIn(worker=command.worker), vault)
 
 
+def _too_many(owner: Account | None) -> Rejection | None:
+    """Whoever has as many workers as allowed registers no more; those that there are work on."""
+    assert owner is not None, "whoever polls with a key has an account"
+    limit = worker_limit(owner)
+    if owner.workers < limit:
+        return None
+    return Rejection(
+        code="TOO_MANY_WORKERS",
+        message=f"you have {owner.workers} workers, and may have {limit}: delete one, or ask a moderator for more",
+        path=("input", "workerName"),
+        detail={"workers": owner.workers, "limit": limit},
+    )
+
+
 def set_maintenance(command: SetMaintenance, rows: Rows) -> Decision | Rejection:
-    """Only the owner; the message is kept in the vault."""
-    worker = rows.worker(command.worker)
-    if worker is None or worker.owner != command.owner:
-        return Rejection(code="NOT_FOUND", message="you have no such worker", path=("input", "worker"))
+    """The owner or a moderator; the message is kept in the vault."""
+    worker = steered(rows, command.worker, command.by or command.owner)
+    if isinstance(worker, Rejection):
+        return worker
     events: tuple[Event, ...] = ()
     if worker.maintenance != command.maintenance:
         made = MaintenanceStarted if command.maintenance else MaintenanceEnded
@@ -116,7 +135,20 @@ def set_maintenance(command: SetMaintenance, rows: Rows) -> Decision | Rejection
     return Decision(events, CheckedIn(worker=worker.id), (MaintenanceMessage(worker.id, command.message),))
 
 
+def steered(rows: Rows, key: UUID, by: UUID) -> Worker | Rejection:
+    """A worker that somebody may steer: its owner or a moderator. To others it looks as if there were none."""
+    worker = rows.worker(key)
+    if worker is None or worker.deleted or (worker.owner != by and not moderates(rows.account(by))):
+        return Rejection(code="NOT_FOUND", message="you have no such worker", path=("input", "worker"))
+    return worker
+
+
 RULES = (
     Rule(CheckIn, CheckedIn, lambda c: Needs(workers=(c.worker,), accounts=(c.owner,)), check_in),
-    Rule(SetMaintenance, CheckedIn, lambda c: Needs(workers=(c.worker,)), set_maintenance),
+    Rule(
+        SetMaintenance,
+        CheckedIn,
+        lambda c: Needs(workers=(c.worker,), accounts=(c.by or c.owner,)),
+        set_maintenance,
+    ),
 )

@@ -30,6 +30,7 @@ from tests.factories import (
     check_in,
     deliver,
     grant,
+    many_workers,
     open_realm,
     pop,
     register,
@@ -53,6 +54,7 @@ def prepare(writer: Writer) -> None:
         run(writer, register(user, user.int))
         run(writer, grant(user, 100_000))
         run(writer, unlimited(user))
+        run(writer, many_workers(user))
     for worker in WORKERS:
         run(writer, check_in(worker, USERS[worker.int % len(USERS)]))
 

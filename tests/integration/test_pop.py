@@ -34,6 +34,7 @@ from tests.factories import (
     check_in,
     deliver,
     grant,
+    many_workers,
     open_realm,
     pop,
     register,
@@ -201,6 +202,7 @@ def market(database: Settings, start_writer: Callable[..., Writer], request: pyt
         run(open_first, register(user, user.int))
         run(open_first, grant(user, user.int * 5000))
         run(open_first, unlimited(user))
+        run(open_first, many_workers(user))
     made.batch([made.checked_in(worker) for worker in WORKERS])
     yield made
     made.close()

@@ -30,7 +30,7 @@ from app.workers.reports import case_of
 from events.accounts import Role
 from events.base import ANONYMOUS
 from events.moderation import Verdict
-from tests.factories import capabilities, check_in, pop, register, submit, uid
+from tests.factories import capabilities, check_in, many_workers, pop, register, submit, uid
 from tests.model import MemoryLog
 
 MODELS = ("a", "b", "c")
@@ -72,7 +72,8 @@ class Play:
         self.outcomes: list[Any] = []
         self._serial = 0x10000
         self._able: dict[UUID, ImageCapabilities] = {}
-        for command in (OpenRealm(), *(register(user, user.int) for user in USERS)):
+        users = [each for user in USERS for each in (register(user, user.int), many_workers(user))]
+        for command in (OpenRealm(), *users):
             self.do(command)
         for worker in WORKERS[:5]:
             self.do(self._check_in(worker, 0))

@@ -31,7 +31,7 @@ from app.workers.lease_decider import (
     SubmitResults,
 )
 from events.base import ANONYMOUS
-from tests.factories import capabilities, check_in, pop, submit, uid
+from tests.factories import capabilities, check_in, many_workers, pop, submit, uid
 from tests.simulation.cluster import BUCKETS, Cluster, UnreachableError, VanishedError
 from tests.simulation.database import SimulatedLog
 from tests.simulation.outside import etag_of
@@ -106,6 +106,7 @@ def _foundation() -> tuple[SimulatedLog, dict[UUID, Request]]:
     commands += [
         RegisterUser(user=user, key=user, key_hash=user.bytes, username="", number=user.int) for user in USERS
     ]
+    commands += [many_workers(user) for user in USERS]
     commands += [check_in(worker, owner_of(worker), capabilities(MODELS)) for worker in WORKERS]
     commands += [GrantKudos(user=user, amount=4_000, note=user, reason="") for user in USERS[:2]]
     requests = [Request(command, uid(0x1000 + number)) for number, command in enumerate(commands)]

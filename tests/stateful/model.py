@@ -302,6 +302,9 @@ class Model:
         known = self.workers.get(key)
         if worker.owner == NOBODY or (known and known.owner != worker.owner):
             return Refused("FORBIDDEN")
+        owned = sum(each.owner == worker.owner for each in self.workers.values())
+        if known is None and owned >= (20 if self.users[worker.owner].roles else 3):
+            return Refused("TOO_MANY_WORKERS")
         worker.maintenance = bool(known and known.maintenance)
         self.workers[key] = worker
         return Done(changed=worker != known)

@@ -19,6 +19,7 @@ from app.platform.rows import Rows
 from app.platform.vault import CommandOutcome
 from events.base import Recorded
 from events.store import log
+from events.store.arrays import uuids
 from events.store.columns import Table
 from projections.store import derived
 from projections.store.tables import LIVE, TABLES
@@ -56,8 +57,7 @@ def apply(
         statements += _row_writes(realm, TABLES[name], before[name], table)
     jobs = [(before["jobs"].get(key), job) for key, job in rows.tables["jobs"].items()]
     statements += (Statement(*each) for each in derived.statements(realm, derived.change_of(jobs)))
-    for kind, group in _by_type(writes.words).items():
-        statements.append(Statement(vault.UPSERTS[kind], vault.TABLES[kind].parameters(realm, group)))
+    statements += _word_writes(realm, writes.words)
     if writes.outcomes:
         statements.append(Statement(vault.KEEP_OUTCOMES, vault.outcome_parameters(realm, writes.outcomes)))
     if writes.events:
@@ -97,11 +97,25 @@ def _update(table: Table[Any], columns: tuple[str, ...]) -> str:
     return table.update(LIVE, columns)
 
 
-def _by_type(rows: Sequence[msgspec.Struct]) -> dict[type[msgspec.Struct], list[msgspec.Struct]]:
-    """Rows of the vault by kind; of several for one key the last one, as if written one after another."""
+def _word_writes(realm: int, words: Sequence[msgspec.Struct]) -> Iterator[Statement]:
+    """Take away what is erased, then write rows: a name that becomes free may be somebody else's at once.
+
+    Of several words for one key the last ones count, as if written one after another.
+    """
     grouped: dict[type[msgspec.Struct], dict[tuple[Any, ...], msgspec.Struct]] = {}
-    for row in rows:
-        kind = type(row)
-        key = tuple(getattr(row, name) for name in vault.TABLES[kind].key)
+    for row in words:
+        kind, key = _place(row)
         grouped.setdefault(kind, {})[key] = row
-    return {kind: list(group.values()) for kind, group in grouped.items()}
+    for kind, group in grouped.items():
+        if gone := [key[0] for key, row in group.items() if isinstance(row, vault.Erase)]:
+            yield Statement(vault.ERASURES[kind], (realm, uuids(gone)))
+    for kind, group in grouped.items():
+        if kept := [row for row in group.values() if not isinstance(row, vault.Erase)]:
+            yield Statement(vault.UPSERTS[kind], vault.TABLES[kind].parameters(realm, kept))
+
+
+def _place(row: msgspec.Struct) -> tuple[type[msgspec.Struct], tuple[Any, ...]]:
+    """The kind and key of the row of the vault that is written or taken away."""
+    if isinstance(row, vault.Erase):
+        return row.kind, (row.key,)
+    return type(row), tuple(getattr(row, name) for name in vault.TABLES[type(row)].key)

@@ -43,7 +43,18 @@ from events.jobs import (
 )
 from events.moderation import CaseOpened
 from projections.generations import GenerationState
-from tests.factories import capabilities, check_in, deliver, grant, pop, register, result, submit, uid
+from tests.factories import (
+    capabilities,
+    check_in,
+    deliver,
+    grant,
+    many_workers,
+    pop,
+    register,
+    result,
+    submit,
+    uid,
+)
 from tests.given import Scene, given, later
 
 ALICE, BOB, CAROL = uid(1), uid(2), uid(3)
@@ -330,7 +341,7 @@ def test_the_third_failure_by_a_second_owner_gives_the_generation_up_and_release
 
 def test_three_failures_of_one_owner_do_not_condemn_a_generation():
     more = (uid(23), uid(24), uid(25))
-    scene = waiting(G1).and_given(*(check_in(worker, BOB) for worker in more))
+    scene = waiting(G1).and_given(many_workers(BOB), *(check_in(worker, BOB) for worker in more))
     for number, worker in enumerate(more):
         lease = uid(60 + number)
         scene.and_given(pop(worker, BOB, lease=lease), deliver(lease, BOB, G1, state=FAULTED))

@@ -53,8 +53,10 @@ from app.platform.waiting import Polls, Room, reader
 from app.platform.writer import Writer
 from app.platform.writer.gather import VersionMismatchError
 from app.schema import schema
+from app.teams import decider as teams
 from app.workers import decider as workers
 from app.workers import lease_decider as leases
+from app.workers import steering_decider as steering
 from events.store.log import LAST_POSITION
 
 _log = logging.getLogger(__name__)
@@ -65,7 +67,15 @@ GLANCE_SECONDS = 0.5
 TAIL_SILENT_SECONDS = 15.0
 
 #: every command that the API decides
-API_RULES: Rules = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES, moderation.RULES)
+API_RULES: Rules = rules(
+    accounts.RULES,
+    jobs.RULES,
+    workers.RULES,
+    leases.RULES,
+    steering.RULES,
+    teams.RULES,
+    moderation.RULES,
+)
 
 
 GiveUp = Callable[[BaseException], None]

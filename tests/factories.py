@@ -19,8 +19,10 @@ from app.platform.commands import Command, Done, Request, rules
 from app.platform.writer import Writer
 from app.sharing import decider as sharing
 from app.sources import decider as sources
+from app.teams import decider as teams
 from app.workers import decider as workers
 from app.workers import lease_decider as leases
+from app.workers import steering_decider as steering
 from app.workers.decider import CheckIn, ImageCapabilities
 from app.workers.lease_decider import (
     GenerationResult,
@@ -43,6 +45,8 @@ RULES = rules(
     workers.RULES,
     leases.RULES,
     sources.RULES,
+    steering.RULES,
+    teams.RULES,
     sharing.RULES,
     moderation.RULES,
 )

@@ -18,6 +18,8 @@ class Role(StrEnum):
     OPERATOR = "operator"
     MODERATOR = "moderator"
     TRUSTED = "trusted"
+    #: hosts models that the reference does not know, and models of its own
+    CUSTOMIZER = "customizer"
 
 
 class UserEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):

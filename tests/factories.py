@@ -10,12 +10,14 @@ from uuid import UUID, uuid4
 
 from app.accounts import decider as accounts
 from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, SetWaitingLimit, SetWorkerLimit
+from app.fleet.serving import families_of
 from app.jobs import decider as jobs
 from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
 from app.ledger.standing import MAX_WAITING, MAX_WORKERS
 from app.moderation import decider as moderation
 from app.platform.commands import Command, Done, Request, rules
+from app.platform.model_reference import ModelReference
 from app.platform.writer import Writer
 from app.sharing import decider as sharing
 from app.sources import decider as sources
@@ -77,6 +79,7 @@ def run(writer: Writer, command: Command, **changes: Any) -> Done:
     return outcome
 
 
+REFERENCE = ModelReference.load(None)
 #: what handlers add of a worker's owner and speed, which is looked at again under the lock
 STANDING = requirement_mask(STANDING_REQUIREMENTS)
 
@@ -179,7 +182,7 @@ def search_of(
     return Search(
         worker=worker,
         owner=owner,
-        models=able.models,
+        models=(*able.models, *(name for name, _ in families_of(able.models, REFERENCE))),
         max_pixels=able.max_pixels,
         allowed=able.allowed | STANDING,
         friends=tuple(friends),
@@ -204,6 +207,7 @@ def pop(
         lease=lease or uuid4(),
         worker=worker,
         search=search_of(worker, owner, able, **search),
+        families=families_of((able or capabilities()).models, REFERENCE),
         amount=amount,
         choice=choice,
     )

@@ -25,6 +25,7 @@ TRUSTED_WORKERS: Final = 20
 MAX_WORKERS: Final = 100_000
 
 _MODERATORS: Final = frozenset({Role.MODERATOR, Role.OPERATOR})
+_CUSTOMIZERS: Final = _MODERATORS | {Role.CUSTOMIZER}
 _TRUSTED: Final = _MODERATORS | {Role.TRUSTED}
 
 
@@ -64,6 +65,11 @@ def check_waiting(account: Account, n: int) -> TooMany | None:
 def moderates(account: Account | None) -> bool:
     """Whether an account may set limits and decide cases."""
     return account is not None and not _MODERATORS.isdisjoint(account.roles)
+
+
+def customizes(account: Account | None) -> bool:
+    """Whether an account may host models that nobody else knows."""
+    return account is not None and not _CUSTOMIZERS.isdisjoint(account.roles)
 
 
 def trusted(account: Account) -> bool:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.ledger.standing import moderates, worker_limit
+from app.ledger.standing import customizes, moderates, worker_limit
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
 from app.platform.vault import MaintenanceMessage, WorkerName
@@ -58,6 +58,8 @@ class CheckIn(Command, frozen=True, kw_only=True):
     owner: UUID
     name: str
     capabilities: ImageCapabilities
+    #: models among them that only customizers may host
+    custom: tuple[str, ...] = ()
 
 
 class SetMaintenance(Command, frozen=True, kw_only=True):
@@ -90,6 +92,12 @@ def check_in(command: CheckIn, rows: Rows) -> Decision | Rejection:
         )
     if worker is None and (full := _too_many(rows.account(command.owner))) is not None:
         return full
+    if command.custom and not customizes(rows.account(command.owner)):
+        return Rejection(
+            code="FORBIDDEN",
+            message=f"{len(command.custom)} of these models may be hosted by customizers only, the first is {command.custom[0]}",
+            path=("input", "image", "models"),
+        )
     events: list[Event] = []
     vault: tuple[WorkerName, ...] = ()
     if worker is None:

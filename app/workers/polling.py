@@ -13,7 +13,6 @@ import time
 from uuid import UUID
 
 import msgspec
-import psycopg
 
 from app.platform.commands import Done, Idempotency, Rejection
 from app.platform.graphql.context import Client
@@ -22,12 +21,11 @@ from app.platform.ids import new_id
 from app.platform.services import Services
 from app.workers.asking import Asking, asking
 from app.workers.capabilities import Polled
-from app.workers.decider import PAUSED, CheckIn
+from app.workers.checking_in import check_in
+from app.workers.decider import PAUSED
 from app.workers.lease_decider import PopJob, Popped
-from app.workers.queries import ANSWERED, BY_NAME, PROBE, Named
+from app.workers.queries import ANSWERED, PROBE
 from app.workers.skips import BLACKLIST, Skip, skips
-from events.base import ANONYMOUS
-from events.jobs import JobKind
 from projections.queue import Found, Search
 from projections.store.search import Questions
 
@@ -66,7 +64,7 @@ async def pop_job(
     promise = idempotency(actor, "popJob", key, parameters)
     if isinstance(promise, Rejection):
         return promise
-    worker = await _check_in(services, actor, poll)
+    worker = await check_in(services, actor, poll)
     if isinstance(worker, Rejection):
         return worker
     if worker.worker.paused:
@@ -162,27 +160,6 @@ class _Pop:
             families=self._families,
             candidates=likely,
         )
-
-
-async def _check_in(services: Services, actor: UUID, poll: Polled) -> Named | Rejection:
-    """The worker of a poll, registered or updated where the log does not know it so."""
-    if actor == ANONYMOUS:
-        return Rejection(code="FORBIDDEN", message="anonymous users cannot run workers: register first")
-    known = await BY_NAME.one(services.pool, realm=services.realm, name=poll.name)
-    if known is not None and (known.worker.owner != actor or known.worker.kind is not JobKind.IMAGE):
-        message = "this name belongs to a worker of another owner or kind"
-        return Rejection(code="FORBIDDEN", message=message, path=("input", "workerName"))
-    if known is not None and poll.capabilities.declared_by(known.worker):
-        return known
-    worker = known.worker.id if known else new_id()
-    command = CheckIn(worker=worker, owner=actor, name=poll.name, capabilities=poll.capabilities)
-    try:
-        outcome = await run(services, command, actor=actor)
-    except psycopg.errors.UniqueViolation:
-        return await _check_in(services, actor, poll)  # somebody was first with this name
-    if isinstance(outcome, Rejection):
-        return outcome
-    return await _check_in(services, actor, poll)
 
 
 async def _answered(services: Services, promise: Idempotency | None) -> bool:

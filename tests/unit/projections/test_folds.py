@@ -218,7 +218,9 @@ def test_a_worker_that_allows_nothing_lacks_nsfw_first():
 
 def test_a_job_has_a_place_for_each_model_or_one_for_any():
     assert [entry.model for entry in queue.entries(waiting(models=("x", "y")))] == ["x", "y"]
-    assert [entry.model for entry in queue.entries(waiting(models=()))] == [queue.ANY_MODEL]
+    assert [entry.model for entry in queue.entries(waiting(models=()))] == ["*plain"]
+    before = replace(waiting(), models=(), offers=())
+    assert [entry.model for entry in queue.entries(before)] == [queue.ANY_MODEL]
 
 
 def test_only_what_waits_and_is_not_closed_is_offered():

@@ -128,7 +128,7 @@ def test_a_pop_leases_as_many_generations_as_asked_for_and_its_time_grows_with_t
     scene = waiting(G1, G2, G3)
     event = GenerationsLeased(
         job=JOB, requester=ALICE, lease=LEASE, worker=W_BOB, owner=BOB, generations=(G1, G2), model="stable",
-        expires_at=scene.log.now + timedelta(seconds=2 * SECONDS),
+        expires_at=scene.log.now + timedelta(seconds=2 * SECONDS), price=650,
     )  # fmt: skip
     scene.when(take(amount=2)).then(event, result=Popped(lease=LEASE))
     assert scene.and_given(take(amount=2)).when(take(W_CAROL, LEASE_2, 5)).events[0].generations == (G3,)

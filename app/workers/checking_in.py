@@ -1,0 +1,78 @@
+"""A worker shows up: registered at its first poll, declared anew where it can do something else than the log knows.
+
+May not look for work. Look next: `app.workers.decider` for the rules, `app.workers.polling` for what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import psycopg
+
+from app.platform.commands import Rejection
+from app.platform.handling import run
+from app.platform.ids import new_id
+from app.platform.services import Services
+from app.platform.sql import Query
+from app.workers.capabilities import Polled
+from app.workers.decider import CheckIn
+from app.workers.queries import BY_NAME, Named
+from events.base import ANONYMOUS
+from events.jobs import JobKind
+
+#: what divides the name of a model of somebody's own from its owner's
+OWN_MODEL = "::"
+
+_ALIAS: Query[str] = Query(
+    "SELECT username || '#' || number FROM vault.person WHERE realm = %(realm)s AND subject = %(subject)s",
+    lambda row: str(row[0]),
+)
+
+
+async def check_in(services: Services, actor: UUID, poll: Polled) -> Named | Rejection:
+    """The worker of a poll, registered or updated where the log does not know it so."""
+    if actor == ANONYMOUS:
+        return Rejection(code="FORBIDDEN", message="anonymous users cannot run workers: register first")
+    known = await BY_NAME.one(services.pool, realm=services.realm, name=poll.name)
+    if known is not None and (known.worker.owner != actor or known.worker.kind is not JobKind.IMAGE):
+        message = "this name belongs to a worker of another owner or kind"
+        return Rejection(code="FORBIDDEN", message=message, path=("input", "workerName"))
+    if known is not None and poll.capabilities.declared_by(known.worker):
+        return known
+    custom = await _custom(services, actor, poll.capabilities.models)
+    if isinstance(custom, Rejection):
+        return custom
+    command = CheckIn(
+        worker=known.worker.id if known else new_id(),
+        owner=actor,
+        name=poll.name,
+        capabilities=poll.capabilities,
+        custom=custom,
+    )
+    try:
+        outcome = await run(services, command, actor=actor)
+    except psycopg.errors.UniqueViolation:
+        return await check_in(services, actor, poll)  # somebody was first with this name
+    if isinstance(outcome, Rejection):
+        return outcome
+    return await check_in(services, actor, poll)
+
+
+async def _custom(services: Services, actor: UUID, models: Sequence[str]) -> tuple[str, ...] | Rejection:
+    """Those of the models that only customizers may host: their own, and where the operator says so unknown ones."""
+    own = [model for model in models if OWN_MODEL in model]
+    if own:
+        alias = await _ALIAS.one(services.pool, realm=services.realm, subject=actor)
+        for model in own:
+            if model.partition(OWN_MODEL)[2] != alias:
+                message = (
+                    f"a model of somebody's own is named model{OWN_MODEL}{alias}: with the name of its owner"
+                )
+                return Rejection(code="INVALID_INPUT", message=message, path=("input", "image", "models"))
+    if not services.settings.known_models_only:
+        return tuple(own)
+    return (
+        *own,
+        *(model for model in models if OWN_MODEL not in model and services.models.get(model) is None),
+    )

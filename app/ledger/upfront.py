@@ -204,13 +204,14 @@ class _Search(msgspec.Struct, frozen=True):
         return self.free(width, height, steps) or self.total(width, height, steps) <= self.available
 
     def largest(self) -> LargestJob | None:
-        """Smaller sizes first, as far down as the free limit on pixels; there, fewer steps."""
+        """Smaller sizes first, as far down as the free limit on pixels if there is one; there, fewer steps."""
         steps = self.params.steps
+        least = 0 if self.quote.terms.choice.slow_refused else self.limits.pixels
         width, height = self.params.width, self.params.height
         for width, height in _smaller_sizes(self.params.width, self.params.height):
             if self.accepted(width, height, steps):
                 return self._job(width, height, steps)
-            if width * height <= self.limits.pixels:
+            if width * height <= least:
                 break
         return self._with_fewer_steps(width, height)
 

@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from app.ledger.price_book import PRICE_BOOKS
+from app.jobs.image_params import ImageParams
+from app.ledger.price_book import PRICE_BOOKS, WorkerChoice
+from app.ledger.quote import ModelChoice, quote_image
 from events import codec
 from events.base import Event, Metadata, Recorded
 from events.chain import genesis, link_of
@@ -212,10 +214,23 @@ def test_metadata_holds_ids_only_and_leaves_out_what_is_not_there():
 def test_price_books_are_never_edited():
     """What each version of the book says for known jobs, in hundredths."""
     path = GOLDEN.with_name("price_books.json")
-    for entry in json.loads(path.read_text(encoding="utf-8")):
-        book = PRICE_BOOKS[entry["version"]]
-        price = book.price(entry["width"], entry["height"], entry["steps"], tuple(entry["post_processing"]))
-        taxes = [book.tax_on(shared=False), book.tax_on(shared=True)]
-        assert (price, taxes) == (entry["price"], entry["taxes"]), entry
-    listed = {entry["version"] for entry in json.loads(path.read_text(encoding="utf-8"))}
-    assert listed == set(PRICE_BOOKS)
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    for entry in entries:
+        shape = {name: entry[name] for name in ("width", "height", "steps", "post_processing")}
+        params = msgspec.convert({**shape, **entry.get("params", {})}, ImageParams)
+        quotes = [
+            quote_image(
+                params,
+                n=1,
+                shared=shared,
+                models=(ModelChoice("model", entry.get("baseline", "stable diffusion 1")),),
+                choice=WorkerChoice(**entry.get("choice", {})),
+                max_kudos=None,
+                book=PRICE_BOOKS[entry["version"]],
+            )
+            for shared in (False, True)
+        ]
+        assert [quote.tax for quote in quotes] == entry["taxes"], entry
+        expected = (entry["price"], entry.get("surcharge", 0))
+        assert {(quote.price, quote.surcharge) for quote in quotes} == {expected}, entry
+    assert {entry["version"] for entry in entries} == set(PRICE_BOOKS)

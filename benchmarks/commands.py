@@ -24,7 +24,7 @@ from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
 from app.ledger.standing import MAX_WAITING, MAX_WORKERS
 from app.main import API_RULES
-from app.platform.commands import Command, Decision, Done, Rejection, Request, Rule
+from app.platform.commands import Command, Decision, Done, Rejection, Request, Rule, Rules
 from app.platform.ids import new_id
 from app.platform.keys import key_hash
 from app.platform.rows import Rows
@@ -34,7 +34,7 @@ from app.workers.decider import CheckIn, ImageCapabilities
 from app.workers.lease_decider import GenerationResult, PopJob, ResultState, SubmitResults
 from benchmarks.workload import Job, Person, Worker
 from events.jobs import GenerationsLeased
-from projections.queue import NSFW, POST_PROCESSING, Search
+from projections.queue import Search
 
 #: what everybody starts with, in hundredths of kudos: nobody runs dry
 WEALTH = 10**10
@@ -49,12 +49,11 @@ Taken = dict[UUID, tuple[UUID, ...]]
 
 
 @contextlib.contextmanager
-def writer_of(settings: Settings, taken: Taken | None = None) -> Iterator[Writer]:
+def writer_of(settings: Settings, taken: Taken | None = None, rules: Rules = API_RULES) -> Iterator[Writer]:
     """A started writer; it has decided what waits when the block ends. What its pops lease is noted in `taken`."""
     failures: list[BaseException] = []
-    rules = dict(API_RULES)
     if taken is not None:
-        rules[PopJob] = _noting(taken)
+        rules = {**rules, PopJob: _noting(taken)}
     writer = Writer(settings.database_url, settings.realm, rules, on_fatal=failures.append)
     writer.start()
     try:
@@ -93,13 +92,19 @@ def must(outcome: object) -> Done:
 
 
 def populate(writer: Writer, pepper: str, people: Iterable[Person]) -> None:
+    """Have the population made."""
+    for command in population(pepper, people):
+        must(writer.execute_sync(request(command)))
+
+
+def population(pepper: str, people: Iterable[Person]) -> Iterator[Command]:
     """Open the realm, register people with their keys, make them rich and let them queue."""
-    must(writer.execute_sync(request(OpenRealm())))
+    yield OpenRealm()
     for person in people:
-        unlimited = SetWaitingLimit(user=person.id, limit=MAX_WAITING, by=None)
-        workers = SetWorkerLimit(user=person.id, limit=MAX_WORKERS)
-        for command in (register(pepper, person), grant(person), unlimited, workers):
-            must(writer.execute_sync(request(command)))
+        yield register(pepper, person)
+        yield grant(person)
+        yield SetWaitingLimit(user=person.id, limit=MAX_WAITING, by=None)
+        yield SetWorkerLimit(user=person.id, limit=MAX_WORKERS)
 
 
 def register(pepper: str, person: Person) -> RegisterUser:
@@ -146,28 +151,31 @@ def submit(person: Person, job: Job) -> SubmitImageJob:
 def check_in(worker: Worker) -> CheckIn:
     """A worker's registration."""
     return CheckIn(
-        worker=worker.id,
-        owner=worker.owner.id,
-        name=worker.name,
-        capabilities=ImageCapabilities(
-            models=worker.models,
-            max_pixels=worker.max_pixels,
-            nsfw=True,
-            post_processing=True,
-            threads=1,
-            agent="bench:1",
-        ),
+        worker=worker.id, owner=worker.owner.id, name=worker.name, capabilities=capabilities(worker)
+    )
+
+
+def capabilities(worker: Worker) -> ImageCapabilities:
+    """What a worker says it serves."""
+    return ImageCapabilities(
+        models=worker.models,
+        max_pixels=worker.max_pixels,
+        nsfw=worker.nsfw,
+        post_processing=worker.post_processing,
+        threads=1,
+        agent="bench:1",
     )
 
 
 def search(worker: Worker) -> Search:
     """What a worker asks of the queue."""
+    able = capabilities(worker)
     return Search(
         worker=worker.id,
         owner=worker.owner.id,
-        models=worker.models,
-        max_pixels=worker.max_pixels,
-        allowed=NSFW | POST_PROCESSING,
+        models=able.models,
+        max_pixels=able.max_pixels,
+        allowed=able.allowed,
     )
 
 

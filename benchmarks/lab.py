@@ -87,6 +87,12 @@ class Lab:
         migrate(settings)
         return settings
 
+    def drop(self, settings: Settings) -> None:
+        """Give back the disk space of a database that was made here."""
+        name = urlsplit(settings.database_url).path.strip("/")
+        with psycopg.connect(owner_url(self._settings), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
     @contextlib.contextmanager
     def api(self, settings: Settings, processes: int = 1) -> Iterator[Api]:
         """API processes that share a port, ready to serve. Raises `LabError`."""

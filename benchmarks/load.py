@@ -7,6 +7,7 @@ so that the load costs less than what it measures. Look next: `benchmarks.childr
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 import uuid
 from collections.abc import Callable
@@ -77,7 +78,13 @@ class Client:
         wish = {
             "workerName": worker.name,
             "bridgeAgent": "bench:1",
-            "image": {"models": worker.models, "maxPixels": worker.max_pixels},
+            "image": {
+                "models": worker.models,
+                "maxPixels": worker.max_pixels,
+                "nsfw": worker.nsfw,
+                "allowPostProcessing": worker.post_processing,
+                **worker.more,
+            },
         }
         result = await self.mutate(
             documents.POP_JOB, wish, worker.owner.api_key, {"ImageAssignment", "NoJob"}
@@ -202,6 +209,45 @@ async def _polls(ready: Ready, plan: Polls) -> tuple[list[float], list[float]]:
         ready()
         await _pace(plan.pace * len(plan.workers), plan.seconds, plan.workers, one)
     return hits, misses
+
+
+@dataclass(frozen=True)
+class Storm:
+    """Polls as fast as they are answered (a closed loop)."""
+
+    url: str
+    workers: tuple[Worker, ...]
+    #: how many are under way at a time
+    at_once: int
+    seconds: float
+    #: an end before that, where each poll takes a job
+    most: int | None
+
+
+def storm(ready: Ready, plan: Storm) -> float:
+    """Polls answered a second."""
+    return uvloop.run(_storm(ready, plan))
+
+
+async def _storm(ready: Ready, plan: Storm) -> float:
+    numbers = itertools.count() if plan.most is None else iter(range(plan.most))
+    answered = 0
+
+    async def call() -> None:
+        nonlocal answered
+        for number in numbers:
+            await client.poll(plan.workers[number % len(plan.workers)])
+            answered += 1
+            if time.perf_counter() >= until:
+                return
+
+    async with _session(plan.at_once) as session:
+        client = Client(session, plan.url)
+        ready()
+        started = time.perf_counter()
+        until = started + plan.seconds
+        await asyncio.gather(*(call() for _ in range(plan.at_once)))
+        return answered / (time.perf_counter() - started)
 
 
 async def _pace(

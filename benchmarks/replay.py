@@ -1,40 +1,42 @@
 """Folding a whole log again: into new tables, in memory, and for the audit that compares both.
 
-The log is made by the writer out of whole cycles and transfers. Each measurement has a process of its own, whose
-peak memory is told. Look next: `projections.store.build`, `projections.store.audit`, `projections.memory`.
+The log is made in bulk out of whole cycles and transfers, and of jobs that go on waiting. Each measurement has a process
+of its own, whose peak memory is told. Look next: `benchmarks.bulk`, `projections.store.build`,
+`projections.store.audit`, `projections.memory`.
 """
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import psycopg
-import uvloop
 
 from app.operations.balances import balances_of_copy
 from app.operations.export import FolderTarget, export
 from app.operations.migrate import owner_url
 from app.operations.segments import read_manifest
-from app.platform.commands import Command, Done
 from app.platform.settings import Settings
-from app.platform.writer import Writer
-from benchmarks import children, commands
+from benchmarks import bulk, children, commands
 from benchmarks.children import Ready
 from benchmarks.figures import Table
 from benchmarks.lab import Lab
 from benchmarks.scale import Scale
 from benchmarks.workload import Workload
-from benchmarks.writer import CALLERS, PEOPLE, Callers
 from events.codec import fact_of
 from events.store import log
 from projections import memory
 from projections.store import audit, build
 
 SEED = 4
+#: the first of them own workers
+PEOPLE, WORKERS = 256, 64
+#: how many events a story comes to, about
+EVENTS_OF_ONE = 7
 
 #: folds a log on the owner's connection; how many events it folded
 Fold = Callable[["psycopg.Connection[tuple[object, ...]]", int], int]
@@ -43,14 +45,13 @@ Fold = Callable[["psycopg.Connection[tuple[object, ...]]", int], int]
 def measure(lab: Lab, scale: Scale) -> list[Table]:
     """The replay's table."""
     settings = lab.database()
-    workload = Workload(SEED, PEOPLE)
-    taken: commands.Taken = {}
-    callers = Callers(workload, taken)
-    with commands.writer_of(settings, taken) as writer:
-        commands.populate(writer, settings.pepper, workload.people)
-        for worker in callers.workers:
-            commands.must(writer.execute_sync(commands.request(commands.check_in(worker))))
-        uvloop.run(_generate(writer, callers, scale.events))
+    bulk.write(
+        settings,
+        _stories(settings, Workload(SEED, PEOPLE)),
+        scale.events // EVENTS_OF_ONE,
+        events=scale.events,
+    )
+    bulk.rebuild(settings)
     copy = lab.folder / "copy"
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         export(connection, settings.realm, FolderTarget(copy))
@@ -85,24 +86,22 @@ def measure(lab: Lab, scale: Scale) -> list[Table]:
     ]
 
 
-async def _generate(writer: Writer, callers: Callers, events: int) -> None:
-    """Cycles and transfers in turn until the log is long enough."""
-    position = 0
-
-    async def execute(command: Command) -> Done:
-        nonlocal position
-        done = commands.must(await writer.execute(commands.request(command)))
-        position = max(position, done.position)
-        return done
-
-    async def call(caller: int) -> None:
-        step = 0
-        while position < events:
-            await callers.cycle(caller, step, execute)
-            await callers.transfer_spread(caller, step, execute)
-            step += 1
-
-    await asyncio.gather(*(call(caller) for caller in range(CALLERS)))
+def _stories(settings: Settings, workload: Workload) -> Iterator[bulk.Story]:
+    """Whole cycles and transfers without end; one job in ten is for a model that nobody has, and goes on waiting."""
+    people = workload.people
+    workers = [workload.worker(person) for person in people[:WORKERS]]
+    yield tuple(commands.population(settings.pepper, people))
+    yield tuple(commands.check_in(worker) for worker in workers)
+    jobs = workload.jobs("history")
+    for number in itertools.count():
+        person, other = people[number % len(people)], people[(number + 1) % len(people)]
+        job, worker = jobs.draw(), workers[number // len(people) % WORKERS]
+        if number % 10 == 0:
+            yield (commands.submit(person, replace(job, models=(f"rare model {number % 200}",))),)
+            continue
+        submission, pop = commands.submit(person, job), commands.pop(worker)
+        delivery = commands.deliver(worker, pop.lease, submission.generations)
+        yield submission, pop, delivery, commands.transfer(person, other)
 
 
 def _timed(_: Ready, settings: Settings, fold: Fold) -> tuple[int, float]:

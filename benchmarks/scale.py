@@ -21,6 +21,8 @@ class Scale:
     warm_up_seconds: float
     #: depths of the queue, ascending
     waiting: tuple[int, ...]
+    #: depth of the queues whose jobs use every rule, or all deny one worker
+    special: int
     #: one run of polls
     poll_seconds: float
     #: executions of the probe's statement
@@ -36,7 +38,8 @@ SMALL = Scale(
     writer_seconds=0.6,
     cycle_seconds=2.0,
     warm_up_seconds=1.0,
-    waiting=(1_000, 20_000),
+    waiting=(1_000, 10_000),
+    special=5_000,
     poll_seconds=3.0,
     probes=200,
     events=50_000,
@@ -47,7 +50,8 @@ LARGE = Scale(
     writer_seconds=5.0,
     cycle_seconds=20.0,
     warm_up_seconds=5.0,
-    waiting=(1_000, 20_000, 100_000, 300_000),
+    waiting=(1_000, 100_000, 1_000_000),
+    special=100_000,
     poll_seconds=20.0,
     probes=2_000,
     events=1_000_000,

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import click
 
-from benchmarks import cycle, figures, pop, replay, startup, subscriptions, writer
+from benchmarks import cycle, figures, lock, pop, replay, startup, subscriptions, writer
 from benchmarks.lab import Lab
 from benchmarks.machine import describe
 from benchmarks.scale import LARGE, SMALL
@@ -22,6 +22,7 @@ from benchmarks.scale import LARGE, SMALL
 BENCHMARKS = {
     "writer": writer.measure,
     "cycle": cycle.measure,
+    "lock": lock.measure,
     "pop": pop.measure,
     "replay": replay.measure,
     "subscriptions": subscriptions.measure,

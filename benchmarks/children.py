@@ -62,6 +62,15 @@ class Child(Generic[R]):
             answer = self._receive()
         return answer
 
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process.is_alive()
+
+    def end(self) -> Answer[R]:
+        """Tell a function that goes on until SIGTERM that this is it. Raises `ChildError`."""
+        self._process.terminate()
+        return self.answer()
+
     def _receive(self) -> Any:
         if not self._connection.poll(PATIENCE):
             message = f"no answer in {PATIENCE:.0f} s"

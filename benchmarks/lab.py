@@ -96,7 +96,7 @@ class Lab:
     @contextlib.contextmanager
     def api(self, settings: Settings, processes: int = 1) -> Iterator[Api]:
         """API processes that share a port, ready to serve. Raises `LabError`."""
-        settings = msgspec.structs.replace(settings, port=_free_port())
+        settings = msgspec.structs.replace(settings, port=free_port())
         url = f"http://{settings.host}:{settings.port}"
         with contextlib.ExitStack() as children:
             pids = []
@@ -110,7 +110,7 @@ class Lab:
                 )
                 child = Child(spec)
                 children.callback(child.stop)
-                _wait_until_ready(child, url, spec.log)
+                wait_until_ready(lambda: child.poll() is None, url, spec.log)  # noqa: B023 - called at once
                 _wait_until(lambda: _listeners(settings.port) > number, spec.log)  # noqa: B023 - called at once
                 pids.append(child.pid)
             yield Api(tuple(pids), url)
@@ -135,7 +135,8 @@ def _renamed(url: str, database: str) -> str:
     return urlsplit(url)._replace(path=f"/{database}").geturl()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -159,11 +160,12 @@ def _wait_until(there: Callable[[], bool], log: Path) -> None:
     raise LabError(message)
 
 
-def _wait_until_ready(child: Child, url: str, log: Path) -> None:
+def wait_until_ready(lives: Callable[[], bool], url: str, log: Path | None = None) -> None:
+    """Wait until an API process serves. Raises `LabError` if it does not, or ended."""
     deadline = time.monotonic() + _PATIENCE
-    while child.poll() is None and time.monotonic() < deadline:
+    while lives() and time.monotonic() < deadline:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/readyz", timeout=2.0):
             return
         time.sleep(0.1)
-    message = f"the API process did not get ready{log_tail(log)}"
+    message = f"the API process did not get ready{log_tail(log) if log else ''}"
     raise LabError(message)

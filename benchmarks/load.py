@@ -26,6 +26,8 @@ from clients import documents
 _TIMEOUT = aiohttp.ClientTimeout(total=30.0)
 #: polls after which a worker that finds nothing gives up
 _POLLS = 100
+#: a model that no worker has
+UNSERVED = "nobody has it"
 
 
 class AnswerError(Exception):
@@ -261,6 +263,45 @@ async def _pace(
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         tasks.append(asyncio.create_task(one(workers[number % len(workers)], due)))
     await asyncio.gather(*tasks)
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Clients that read one and the same job of theirs over and over, in a closed loop."""
+
+    url: str
+    seed: int
+    clients: int
+    seconds: float
+
+
+def reads(ready: Ready, plan: Reads) -> float:
+    """Reads answered a second."""
+    return uvloop.run(_reads(ready, plan))
+
+
+async def _reads(ready: Ready, plan: Reads) -> float:
+    workload = Workload(plan.seed, plan.clients)
+    answered = 0
+
+    async def call(key: str, job_id: str, access_key: str) -> None:
+        nonlocal answered
+        while time.perf_counter() < until:
+            await client.read(key, job_id, access_key)
+            answered += 1
+
+    async with _session(plan.clients) as session:
+        client = Client(session, plan.url)
+        jobs = workload.jobs("read")
+        mine = [
+            (person.api_key, *await client.submit(person.api_key, replace(jobs.draw(), models=(UNSERVED,))))
+            for person in workload.people
+        ]
+        ready()
+        started = time.perf_counter()
+        until = started + plan.seconds
+        await asyncio.gather(*(call(*one) for one in mine))
+        return answered / (time.perf_counter() - started)
 
 
 @dataclass(frozen=True)

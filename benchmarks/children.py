@@ -19,7 +19,7 @@ from benchmarks.machine import peak_memory
 
 R = TypeVar("R")
 #: seconds after which a child that has not answered is ended
-PATIENCE = 300.0
+PATIENCE = 900.0
 
 #: called by the function in the child, once everything is ready and the clock may run
 Ready = Callable[[], None]

@@ -160,8 +160,7 @@ def capabilities(worker: Worker) -> ImageCapabilities:
     return ImageCapabilities(
         models=worker.models,
         max_pixels=worker.max_pixels,
-        nsfw=worker.nsfw,
-        post_processing=worker.post_processing,
+        allows=tuple(sorted(worker.allows)),
         threads=1,
         agent="bench:1",
     )

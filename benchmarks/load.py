@@ -26,6 +26,23 @@ from clients import documents
 _TIMEOUT = aiohttp.ClientTimeout(total=30.0)
 #: polls after which a worker that finds nothing gives up
 _POLLS = 100
+#: requirements of jobs that a worker allows by an input of its own, and those that it refuses by one
+_ALLOWED = {
+    "nsfw": "nsfw",
+    "post_processing": "allowPostProcessing",
+    "img2img": "allowImg2img",
+    "painting": "allowPainting",
+    "lora": "allowLora",
+    "controlnet": "allowControlnet",
+    "sdxl_controlnet": "allowSdxlControlnet",
+    "unsafe_address": "allowUnsafeAddress",
+}
+_REFUSED = {
+    "untrusted_requester": "trustedRequestersOnly",
+    "not_covered": "requireUpfrontKudos",
+    "many_steps": "limitMaxSteps",
+    "not_extra_slow": "extraSlow",
+}
 #: a model that no worker has
 UNSERVED = "nobody has it"
 
@@ -80,13 +97,7 @@ class Client:
         wish = {
             "workerName": worker.name,
             "bridgeAgent": "bench:1",
-            "image": {
-                "models": worker.models,
-                "maxPixels": worker.max_pixels,
-                "nsfw": worker.nsfw,
-                "allowPostProcessing": worker.post_processing,
-                **worker.more,
-            },
+            "image": _capabilities(worker),
         }
         result = await self.mutate(
             documents.POP_JOB, wish, worker.owner.api_key, {"ImageAssignment", "NoJob"}
@@ -112,6 +123,18 @@ class Client:
         data = await self.ask(documents.JOB, {"id": job_id, "accessKey": access_key}, key)
         if data["job"] is None:
             raise AnswerError("the job is not there")
+
+
+def _capabilities(worker: Worker) -> dict[str, Any]:
+    """What a worker allows, by the names that the API has for it."""
+    allows = worker.allows
+    return {
+        "models": worker.models,
+        "maxPixels": worker.max_pixels,
+        **{said: name in allows for name, said in _ALLOWED.items()},
+        **{said: name not in allows for name, said in _REFUSED.items()},
+        "features": [name.upper() for name in sorted(allows - _ALLOWED.keys() - _REFUSED.keys())],
+    }
 
 
 def _session(loop_limit: int) -> aiohttp.ClientSession:

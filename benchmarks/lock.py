@@ -57,7 +57,7 @@ def measure(lab: Lab, scale: Scale) -> list[Table]:
         wait_until_ready(server.alive, api.url)
         busy = cycle.Variant("beside readers", picture=None)
         children.run(load.cycles, busy.plan(api, scale.warm_up_seconds, "warm-up"))
-        for turn in range(scale.runs):
+        for turn in range(scale.lock_runs):
             for readers, runs in figures.items():
                 _run(api, runs, busy.plan(api, scale.cycle_seconds, f"{turn} {readers}"), readers=readers)
         noted = server.end().value

@@ -18,6 +18,7 @@ from app.platform.settings import Settings
 from benchmarks import bulk, commands
 from benchmarks.workload import (
     EVERY_RULE,
+    EVERYTHING,
     LARGEST_MIXED,
     LONG_QUEUE,
     TOO_SMALL,
@@ -121,7 +122,7 @@ def denying_one(settings: Settings, depth: int) -> Queue:
     workload = Workload(SEED, REQUESTERS + 2 * WORKERS)
     able, _ = _fleets(workload)
     owner = workload.people[-1]
-    denied = workload.worker(owner, max_pixels=LARGEST_MIXED)
+    denied = workload.worker(owner, max_pixels=LARGEST_MIXED, allows=EVERYTHING)
     return Queue(settings, workload, depth, replace(LONG_QUEUE, denied=(denied.id,)), able, (denied,))
 
 
@@ -131,4 +132,4 @@ def _fleets(workload: Workload) -> tuple[tuple[Worker, ...], tuple[Worker, ...]]
 
 
 def _fleet(workload: Workload, owners: tuple[Person, ...], max_pixels: int) -> tuple[Worker, ...]:
-    return tuple(workload.worker(owner, max_pixels=max_pixels) for owner in owners)
+    return tuple(workload.worker(owner, max_pixels=max_pixels, allows=EVERYTHING) for owner in owners)

@@ -23,6 +23,8 @@ class Scale:
     waiting: tuple[int, ...]
     #: depth of the queues whose jobs use every rule, or all deny one worker
     special: int
+    #: runs of the lock's two variants
+    lock_runs: int
     #: one run of polls
     poll_seconds: float
     #: executions of the probe's statement
@@ -34,12 +36,13 @@ class Scale:
 
 
 SMALL = Scale(
-    runs=5,
+    runs=4,
     writer_seconds=0.6,
     cycle_seconds=2.0,
     warm_up_seconds=1.0,
     waiting=(1_000, 10_000),
     special=5_000,
+    lock_runs=2,
     poll_seconds=3.0,
     probes=200,
     events=50_000,
@@ -52,6 +55,7 @@ LARGE = Scale(
     warm_up_seconds=5.0,
     waiting=(1_000, 100_000, 1_000_000),
     special=100_000,
+    lock_runs=5,
     poll_seconds=20.0,
     probes=2_000,
     events=1_000_000,

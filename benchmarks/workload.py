@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from PIL import Image
@@ -92,6 +92,22 @@ EVERY_RULE = (
 )
 #: most workers that a job names
 NAMED = 5
+#: what a worker allows that says nothing of it; what it may allow besides; and what of it only some do
+USUAL = frozenset(
+    "nsfw post_processing img2img painting hires_fix tiling clip_skip many_steps "
+    "unsafe_address untrusted_requester not_covered not_extra_slow".split()
+)
+EVERYTHING = USUAL | {"lora", "textual_inversion", "controlnet", "sdxl_controlnet"}
+VARIED = (
+    "nsfw",
+    "post_processing",
+    "img2img",
+    "painting",
+    "lora",
+    "textual_inversion",
+    "controlnet",
+    "not_covered",
+)
 
 
 @dataclass(frozen=True)
@@ -131,10 +147,8 @@ class Worker:
     name: str
     models: tuple[str, ...]
     max_pixels: int
-    nsfw: bool = True
-    post_processing: bool = True
-    #: what else its polls say of its capabilities
-    more: dict[str, Any] = field(default_factory=dict)
+    #: the requirements of jobs that it allows, by the names in `projections.queue`
+    allows: frozenset[str] = USUAL
 
 
 class Workload:
@@ -154,10 +168,11 @@ class Workload:
         """An endless source of jobs; every stream is another, and the same in every run."""
         return Jobs(self._dice(f"jobs {stream}"), self.models, self._weights, mix)
 
-    def worker(self, owner: Person, *, max_pixels: int = LARGEST) -> Worker:
+    def worker(self, owner: Person, *, max_pixels: int = LARGEST, allows: frozenset[str] = USUAL) -> Worker:
         """The worker of a person: it has every model, so that a poll meets all classes of the queue."""
         dice = self._dice(f"worker {owner.name} {max_pixels}")
-        return Worker(_uuid(dice), owner, f"worker of {owner.name} {max_pixels}", self.models, max_pixels)
+        name = f"worker of {owner.name} {max_pixels}"
+        return Worker(_uuid(dice), owner, name, self.models, max_pixels, allows)
 
     def crowd(self, owners: Sequence[Person]) -> tuple[Worker, ...]:
         """A worker of each, unlike one another: some models, some sizes, some of what jobs may require."""
@@ -173,8 +188,7 @@ class Workload:
             name=f"one of the crowd, of {owner.name}",
             models=tuple(sorted(set(models))),
             max_pixels=width * height,
-            nsfw=dice.random() < 0.7,
-            post_processing=dice.random() < 0.7,
+            allows=EVERYTHING - {name for name in VARIED if dice.random() < 0.4},
         )
 
 

@@ -94,8 +94,20 @@ EVERY_RULE = (
 NAMED = 5
 #: what a worker allows that says nothing of it; what it may allow besides; and what of it only some do
 USUAL = frozenset(
-    "nsfw post_processing img2img painting hires_fix tiling clip_skip many_steps "
-    "unsafe_address untrusted_requester not_covered not_extra_slow".split()
+    [
+        "nsfw",
+        "post_processing",
+        "img2img",
+        "painting",
+        "hires_fix",
+        "tiling",
+        "clip_skip",
+        "many_steps",
+        "unsafe_address",
+        "untrusted_requester",
+        "not_covered",
+        "not_extra_slow",
+    ]
 )
 EVERYTHING = USUAL | {"lora", "textual_inversion", "controlnet", "sdxl_controlnet"}
 VARIED = (

@@ -19,6 +19,7 @@ from app.platform.graphql.scalars import SCALAR_MAP
 from app.platform.graphql.shared import Node
 from app.platform.handling import parse_id
 from app.platform.services import Info
+from app.sources.graphql import SourceMutations
 from app.workers.graphql import WorkerMutations, WorkerQueries, load_worker
 
 
@@ -51,7 +52,7 @@ class Query(AccountQueries, JobQueries, WorkerQueries, ModerationQueries, Operat
 
 
 @strawberry.type(description="What can be done. Every result is a union; its errors implement UserError.")
-class Mutation(AccountMutations, JobMutations, WorkerMutations, ModerationMutations):
+class Mutation(AccountMutations, JobMutations, SourceMutations, WorkerMutations, ModerationMutations):
     """The root of mutations."""
 
 

@@ -17,7 +17,15 @@ from app.jobs.queries import GenerationView
 from app.jobs.standing import Standing, standings
 from app.platform.graphql.connections import PageInfo
 from app.platform.graphql.scalars import Kudos
-from app.platform.graphql.shared import GenerationState, JobKind, JobState, Node, PriceItem, Quote
+from app.platform.graphql.shared import (
+    GenerationState,
+    JobKind,
+    JobState,
+    Node,
+    PriceItem,
+    Quote,
+    SourceFault,
+)
 from app.platform.objects import result_key, shared_keys
 from app.platform.services import Info, services_of
 from projections import generations
@@ -104,6 +112,10 @@ class ImageGeneration(Node):
 class ImageJob(Node, Job):
     """An image job."""
 
+    source_fault: SourceFault | None = strawberry.field(
+        description="Why it was given up, if a source image that it named by URL could not be had."
+    )
+
     @strawberry.field(description="Its pictures, in their order.")
     async def generations(self, info: Info) -> list[ImageGeneration]:
         """At most 20."""
@@ -137,6 +149,7 @@ def image_job(row: JobRow, look: Look | None = None) -> ImageJob:
         shared=row.shared and row.unshared is None,
         quote=quote_of(row.quote),
         charged=Kudos(row.charged),
+        source_fault=None if row.source_fault is None else SourceFault(row.source_fault.value),
         row=row,
         look=look,
     )

@@ -28,6 +28,8 @@ BY_KEY = RateLimitItemPerMinute(6_000)
 BY_ADDRESS = RateLimitItemPerMinute(12_000)
 #: accounts opened a minute from one address
 REGISTRATIONS = RateLimitItemPerMinute(120)
+#: links for uploading source images a minute, for one address and for one account
+UPLOADS = RateLimitItemPerMinute(120)
 #: documents a minute from one address that this process has not read before
 NEW_DOCUMENTS = RateLimitItemPerMinute(600)
 

@@ -1,11 +1,11 @@
 """Forgetting: some time after a job's end its words and its pictures are deleted; the log keeps what happened.
 
 Follows the facts after which a job may be due, with a checkpoint of its own, so that nothing is ever searched for. What
-is deleted: all uploads under the job's leases, then its prompts, seeds and results in the vault; the shared copy of a
-published picture is apart and stays. A job waits while a report about it is open and while a picture of it is still to
-be published: the fact that ends this is followed too. The vault's rows go last and with the checkpoint, so that a step
-that dies is done again, and two relays at once do no harm. On a thread and connection of its own, only while its relay
-leads. Look next: `app.platform.vault`, `docs/lifecycle.md`.
+is deleted: all uploads under the job's leases and its source images, then its prompts, seeds, links to sources and
+results in the vault; the shared copy of a published picture is apart and stays. A job waits while a report about it is
+open and while a picture of it is still to be published: the fact that ends this is followed too. The vault's rows go
+last and with the checkpoint, so that a step that dies is done again, and two relays at once do no harm. On a thread and
+connection of its own, only while its relay leads. Look next: `app.platform.vault`, `docs/lifecycle.md`.
 """
 
 from __future__ import annotations
@@ -59,10 +59,12 @@ _UPLOADS = f"""
 SELECT l.id, g.id::uuid FROM {LIVE}.leases AS l, jsonb_array_elements_text(l.generations) AS g(id)
 WHERE l.realm = %(realm)s AND l.job = ANY(%(jobs)s)
 """  # noqa: S608
+_SOURCES = "SELECT key FROM vault.source WHERE realm = %(realm)s AND job = ANY(%(jobs)s) AND key <> ''"
 _FORGET: Final = (
     """DELETE FROM vault.result WHERE realm = %(realm)s AND generation = ANY(ARRAY(
        SELECT generation FROM vault.generation WHERE realm = %(realm)s AND job = ANY(%(jobs)s)))""",
     "DELETE FROM vault.generation WHERE realm = %(realm)s AND job = ANY(%(jobs)s)",
+    "DELETE FROM vault.source WHERE realm = %(realm)s AND job = ANY(%(jobs)s)",
     "DELETE FROM vault.job WHERE realm = %(realm)s AND job = ANY(%(jobs)s)",
 )
 
@@ -75,7 +77,8 @@ class Retention:
     ) -> None:
         self._url = settings.database_url
         self._realm = settings.realm
-        self._bucket = settings.bucket_results
+        self._results = settings.bucket_results
+        self._sources = settings.bucket_sources
         self._kept = timedelta(seconds=settings.retention_seconds)
         self._objects = objects
         self._leading = leading
@@ -106,6 +109,7 @@ class Retention:
         asked = {"realm": self._realm, "jobs": list(jobs)}
         forgettable = [row[0] for row in connection.execute(_FORGETTABLE, asked)]
         self._remove_uploads(connection, forgettable)
+        self._remove_sources(connection, forgettable)
         with connection.transaction():
             for statement in _FORGET:
                 connection.execute(statement, {"realm": self._realm, "jobs": forgettable})
@@ -132,7 +136,13 @@ class Retention:
         """Whatever any lease on these jobs may have uploaded, delivered or not."""
         rows = connection.execute(_UPLOADS, {"realm": self._realm, "jobs": list(jobs)})
         if keys := [result_key(lease, generation) for lease, generation in rows]:
-            self._objects.remove_many(self._bucket, keys)
+            self._objects.remove_many(self._results, keys)
+
+    def _remove_sources(self, connection: Connection[Any], jobs: Sequence[UUID]) -> None:
+        """The pictures that these jobs were drawn from: copies of their own, whatever became of the uploads."""
+        rows = connection.execute(_SOURCES, {"realm": self._realm, "jobs": list(jobs)})
+        if keys := [key for (key,) in rows]:
+            self._objects.remove_many(self._sources, keys)
 
     def _run(self) -> None:
         pause = LOOK_SECONDS

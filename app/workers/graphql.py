@@ -15,8 +15,9 @@ from app.platform.graphql import errors
 from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import JSON, Kudos, Position
-from app.platform.graphql.shared import After, First, GenerationState, JobKind, Node
+from app.platform.graphql.shared import After, First, GenerationState, JobKind, Node, SourceProcessing
 from app.platform.services import Info, services_of
+from app.platform.vault import SourceRole
 from app.workers import handlers, lease_decider
 from app.workers.capabilities import check
 from app.workers.inputs import (
@@ -77,8 +78,31 @@ class ImageTask:
     )
 
 
+@strawberry.type(description="A further source image, for a remix.")
+class ExtraSource:
+    """One of several sources."""
+
+    url: str = strawberry.field(description="GET the picture (WebP, PNG or JPEG) there.")
+    strength: float = strawberry.field(description="How much of it the new picture takes.")
+
+
+@strawberry.interface(description="The source images of an assignment, by links as fresh as the lease.")
+class SourceLinks:
+    """What a job is drawn from besides its words."""
+
+    source_image_url: str | None = strawberry.field(
+        description="GET the source image (WebP, PNG or JPEG, at most 10 MiB) there; null if it has none."
+    )
+    source_mask_url: str | None = strawberry.field(
+        description="GET the mask there: what is white in it may be painted anew; null if it has none."
+    )
+    extra_sources: list[ExtraSource] = strawberry.field(
+        description="Further source images in their order, at most 5."
+    )
+
+
 @strawberry.type(description="Work for an image worker.")
-class ImageAssignment:
+class ImageAssignment(SourceLinks):
     """A lease on generations of one job."""
 
     lease_id: strawberry.ID = strawberry.field(description="The lease.")
@@ -90,6 +114,9 @@ class ImageAssignment:
         "hires_fix, clip_skip, post_processing, use_nsfw_censor and what else the client asked for."
     )
     generations: list[ImageTask] = strawberry.field(description="The pictures to draw.")
+    source_processing: SourceProcessing | None = strawberry.field(
+        description="What to do with the source image; null: there is none."
+    )
 
 
 @strawberry.type(description="Why waiting jobs were passed over.")
@@ -163,7 +190,7 @@ SubmitResultResult = Annotated[
 
 
 @strawberry.type(description="The lease lasts longer.")
-class ExtendLeaseSuccess:
+class ExtendLeaseSuccess(SourceLinks):
     """Result of extendLease."""
 
     expires_at: datetime = strawberry.field(description="Until when it lasts now.")
@@ -336,6 +363,7 @@ class WorkerMutations:
             expires_at=extended.expires_at,
             upload_urls=_tasks(work.uploads) if work else [],
             position=Position(done.position),
+            **_links(work.sources if work else ()),
         )
 
     @strawberry.mutation(
@@ -407,6 +435,7 @@ async def _shown(info: Info, found: list[Named]) -> list[Worker]:
 
 
 def _assignment(work: handlers.Assignment) -> ImageAssignment:
+    processing = work.payload.get("source_processing") if work.sources else None
     return ImageAssignment(
         lease_id=strawberry.ID(str(work.lease.id)),
         job_id=strawberry.ID(str(work.lease.job)),
@@ -414,7 +443,20 @@ def _assignment(work: handlers.Assignment) -> ImageAssignment:
         model=work.lease.model,
         payload=JSON(work.payload),
         generations=_tasks(work.uploads),
+        source_processing=None if processing is None else SourceProcessing(processing),
+        **_links(work.sources),
     )
+
+
+def _links(sources: tuple[handlers.Source, ...]) -> dict[str, Any]:
+    """The fields of `SourceLinks`."""
+    by_role = {source.role: source.url for source in sources}
+    extra = [source for source in sources if source.role is SourceRole.EXTRA]
+    return {
+        "source_image_url": by_role.get(SourceRole.SOURCE),
+        "source_mask_url": by_role.get(SourceRole.MASK),
+        "extra_sources": [ExtraSource(url=source.url, strength=source.strength) for source in extra],
+    }
 
 
 def _tasks(uploads: tuple[handlers.Upload, ...]) -> list[ImageTask]:

@@ -23,6 +23,7 @@ from app.platform.objects import (
     sniff_image,
 )
 from app.platform.services import Services
+from app.platform.vault import SourceRole
 from app.workers.capabilities import MAX_NAME
 from app.workers.decider import SetMaintenance
 from app.workers.lease_decider import (
@@ -65,12 +66,24 @@ class Upload(msgspec.Struct, frozen=True):
     url: str
 
 
+class Source(msgspec.Struct, frozen=True):
+    """A picture that the job is drawn from, and where a worker gets it."""
+
+    role: SourceRole
+    strength: float
+    #: in the bucket of sources
+    key: str
+    url: str
+
+
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker needs to do the work of a lease."""
 
     lease: Lease
     payload: dict[str, Any]
     uploads: tuple[Upload, ...]
+    #: in the order of their ordinals
+    sources: tuple[Source, ...]
 
 
 async def assignment(services: Services, lease: UUID) -> Assignment | None:
@@ -119,7 +132,23 @@ def _assignment(services: Services, work: Work) -> Assignment:
         for key in work.lease.pending
         if key in work.seeds
     )
-    return Assignment(lease=work.lease, payload=payload, uploads=uploads)
+    return Assignment(
+        lease=work.lease, payload=payload, uploads=uploads, sources=_sources(services, work, seconds)
+    )
+
+
+def _sources(services: Services, work: Work, seconds: int) -> tuple[Source, ...]:
+    bucket = services.settings.bucket_sources
+    # Whatever type their uploader gave them, nothing here is to be shown by a browser.
+    return tuple(
+        Source(
+            source.role,
+            source.strength,
+            source.key,
+            services.objects.presign_get(bucket, source.key, seconds, "application/octet-stream"),
+        )
+        for source in work.sources
+    )
 
 
 async def submit_results(

@@ -20,6 +20,7 @@ from app.platform.sql import (
     constant,
     generation_seeds,
     generations,
+    job_sources,
     job_words,
     leases,
     maintenance_messages,
@@ -27,6 +28,7 @@ from app.platform.sql import (
     worker_names,
     workers,
 )
+from app.platform.vault import SourceRole
 from events.store.columns import Table
 from projections.accounts import Account
 from projections.leases import Lease, LeaseState
@@ -98,6 +100,16 @@ LEASE = rows_of("leases", leases.c.id == bind("id", sa.Uuid))
 GENERATIONS = rows_of("generations", any_of(generations.c.id, "ids"), generations.c.ordinal.asc())
 
 
+class WorkSource(msgspec.Struct, frozen=True, array_like=True):
+    """A picture that a job is drawn from."""
+
+    role: SourceRole
+    ordinal: int
+    strength: float
+    #: in the bucket of sources
+    key: str
+
+
 class Work(msgspec.Struct, frozen=True):
     """A lease with what its work is done from: what the client wrote, and the seed of each generation of the job."""
 
@@ -106,6 +118,8 @@ class Work(msgspec.Struct, frozen=True):
     negative_prompt: str
     payload: str
     seeds: dict[UUID, int]
+    #: the pictures that it is drawn from, in the order of their ordinals
+    sources: tuple[WorkSource, ...]
 
 
 _LEASE: Table[Lease] = TABLES["leases"]
@@ -116,13 +130,25 @@ _SEEDS = (
     .where(generation_seeds.c.realm == leases.c.realm, generation_seeds.c.job == leases.c.job)
     .scalar_subquery()
 )
+_SOURCES = (
+    sa.select(
+        sa.func.json_agg(
+            sa.func.json_build_array(
+                job_sources.c.role, job_sources.c.ordinal, job_sources.c.strength, job_sources.c.key
+            )
+        )
+    )
+    .where(job_sources.c.realm == leases.c.realm, job_sources.c.job == leases.c.job)
+    .scalar_subquery()
+)
 
 
 def _work(row: Sequence[Any]) -> Work:
     width = len(_LEASE.columns)
-    prompt, negative_prompt, payload, seeds = row[width:]
+    prompt, negative_prompt, payload, seeds, sources = row[width:]
     drawn = {UUID(generation): seed for generation, seed in seeds or ()}
-    return Work(_LEASE.load(row[:width]), prompt, negative_prompt, payload, drawn)
+    given = sorted(msgspec.convert(sources or [], list[WorkSource]), key=lambda source: source.ordinal)
+    return Work(_LEASE.load(row[:width]), prompt, negative_prompt, payload, drawn, tuple(given))
 
 
 _WORK = (
@@ -132,6 +158,7 @@ _WORK = (
         job_words.c.negative_prompt,
         job_words.c.payload,
         _SEEDS,
+        _SOURCES,
     )
     .join(job_words, sa.and_(job_words.c.realm == leases.c.realm, job_words.c.job == leases.c.job))
     .where(leases.c.realm == bind("realm"))

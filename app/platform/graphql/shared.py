@@ -12,6 +12,7 @@ import strawberry
 
 from app.platform.graphql.enums import described_enum
 from app.platform.graphql.scalars import Kudos
+from events import jobs
 from projections import generations
 
 
@@ -58,6 +59,34 @@ class JobState(Enum):
     CANCELLED = strawberry.enum_value("CANCELLED", description="Its client wanted no more of it.")
     EXPIRED = strawberry.enum_value("EXPIRED", description="Nobody served it in time.")
 
+
+_PROCESSING = {
+    jobs.SourceProcessing.IMG2IMG: "A new picture after the source.",
+    jobs.SourceProcessing.INPAINTING: "What the mask, or the source's transparency, leaves open is painted anew.",
+    jobs.SourceProcessing.OUTPAINTING: "The source goes on beyond its margins.",
+    jobs.SourceProcessing.REMIX: "A new picture of several sources.",
+}
+SourceProcessing = described_enum(
+    jobs.SourceProcessing,
+    "SourceProcessing",
+    "What a worker does with a source image.",
+    _PROCESSING.__getitem__,
+)
+
+_SOURCE_FAULTS = {
+    jobs.SourceFault.UNREACHABLE: "Nothing was to be had from its URL, several times.",
+    jobs.SourceFault.FORBIDDEN_ADDRESS: "Its URL leads, or was redirected, to a place that is not asked.",
+    jobs.SourceFault.TOO_SLOW: "It did not come within the time for one picture.",
+    jobs.SourceFault.TOO_LARGE: "It has too many bytes or pixels.",
+    jobs.SourceFault.NO_IMAGE: "It is no still WebP, PNG or JPEG picture.",
+    jobs.SourceFault.NO_MASK: "Inpainting needs a mask or an alpha channel, and it has none.",
+}
+SourceFault = described_enum(
+    jobs.SourceFault,
+    "SourceFault",
+    "Why a source image could not be had, so that its job was given up.",
+    _SOURCE_FAULTS.__getitem__,
+)
 
 GenerationState = described_enum(
     generations.GenerationState,

@@ -181,6 +181,8 @@ class _Guarded(AbstractResolver):
         except (OSError, UnicodeError) as error:
             unknown = isinstance(error, UnicodeError) or error.args[:1] == (socket.EAI_NONAME,)
             raise FetchError(SourceFault.UNREACHABLE, passing=not unknown) from None
+        if not found:
+            raise FetchError(SourceFault.UNREACHABLE)
         if not all(self._outside.allows(address, self._url) for address in found):
             raise ForbiddenUrlError("the name leads inside")
         return [_result(host, port, address) for address in dict.fromkeys(found)]

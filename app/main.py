@@ -54,9 +54,11 @@ from app.platform.writer import Writer
 from app.platform.writer.gather import VersionMismatchError
 from app.schema import schema
 from app.teams import decider as teams
+from app.teams.graphql import load_team
 from app.workers import decider as workers
 from app.workers import lease_decider as leases
 from app.workers import steering_decider as steering
+from app.workers.steering_graphql import workers_of
 from events.store.log import LAST_POSITION
 
 _log = logging.getLogger(__name__)
@@ -146,7 +148,7 @@ def make_services(settings: Settings, give_up: GiveUp) -> Services:
         unsafe_networks=Networks.load(settings.unsafe_networks),
         polls=polls,
         submissions=Room(),
-        links=Links(job=job_of_viewer, jobs_of=jobs_of),
+        links=Links(job=job_of_viewer, jobs_of=jobs_of, team=load_team, workers_of=workers_of),
     )
 
 

@@ -11,6 +11,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from app.accounts.graphql import AccountMutations, AccountQueries, load_user
+from app.accounts.workers_graphql import AccountWorkersMutations
 from app.jobs.graphql import JobMutations, JobQueries, JobSubscriptions, generation_of_viewer, job_of_viewer
 from app.jobs.types import ImageJob
 from app.moderation.graphql import ModerationMutations, ModerationQueries
@@ -20,7 +21,11 @@ from app.platform.graphql.shared import Node
 from app.platform.handling import parse_id
 from app.platform.services import Info
 from app.sources.graphql import SourceMutations
-from app.workers.graphql import WorkerMutations, WorkerQueries, load_worker
+from app.teams.graphql import TeamMutations, TeamQueries, load_team
+from app.workers.demand_graphql import DemandQueries
+from app.workers.graphql import WorkerMutations, WorkerQueries
+from app.workers.steering_graphql import SteeringMutations, SteeringQueries, SteeringSubscriptions
+from app.workers.types import load_worker
 
 
 @strawberry.type
@@ -28,7 +33,7 @@ class NodeQueries:
     """Finding things by id."""
 
     @strawberry.field(
-        description="Your user, a worker, or your job or generation, by id; null for what is another's."
+        description="Your user, a worker, a team, or your job or generation, by id; null for what is another's."
     )
     async def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="A UUID.")]
@@ -43,23 +48,43 @@ class NodeQueries:
             await job_of_viewer(info, key)
             or await generation_of_viewer(info, key)
             or await load_worker(info, key)
+            or await load_team(info, key)
         )
 
 
 @strawberry.type(description="What can be asked.")
-class Query(AccountQueries, JobQueries, WorkerQueries, ModerationQueries, OperationQueries, NodeQueries):
+class Query(
+    AccountQueries,
+    JobQueries,
+    WorkerQueries,
+    SteeringQueries,
+    DemandQueries,
+    TeamQueries,
+    ModerationQueries,
+    OperationQueries,
+    NodeQueries,
+):
     """The root of queries."""
 
 
 @strawberry.type(description="What can be done. Every result is a union; its errors implement UserError.")
-class Mutation(AccountMutations, JobMutations, SourceMutations, WorkerMutations, ModerationMutations):
+class Mutation(
+    AccountMutations,
+    AccountWorkersMutations,
+    JobMutations,
+    SourceMutations,
+    WorkerMutations,
+    SteeringMutations,
+    TeamMutations,
+    ModerationMutations,
+):
     """The root of mutations."""
 
 
 @strawberry.type(
     description="What can be followed, over WebSocket (graphql-transport-ws) or server-sent events."
 )
-class Subscription(JobSubscriptions, OperationSubscriptions):
+class Subscription(JobSubscriptions, SteeringSubscriptions, OperationSubscriptions):
     """The root of subscriptions."""
 
 

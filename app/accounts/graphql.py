@@ -18,7 +18,7 @@ from app.accounts.decider import LimitSet, Registered, Transferred
 from app.accounts.queries import ACCOUNT, PERSONS, STATEMENT, Movement
 from app.accounts.statement import explain
 from app.ledger.quote import PriceItem as LedgerItem
-from app.ledger.standing import waiting_limit
+from app.ledger.standing import waiting_limit, worker_limit
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
@@ -92,6 +92,11 @@ class User(Node):
         description="Generations of the account that wait for a worker now; those that run do not count."
     )
     waiting_limit: int = strawberry.field(description="How many generations of the account may wait at once.")
+    workers: int = strawberry.field(description="Workers of the account.")
+    worker_limit: int = strawberry.field(description="How many workers the account may have.")
+    public_workers: bool = strawberry.field(
+        description="Whether everybody may know whose the account's workers are."
+    )
     subject: strawberry.Private[UUID]
 
     @strawberry.field(description="Every movement on the account, newest first, explained.")
@@ -177,6 +182,9 @@ async def load_user(info: Info, subject: UUID, *, private: bool = True) -> User:
         roles=[role.value for role in account.roles],
         waiting_generations=account.waiting,
         waiting_limit=waiting_limit(account),
+        workers=account.workers,
+        worker_limit=worker_limit(account),
+        public_workers=account.public_workers,
         subject=subject,
     )
 

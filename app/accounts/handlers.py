@@ -10,7 +10,13 @@ from uuid import UUID
 
 import psycopg
 
-from app.accounts.decider import RegisterUser, SetWaitingLimit, TransferKudos
+from app.accounts.decider import (
+    RegisterUser,
+    SetPublicWorkers,
+    SetWaitingLimit,
+    SetWorkerLimit,
+    TransferKudos,
+)
 from app.accounts.people import ANONYMOUS_ALIAS, NUMBERS
 from app.accounts.queries import BY_NUMBER
 from app.platform.commands import Done, Rejection
@@ -81,6 +87,17 @@ async def set_waiting_limit(services: Services, actor: UUID, to: str, limit: int
     # An id that is nobody's for an alias that is: the decider says so, but only to whom may set limits.
     target = await find_user(services, to) or new_id()
     return await run(services, SetWaitingLimit(user=target, limit=limit, by=actor), actor=actor)
+
+
+async def set_worker_limit(services: Services, actor: UUID, to: str, limit: int | None) -> Done | Rejection:
+    """How many workers the user with an alias may have; None for the default again."""
+    target = await find_user(services, to) or new_id()  # as above
+    return await run(services, SetWorkerLimit(user=target, limit=limit, by=actor), actor=actor)
+
+
+async def set_public_workers(services: Services, actor: UUID, *, public: bool) -> Done | Rejection:
+    """Whether everybody may know whose the caller's workers are."""
+    return await run(services, SetPublicWorkers(user=actor, public=public), actor=actor)
 
 
 async def find_user(services: Services, alias: str) -> UUID | None:

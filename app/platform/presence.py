@@ -1,4 +1,4 @@
-"""Presence of workers: who polled lately. Kept in Valkey, since it is no fact and nothing is decided by it.
+"""Presence of workers: who polled lately, and what came of it. Kept in Valkey, since it is no fact and nothing is decided by it.
 
 When Valkey is away nobody seems online and nothing fails. Look next: `app.workers.handlers`.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -19,9 +21,18 @@ _log = logging.getLogger(__name__)
 ONLINE_SECONDS = 300
 #: how often a process renews the same worker's presence, in seconds
 RENEW_SECONDS = 20.0
+#: how often a process keeps what the same worker's polls came to, in seconds
+TOLD_SECONDS = 5.0
 #: how long a request waits for Valkey, and how long all go on without it after it failed, in seconds
 PATIENCE_SECONDS = 0.5
 REST_SECONDS = 5.0
+
+
+class LastPoll(msgspec.Struct, frozen=True):
+    """When a worker polled, and (reason, waiting jobs) for what it passed over; None where it found work."""
+
+    at: datetime
+    skipped: tuple[tuple[str, int], ...] | None
 
 
 class Presence:
@@ -30,7 +41,9 @@ class Presence:
     def __init__(self, redis: Redis, realm: int) -> None:
         self._redis = redis
         self._prefix = f"hoard:{realm}:online:"
+        self._polls = f"hoard:{realm}:poll:"
         self._renewed: dict[UUID, float] = {}
+        self._told: dict[UUID, tuple[float, bool | None]] = {}
         self._away_until = 0.0
 
     async def saw(self, worker: UUID) -> None:
@@ -43,8 +56,7 @@ class Presence:
             await self._redis.set(f"{self._prefix}{worker}", "1", ex=ONLINE_SECONDS)
         except RedisError as error:
             self._renewed.pop(worker, None)
-            self._away_until = time.monotonic() + REST_SECONDS
-            _log.warning("presence_unknown", extra={"reason": type(error).__name__})
+            self._gone(error)
 
     async def online(self, workers: Sequence[UUID]) -> set[UUID]:
         """Which of these workers polled within the last 300 seconds."""
@@ -53,10 +65,41 @@ class Presence:
         try:
             found = await self._redis.mget([f"{self._prefix}{worker}" for worker in workers])
         except RedisError as error:
-            self._away_until = time.monotonic() + REST_SECONDS
-            _log.warning("presence_unknown", extra={"reason": type(error).__name__})
+            self._gone(error)
             return set()
         return {worker for worker, mark in zip(workers, found, strict=True) if mark}
+
+    async def told(self, worker: UUID, skipped: Sequence[tuple[str, int]] | None) -> None:
+        """What a worker's poll came to: what it passed over, or None where it found work; kept for who looks at it.
+
+        At most every few seconds for the same worker, unless it found nothing before and something now.
+        """
+        now = time.monotonic()
+        at, found = self._told.get(worker, (-TOLD_SECONDS, None))
+        if now < self._away_until or (now - at < TOLD_SECONDS and found == (skipped is None)):
+            return
+        self._told[worker] = (now, skipped is None)
+        text = msgspec.json.encode(LastPoll(datetime.now(UTC), None if skipped is None else tuple(skipped)))
+        try:
+            await self._redis.set(f"{self._polls}{worker}", text, ex=ONLINE_SECONDS)
+        except RedisError as error:
+            self._gone(error)
+
+    async def last_poll(self, worker: UUID) -> LastPoll | None:
+        """What a worker's last polls came to, some seconds old; None if it did not poll within the last 300."""
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            text = await self._redis.get(f"{self._polls}{worker}")
+        except RedisError as error:
+            self._gone(error)
+            return None
+        return None if text is None else msgspec.json.decode(text, type=LastPoll)
+
+    def _gone(self, error: RedisError) -> None:
+        """Valkey failed: for a while nobody waits for it."""
+        self._away_until = time.monotonic() + REST_SECONDS
+        _log.warning("presence_unknown", extra={"reason": type(error).__name__})
 
     async def answers(self) -> bool:
         """Whether Valkey answers now."""

@@ -42,6 +42,10 @@ class Links:
     job: Callable[[Info, UUID], Awaitable[Any]]
     #: a page of a user's jobs: (info, user, first, after, state)
     jobs_of: Callable[[Info, UUID, int | None, str | None, Any], Awaitable[Any]]
+    #: the team of an id
+    team: Callable[[Info, UUID], Awaitable[Any]]
+    #: a page of a team's workers: (info, team, first, after)
+    workers_of: Callable[[Info, UUID, int | None, str | None], Awaitable[Any]]
 
 
 @dataclass(kw_only=True)

@@ -40,9 +40,19 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
     return sa.Table(table.name, _metadata, sa.Column("realm", sa.BigInteger), *columns, schema=schema)
 
 
-accounts, jobs, generations, leases, workers, throughput, cases = (
+accounts, jobs, generations, leases, workers, throughput, cases, teams, team_totals = (
     _core(LIVE, TABLES[name])
-    for name in ("accounts", "jobs", "generations", "leases", "workers", "throughput", "cases")
+    for name in (
+        "accounts",
+        "jobs",
+        "generations",
+        "leases",
+        "workers",
+        "throughput",
+        "cases",
+        "teams",
+        "team_totals",
+    )
 )
 (
     persons,
@@ -54,6 +64,9 @@ accounts, jobs, generations, leases, workers, throughput, cases = (
     worker_names,
     maintenance_messages,
     notes,
+    worker_descriptions,
+    worker_messages,
+    team_words,
 ) = (
     _core(vault.SCHEMA, vault.TABLES[row])
     for row in (
@@ -66,6 +79,9 @@ accounts, jobs, generations, leases, workers, throughput, cases = (
         vault.WorkerName,
         vault.MaintenanceMessage,
         vault.Note,
+        vault.WorkerDescription,
+        vault.WorkerMessage,
+        vault.TeamWords,
     )
 )
 event = sa.Table(

@@ -101,12 +101,16 @@ def agent_of(text: str) -> str:
     return f"{name}:{version}"
 
 
+def fault_of_name(name: str) -> str | None:
+    """What is wrong with a worker's name, or None."""
+    if 1 <= len(name) <= MAX_NAME and name == name.strip() and name.isprintable():
+        return None
+    return f"a worker's name has 1 to {MAX_NAME} printable characters, none blank at its ends"
+
+
 def _of_itself(poll: Polling) -> Rejection | None:
-    name = poll.name
-    if not 1 <= len(name) <= MAX_NAME or name != name.strip() or not name.isprintable():
-        return _fault(
-            f"a worker's name has 1 to {MAX_NAME} printable characters, none blank at its ends", "workerName"
-        )
+    if (fault := fault_of_name(poll.name)) is not None:
+        return _fault(fault, "workerName")
     if len(poll.agent) > MAX_AGENT or "\0" in poll.agent:
         return _fault(f"an agent string has at most {MAX_AGENT} characters", "bridgeAgent")
     if not 1 <= poll.amount <= MAX_AMOUNT:

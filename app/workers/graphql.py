@@ -1,21 +1,22 @@
-"""The API's operations of workers: polling, delivering, extending, giving back, maintenance, looking.
+"""The API's operations of workers: polling, delivering, extending, giving back, maintenance.
 
-Resolvers only parse, call and map. Look next: `app.workers.polling`, `app.workers.handlers`, `app.workers.inputs`.
+Resolvers only parse, call and map. Look next: `app.workers.polling`, `app.workers.handlers`, `app.workers.inputs`,
+`app.workers.steering_graphql` for looking at workers and steering them.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 import strawberry
 
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
-from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import JSON, Kudos, Position
-from app.platform.graphql.shared import After, First, GenerationState, JobKind, Node, SourceProcessing
+from app.platform.graphql.shared import GenerationState, SourceProcessing
 from app.platform.services import Info, services_of
 from app.platform.vault import SourceRole
 from app.workers import handlers, lease_decider
@@ -28,43 +29,9 @@ from app.workers.inputs import (
     SubmitResultInput,
     polling_of,
 )
+from app.workers.messages import told
 from app.workers.polling import Nothing, pop_job
-from app.workers.queries import BY_ID, NAMED_PAGE, Named
-from projections.queue import NSFW
-
-
-@strawberry.type(description="A worker.")
-class Worker(Node):
-    """A worker as everybody may see it."""
-
-    name: str = strawberry.field(description="Its unique name.")
-    kind: JobKind = strawberry.field(description="What it serves.")
-    online: bool = strawberry.field(description="Whether it polled within the last 300 seconds.")
-    maintenance: bool = strawberry.field(description="Whether it serves only its owner at present.")
-    models: list[str] = strawberry.field(description="The models it has.")
-    max_pixels: int = strawberry.field(description="The largest picture it draws.")
-    nsfw: bool = strawberry.field(description="Whether it takes jobs that may be not safe for work.")
-    threads: int = strawberry.field(description="How many pictures it draws at a time.")
-    fulfilled: int = strawberry.field(description="Generations it delivered.")
-    failed: int = strawberry.field(description="Generations that came to nothing under its leases.")
-    earned: Kudos = strawberry.field(description="What its work was worth.")
-    registered_at: datetime = strawberry.field(description="When it first polled.")
-
-
-@strawberry.type(description="An edge of a page of workers.")
-class WorkerEdge:
-    """A worker and its cursor."""
-
-    cursor: str = strawberry.field(description="Where to go on.")
-    node: Worker = strawberry.field(description="The worker.")
-
-
-@strawberry.type(description="A page of workers, by name.")
-class WorkerConnection:
-    """Workers of the horde."""
-
-    edges: list[WorkerEdge] = strawberry.field(description="The workers.")
-    page_info: PageInfo = strawberry.field(description="Where to go on.")
+from app.workers.types import Skipped, Worker, WorkerMessage, shown, worker_message
 
 
 @strawberry.type(description="A picture to draw.")
@@ -117,16 +84,9 @@ class ImageAssignment(SourceLinks):
     source_processing: SourceProcessing | None = strawberry.field(
         description="What to do with the source image; null: there is none."
     )
-
-
-@strawberry.type(description="Why waiting jobs were passed over.")
-class Skipped:
-    """A reason and its count."""
-
-    reason: str = strawberry.field(
-        description="models, max_pixels, nsfw, post_processing (the worker lacks it) or blacklist."
+    messages: list[WorkerMessage] = strawberry.field(
+        description="What the worker is told, newest first, at most 20: with every poll, until it expires."
     )
-    count: int = strawberry.field(description="How many waiting jobs.")
 
 
 @strawberry.type(description="Nothing that this worker may serve waits.")
@@ -135,6 +95,9 @@ class NoJob:
 
     skipped: list[Skipped] = strawberry.field(
         description="What waits that it may not serve, as of at most a second ago."
+    )
+    messages: list[WorkerMessage] = strawberry.field(
+        description="What the worker is told, newest first, at most 20: with every poll, until it expires."
     )
 
 
@@ -235,14 +198,6 @@ SetWorkerMaintenanceResult = Annotated[
 class WorkerQueries:
     """Queries of workers."""
 
-    @strawberry.field(description="A worker by id or name.")
-    async def worker(
-        self, info: Info, worker: Annotated[str, strawberry.argument(description="Id or name.")]
-    ) -> Worker | None:
-        """Null where there is none."""
-        found = await handlers.find_worker(services_of(info), worker)
-        return None if found is None else (await _shown(info, [found]))[0]
-
     @strawberry.field(
         description="The work of your workers' live leases, with fresh upload links for what is not delivered yet; "
         "those that end first, at most 100. A worker that was cut off goes on with it, or gives it back."
@@ -256,24 +211,7 @@ class WorkerQueries:
     ) -> list[ImageAssignment]:
         """Empty for who has none, and for another's worker."""
         found = await handlers.live_assignments(services_of(info), info.context.viewer.subject, worker_name)
-        return [_assignment(work) for work in found]
-
-    @strawberry.field(description="All workers, by name.")
-    async def workers(self, info: Info, first: First = 20, after: After = None) -> WorkerConnection:
-        """A page of workers."""
-        services = services_of(info)
-        size = page_size(first)
-        name = "" if after is None else decode_cursor(after, tuple[str])[0]
-        rows = await NAMED_PAGE.all(services.pool, realm=services.realm, after=name, limit=size + 1)
-        shown = {row.worker.id: worker for row, worker in zip(rows, await _shown(info, rows), strict=True)}
-        edges, page = build_page(
-            rows,
-            size,
-            key=lambda row: (row.name,),
-            edge=lambda cursor, row: WorkerEdge(cursor=cursor, node=shown[row.worker.id]),
-            after=after,
-        )
-        return WorkerConnection(edges=edges, page_info=page)
+        return [await _assignment(info, work) for work in found]
 
 
 @strawberry.type
@@ -294,7 +232,7 @@ class WorkerMutations:
             message = "give exactly one of image, text and interrogation"
             return errors.InvalidInput(message=message, path=["input"])
         if input.image is None:
-            return NoJob(skipped=[])
+            return NoJob(skipped=[], messages=[])
         poll = check(polling_of(input, input.image))
         if isinstance(poll, Rejection):
             return error_of(poll)
@@ -305,9 +243,12 @@ class WorkerMutations:
         if isinstance(answer, Rejection):
             return error_of(answer)
         if isinstance(answer, Nothing):
-            return NoJob(skipped=[Skipped(reason=skip.reason, count=skip.count) for skip in answer.skipped])
+            return NoJob(
+                skipped=[Skipped(reason=skip.reason, count=skip.count) for skip in answer.skipped],
+                messages=[] if answer.worker is None else await _told(info, answer.worker),
+            )
         work = await handlers.assignment(services, answer.lease)
-        return NoJob(skipped=[]) if work is None else _assignment(work)
+        return NoJob(skipped=[], messages=[]) if work is None else await _assignment(info, work)
 
     @strawberry.mutation(description="Deliver generations of a lease.", graphql_type=SubmitResultResult)
     async def submit_result(
@@ -381,7 +322,8 @@ class WorkerMutations:
         )
 
     @strawberry.mutation(
-        description="Start or end maintenance of your worker.", graphql_type=SetWorkerMaintenanceResult
+        description="Start or end maintenance of your worker; moderators, of any.",
+        graphql_type=SetWorkerMaintenanceResult,
     )
     async def set_worker_maintenance(
         self,
@@ -401,40 +343,11 @@ class WorkerMutations:
         if isinstance(outcome, Rejection):
             return error_of(outcome)
         done, worker = outcome
-        (shown,) = await _shown(info, [worker])
-        return SetWorkerMaintenanceSuccess(worker=shown, position=Position(done.position))
+        (seen,) = await shown(info, [worker])
+        return SetWorkerMaintenanceSuccess(worker=seen, position=Position(done.position))
 
 
-async def load_worker(info: Info, worker: Any) -> Worker | None:
-    """A worker by id, for `node`."""
-    services = services_of(info)
-    found = await BY_ID.one(services.pool, realm=services.realm, id=worker)
-    return None if found is None else (await _shown(info, [found]))[0]
-
-
-async def _shown(info: Info, found: list[Named]) -> list[Worker]:
-    online = await services_of(info).presence.online([named.worker.id for named in found])
-    return [
-        Worker(
-            id=strawberry.ID(str(named.worker.id)),
-            name=named.name,
-            kind=JobKind(named.worker.kind.value),
-            online=named.worker.id in online,
-            maintenance=named.worker.maintenance,
-            models=list(named.worker.models),
-            max_pixels=named.worker.max_pixels,
-            nsfw=bool(named.worker.allowed & NSFW),
-            threads=named.worker.threads,
-            fulfilled=named.worker.fulfilled,
-            failed=named.worker.failed,
-            earned=Kudos(named.worker.earned),
-            registered_at=named.worker.registered_at,
-        )
-        for named in found
-    ]
-
-
-def _assignment(work: handlers.Assignment) -> ImageAssignment:
+async def _assignment(info: Info, work: handlers.Assignment) -> ImageAssignment:
     processing = work.payload.get("source_processing") if work.sources else None
     return ImageAssignment(
         lease_id=strawberry.ID(str(work.lease.id)),
@@ -444,6 +357,7 @@ def _assignment(work: handlers.Assignment) -> ImageAssignment:
         payload=JSON(work.payload),
         generations=_tasks(work.uploads),
         source_processing=None if processing is None else SourceProcessing(processing),
+        messages=await _told(info, work.lease.worker),
         **_links(work.sources),
     )
 
@@ -457,6 +371,11 @@ def _links(sources: tuple[handlers.Source, ...]) -> dict[str, Any]:
         "source_mask_url": by_role.get(SourceRole.MASK),
         "extra_sources": [ExtraSource(url=source.url, strength=source.strength) for source in extra],
     }
+
+
+async def _told(info: Info, worker: UUID) -> list[WorkerMessage]:
+    messages = await told(services_of(info), worker)
+    return [worker_message(message, info.context.viewer.subject) for message in messages]
 
 
 def _tasks(uploads: tuple[handlers.Upload, ...]) -> list[ImageTask]:

@@ -277,15 +277,21 @@ async def release_lease(services: Services, actor: UUID, lease_text: str) -> Don
 async def set_maintenance(
     services: Services, actor: UUID, worker_text: str, message: str | None, *, maintenance: bool
 ) -> tuple[Done, Named] | Rejection:
-    """Start or end maintenance of one's worker, named by id or name."""
+    """Start or end maintenance of a worker, named by id or name: by its owner or a moderator."""
     words = message or ""
     if len(words) > MAX_MESSAGE or "\0" in words:
         fault = f"a message has at most {MAX_MESSAGE} characters"
         return Rejection(code="INVALID_INPUT", message=fault, path=("input", "message"))
     worker = await find_worker(services, worker_text)
-    if worker is None or worker.worker.owner != actor:
+    if worker is None:
         return Rejection(code="NOT_FOUND", message="you have no such worker", path=("input", "worker"))
-    command = SetMaintenance(worker=worker.worker.id, owner=actor, maintenance=maintenance, message=words)
+    command = SetMaintenance(
+        worker=worker.worker.id,
+        owner=worker.worker.owner,
+        by=actor,
+        maintenance=maintenance,
+        message=words,
+    )
     outcome = await run(services, command, actor=actor)
     if isinstance(outcome, Rejection):
         return outcome

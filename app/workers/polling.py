@@ -39,6 +39,8 @@ class Nothing(msgspec.Struct, frozen=True):
     """No job: how many were passed over, and why."""
 
     skipped: tuple[Skip, ...]
+    #: who asked
+    worker: UUID | None = None
 
     @property
     def blacklisted(self) -> int:
@@ -75,6 +77,11 @@ async def pop_job(
         return asked
     pop = _Pop(services, actor, poll, asked, promise)
     answer = await pop.wait(client or Client()) if poll.wait_seconds else await pop.attempt()
+    if not isinstance(answer, Rejection):
+        skipped = (
+            [(skip.reason, skip.count) for skip in answer.skipped] if isinstance(answer, Nothing) else None
+        )
+        await services.presence.told(worker.worker.id, skipped)
     if isinstance(answer, Nothing) and worker.worker.maintenance:
         detail = {"maintenance_message": worker.message or ""}
         return Rejection(
@@ -82,6 +89,8 @@ async def pop_job(
             message="the worker is in maintenance and serves only its owner",
             detail=detail,
         )
+    if isinstance(answer, Nothing):
+        return msgspec.structs.replace(answer, worker=worker.worker.id)
     return answer
 
 

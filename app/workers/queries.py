@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from app.platform.sql import (
     Query,
@@ -80,10 +81,24 @@ BY_NAME: Query[Named] = Query(
     _join().where(sa.func.lower(worker_names.c.name) == sa.func.lower(bind("name", sa.Text))), _named
 )
 BY_ID: Query[Named] = Query(_join().where(worker_names.c.worker == bind("id", sa.Uuid)), _named)
-#: a page of workers by name
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", type_=postgresql.ARRAY(sa.Uuid))
+#: a page of workers by name: of a kind, with a part in their names, of an owner, only these or all but these
 NAMED_PAGE: Query[Named] = Query(
     _join()
-    .where(sa.func.lower(worker_names.c.name) > sa.func.lower(bind("after", sa.Text)))
+    .where(
+        sa.func.lower(worker_names.c.name) > sa.func.lower(bind("after", sa.Text)),
+        sa.or_(bind("kind", sa.Text).is_(None), workers.c.kind == bind("kind", sa.Text)),
+        sa.or_(
+            bind("part", sa.Text).is_(None),
+            sa.func.strpos(sa.func.lower(worker_names.c.name), sa.func.lower(bind("part", sa.Text))) > 0,
+        ),
+        sa.or_(bind("owner", sa.Uuid).is_(None), workers.c.owner == bind("owner", sa.Uuid)),
+        sa.or_(bind("team", sa.Uuid).is_(None), workers.c.team == bind("team", sa.Uuid)),
+        sa.or_(
+            bind("among", sa.Boolean).is_(None),
+            (workers.c.id == sa.any_(_IDS)) == bind("among", sa.Boolean),
+        ),
+    )
     .order_by(sa.func.lower(worker_names.c.name))
     .limit(bind("limit", sa.BigInteger)),
     _named,

@@ -102,6 +102,16 @@ GenerationState = described_enum(
     }[state.value],
 )
 
+FailureCause = described_enum(
+    jobs.FailureCause,
+    "FailureCause",
+    "Why a lease on a generation came to nothing. Clients must expect new values.",
+    lambda cause: {
+        "LEASE_EXPIRED": "Its time ran out.",
+        "REPORTED_BY_WORKER": "The worker said that it could not be drawn.",
+    }[cause.value],
+)
+
 
 @strawberry.type(
     name="Warning", description="Something that a client should know, though its request was accepted."

@@ -26,6 +26,7 @@ _COMMANDS = {
     "seed": ("app.accounts.commands", "seed_command"),
     "grant": ("app.accounts.commands", "grant_command"),
     "role": ("app.accounts.commands", "role_command"),
+    "trust": ("app.accounts.commands", "trust_command"),
     "limit": ("app.accounts.commands", "limit_command"),
     "config": ("app.operations.commands", "config_command"),
     "backup": ("app.operations.backup.commands", "backup_command"),

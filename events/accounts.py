@@ -61,6 +61,20 @@ class RoleGranted(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     role: Role
 
 
+class RoleRevoked(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A moderator or operator took a role from an account. Trust that was taken comes back only by being granted."""
+
+    TYPE: ClassVar[str] = "accounts.RoleRevoked"
+
+    role: Role
+
+
+class TrustEarned(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an account's workers delivered, its age and its record earned it the role trusted."""
+
+    TYPE: ClassVar[str] = "accounts.TrustEarned"
+
+
 class WaitingLimitSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A moderator or operator said how many generations of a user may wait at once."""
 
@@ -92,6 +106,8 @@ EVENTS: tuple[type[Event], ...] = (
     AnonymousOpened,
     UserRegistered,
     RoleGranted,
+    RoleRevoked,
+    TrustEarned,
     WaitingLimitSet,
     WorkerLimitSet,
     PublicWorkersSet,

@@ -65,6 +65,9 @@ class FailureCause(StrEnum):
 
     LEASE_EXPIRED = "LEASE_EXPIRED"
     REPORTED_BY_WORKER = "REPORTED_BY_WORKER"
+    #: the worker could not have delivered: the server was away when its time ran out, or storage was when it gave up
+    SERVER_AWAY = "SERVER_AWAY"
+    STORAGE_AWAY = "STORAGE_AWAY"
 
 
 class JobEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Facts about kudos that move without a job: grants and transfers.
+"""Facts about kudos that move without a job: grants, transfers, escrows released.
 
 Amounts are integers in hundredths of kudos; the postings of each event sum to zero. The reason of a grant is
 free text and lives in the vault. Look next: `app.ledger.postings`, `projections.accounts`.
@@ -41,4 +41,14 @@ class KudosTransferred(Event, frozen=True, kw_only=True, forbid_unknown_fields=T
         return self.source
 
 
-EVENTS: tuple[type[Event], ...] = (KudosGranted, KudosTransferred)
+class EscrowReleased(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What waited in an account's escrow may be spent from now on, because the account is trusted."""
+
+    TYPE: ClassVar[str] = "kudos.EscrowReleased"
+
+    #: all that waited, in hundredths
+    amount: int
+    postings: Postings
+
+
+EVENTS: tuple[type[Event], ...] = (KudosGranted, KudosTransferred, EscrowReleased)

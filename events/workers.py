@@ -1,4 +1,4 @@
-"""Facts about workers: registration, what they can do, how their owners and moderators steer them, and messages to them.
+"""Facts about workers: registration, what they can do, uptime, how owners, moderators and rules steer them, messages.
 
 A worker's name and description, its maintenance message, its word blacklist and what it is told are free text and
 live in the vault.
@@ -8,11 +8,18 @@ Look next: `projections.workers`, `app.workers.decider`.
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from events.base import Event
+from events.base import Event, Postings
 from events.jobs import JobKind
+
+
+class SuspicionKind(StrEnum):
+    """What a worker did that no honest one does."""
+
+    UNREASONABLY_FAST = "UNREASONABLY_FAST"
 
 
 class _WorkerEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +74,39 @@ class MaintenanceEnded(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_f
     """A worker serves everybody again."""
 
     TYPE: ClassVar[str] = "workers.MaintenanceEnded"
+
+
+class AutoMaintenanceStarted(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Too much failed under a worker's leases: by rule it serves nobody but its owner for a while."""
+
+    TYPE: ClassVar[str] = "workers.AutoMaintenanceStarted"
+
+    #: from then on its next poll ends it
+    until: datetime
+    #: leases on a generation that failed within the hour before by the worker's own fault
+    failures: int
+
+
+class UptimeRewarded(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker was there for ten minutes and more, and its owner was rewarded for that."""
+
+    TYPE: ClassVar[str] = "workers.UptimeRewarded"
+
+    #: for how long it was seen since the last reward
+    seconds: int
+    #: the reward, in hundredths of kudos
+    amount: int
+    #: how much of it waits in the owner's escrow: all or nothing
+    escrowed: int
+    postings: Postings
+
+
+class SuspicionRaised(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A worker did what no honest one does; it counts for its owner as well."""
+
+    TYPE: ClassVar[str] = "workers.SuspicionRaised"
+
+    kind: SuspicionKind
 
 
 class WorkerRenamed(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,6 +187,9 @@ EVENTS: tuple[type[Event], ...] = (
     ImageCapabilitiesDeclared,
     MaintenanceStarted,
     MaintenanceEnded,
+    AutoMaintenanceStarted,
+    UptimeRewarded,
+    SuspicionRaised,
     WorkerRenamed,
     WorkerDescribed,
     WorkerPaused,

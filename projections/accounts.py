@@ -1,8 +1,8 @@
-"""Accounts: balance, hold, consumption, roles and waiting generations of each user, folded from the log.
+"""Accounts: balance, hold, escrow, where kudos came from and went, roles and standing of each user, folded from the log.
 
 Amounts are hundredths of kudos. Available = balance - held. A registered balance below zero, or fewer than no waiting
 generations, is a broken log, not a state. Look next: `app.ledger.postings` for the account names,
-`app.ledger.standing` for what an account may ask for, `projections.base`.
+`app.ledger.standing` for what an account may ask for, `app.ledger.trust`, `projections.base`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from events.accounts import (
     PublicWorkersSet,
     Role,
     RoleGranted,
+    RoleRevoked,
+    TrustEarned,
     UserRegistered,
     WaitingLimitSet,
     WorkerLimitSet,
@@ -41,8 +43,8 @@ from events.jobs import (
     RedundantDeliveryPaid,
     SourcesRefused,
 )
-from events.kudos import KudosGranted, KudosTransferred
-from events.workers import WorkerDeleted, WorkerRegistered
+from events.kudos import EscrowReleased, KudosGranted, KudosTransferred
+from events.workers import SuspicionRaised, UptimeRewarded, WorkerDeleted, WorkerRegistered
 from projections.base import FoldError, Projection, known
 
 #: the facts that touch it
@@ -50,13 +52,18 @@ FACTS = (
     AnonymousOpened,
     UserRegistered,
     RoleGranted,
+    RoleRevoked,
+    TrustEarned,
     WaitingLimitSet,
     WorkerLimitSet,
     PublicWorkersSet,
     WorkerRegistered,
     WorkerDeleted,
+    UptimeRewarded,
+    SuspicionRaised,
     KudosGranted,
     KudosTransferred,
+    EscrowReleased,
     ImageJobSubmitted,
     GenerationsLeased,
     LeaseReleased,
@@ -73,6 +80,9 @@ FACTS = (
     RedundantDeliveryPaid,
 )
 USER = "user:"
+ESCROW = "escrow:"
+#: roles whose accounts get the whole of what they earn at once
+TRUSTING = frozenset({Role.TRUSTED, Role.MODERATOR, Role.OPERATOR})
 
 
 class Account(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +93,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     held: int
     #: all that was ever charged for generations, whether or not the balance could cover it
     consumed: int
-    #: all that was ever earned by workers
+    #: all that was ever earned by workers' deliveries, in escrow or not
     earned: int
     #: day (since 1970) of the last redundant deliveries paid to this owner, and their sum on that day
     late_day: int
@@ -100,11 +110,30 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     worker_limit: int | None = None
     #: everybody may see that these workers are this user's
     public_workers: bool = False
+    #: earned, and to be spent only once the account is trusted
+    escrow: int = 0
+    #: suspicions raised about its workers
+    suspicions: int = 0
+    #: trust was taken from it: it comes back only by being granted
+    distrusted: bool = False
+    #: all that was ever rewarded for workers being there, in escrow or not
+    uptime: int = 0
+    #: all that was ever granted, given to others, received from others
+    granted: int = 0
+    sent: int = 0
+    received: int = 0
+    #: all that ever left the balance for generations: `consumed` without what subsidies covered
+    spent: int = 0
 
     @property
     def available(self) -> int:
         """What may be spent or reserved now."""
         return self.balance - self.held
+
+    @property
+    def trusted(self) -> bool:
+        """Whether somebody trusts it, or it has earned trust: it gets the whole of what it earns at once."""
+        return not TRUSTING.isdisjoint(self.roles)
 
     @property
     def anonymous(self) -> bool:
@@ -141,10 +170,13 @@ _KEYS: dict[type[Event], Callable[[Any], tuple[UUID, ...]]] = {
             AnonymousOpened,
             UserRegistered,
             RoleGranted,
+            RoleRevoked,
+            TrustEarned,
             WaitingLimitSet,
             WorkerLimitSet,
             PublicWorkersSet,
             KudosGranted,
+            EscrowReleased,
         ),
         lambda event: (event.user,),
     ),
@@ -155,6 +187,8 @@ _KEYS: dict[type[Event], Callable[[Any], tuple[UUID, ...]]] = {
     RedundantDeliveryPaid: lambda event: (event.owner,),
     WorkerRegistered: lambda event: (event.owner,),
     WorkerDeleted: lambda event: (event.owner,),
+    UptimeRewarded: lambda event: (event.owner,),
+    SuspicionRaised: lambda event: (event.owner,),
 }
 
 
@@ -168,15 +202,16 @@ def evolve(key: UUID, row: Account | None, fact: Fact) -> Account | None:
         row = Account(key, 0, 0, 0, 0, 0, 0, (), fact.occurred_at)
     account = _standing(key, known(row, fact), fact)
     if postings := postings_of(event):
-        mine = f"{USER}{key}"
+        mine, kept = f"{USER}{key}", f"{ESCROW}{key}"
         moved = sum(amount for name, amount in postings if name == mine)
-        account = replace(account, balance=account.balance + moved)
-    if min(account.held, account.waiting, account.workers) < 0 or (
+        waits = sum(amount for name, amount in postings if name == kept)
+        account = replace(account, balance=account.balance + moved, escrow=account.escrow + waits)
+    if min(account.held, account.waiting, account.workers, account.escrow) < 0 or (
         not account.anonymous and account.available < 0
     ):
         message = (
-            f"{key} stands at {account.balance} with {account.held} held, {account.waiting} waiting "
-            f"and {account.workers} workers "
+            f"{key} stands at {account.balance} with {account.held} held, {account.escrow} in escrow, "
+            f"{account.waiting} waiting and {account.workers} workers "
             f"after {fact.position}"
         )
         raise FoldError(message)
@@ -185,8 +220,8 @@ def evolve(key: UUID, row: Account | None, fact: Fact) -> Account | None:
 
 def _standing(key: UUID, account: Account, fact: Fact) -> Account:
     match event := fact.event:
-        case RoleGranted():
-            return replace(account, roles=tuple(sorted({*account.roles, event.role})))
+        case RoleGranted() | RoleRevoked() | TrustEarned():
+            return _role(account, event)
         case WaitingLimitSet():
             return replace(account, waiting_limit=event.limit)
         case WorkerLimitSet() | PublicWorkersSet() | WorkerRegistered() | WorkerDeleted():
@@ -195,15 +230,25 @@ def _standing(key: UUID, account: Account, fact: Fact) -> Account:
             return replace(account, held=account.held + event.amount)
         case HoldCaptured() | HoldReleased():
             return replace(account, held=account.held - event.amount)
+        case _:
+            return _moved(key, account, fact)
+
+
+def _moved(key: UUID, account: Account, fact: Fact) -> Account:
+    """Where kudos came from and went."""
+    match event := fact.event:
+        case SuspicionRaised():
+            return replace(account, suspicions=account.suspicions + 1)
+        case UptimeRewarded():
+            return replace(account, uptime=account.uptime + event.amount)
+        case KudosGranted():
+            return replace(account, granted=account.granted + event.amount)
+        case KudosTransferred():
+            if key == event.source:
+                return replace(account, sent=account.sent + event.amount)
+            return replace(account, received=account.received + event.amount)
         case GenerationDelivered() | GenerationCensored():
-            mine = event.requester == key
-            waited = int(mine and isinstance(event, GenerationDelivered) and event.waited)
-            return replace(
-                account,
-                consumed=account.consumed + (event.charged if mine else 0),
-                earned=account.earned + (event.price if event.owner == key != event.requester else 0),
-                waiting=account.waiting - waited,
-            )
+            return _settled(key, account, event)
         case RedundantDeliveryPaid():
             day = int(fact.occurred_at.timestamp()) // 86_400
             paid = account.late_paid if account.late_day == day else 0
@@ -229,6 +274,27 @@ def _with_workers(
             return replace(account, workers=account.workers - 1)
 
 
+def _role(account: Account, event: RoleGranted | RoleRevoked | TrustEarned) -> Account:
+    role = Role.TRUSTED if isinstance(event, TrustEarned) else event.role
+    revoked = isinstance(event, RoleRevoked)
+    roles = {*account.roles} - {role} if revoked else {*account.roles, role}
+    distrusted = revoked if role is Role.TRUSTED else account.distrusted
+    return replace(account, roles=tuple(sorted(roles)), distrusted=distrusted)
+
+
+def _settled(key: UUID, account: Account, event: GenerationDelivered | GenerationCensored) -> Account:
+    mine = event.requester == key
+    waited = int(mine and isinstance(event, GenerationDelivered) and event.waited)
+    paid = event.charged - event.covered
+    return replace(
+        account,
+        consumed=account.consumed + (event.charged if mine else 0),
+        spent=account.spent + (paid if mine else 0),
+        earned=account.earned + (event.price if event.owner == key != event.requester else 0),
+        waiting=account.waiting - waited,
+    )
+
+
 def _queued(event: Event) -> int:
     """How many generations an event puts into the queue, or takes out of it."""
     match event:
@@ -244,4 +310,4 @@ def _queued(event: Event) -> int:
             return 0
 
 
-PROJECTION = Projection("accounts", 3, Account, FACTS, keys, evolve)
+PROJECTION = Projection("accounts", 4, Account, FACTS, keys, evolve)

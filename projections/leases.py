@@ -66,6 +66,8 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     #: what a generation under it earns, and the surcharge on it, in hundredths; none: the job's own price
     price: int | None = None
     surcharge: int = 0
+    #: from when the next picture under it can have been drawn: it was taken then, or the one before came
+    since: datetime | None = None
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -93,6 +95,7 @@ def evolve(key: UUID, row: Lease | None, fact: Fact) -> Lease | None:
             expires_at=event.expires_at,
             price=event.price,
             surcharge=event.surcharge,
+            since=fact.occurred_at,
         )
     lease = known(row, fact)
     match event:
@@ -105,7 +108,8 @@ def evolve(key: UUID, row: Lease | None, fact: Fact) -> Lease | None:
         case GenerationDelivered() | GenerationCensored() | GenerationFailed() | RedundantDeliveryPaid():
             left = tuple(g for g in lease.pending if g != event.generation)
             settled = not left and lease.state is LeaseState.LIVE
-            return replace(lease, pending=left, state=LeaseState.SETTLED if settled else lease.state)
+            state = LeaseState.SETTLED if settled else lease.state
+            return replace(lease, pending=left, state=state, since=fact.occurred_at)
         case _:
             message = f"{event.TYPE} is no fact about a lease"
             raise FoldError(message)
@@ -113,7 +117,7 @@ def evolve(key: UUID, row: Lease | None, fact: Fact) -> Lease | None:
 
 PROJECTION = Projection(
     "leases",
-    2,
+    3,
     Lease,
     FACTS,
     keys,

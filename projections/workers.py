@@ -1,4 +1,4 @@
-"""Workers: what each can do, how it is steered (maintenance, pause, team), and what it has done.
+"""Workers: what each can do, how it is steered (maintenance, pause, team), what it has done, how fast and how well.
 
 Presence (online or not) is no fact; it lives in Valkey. Look next: `projections.queue` for matching.
 """
@@ -6,7 +6,8 @@ Presence (online or not) is no fact; it lives in Valkey. Look next: `projections
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -22,9 +23,12 @@ from events.jobs import (
     RedundantDeliveryPaid,
 )
 from events.workers import (
+    AutoMaintenanceStarted,
     ImageCapabilitiesDeclared,
     MaintenanceEnded,
     MaintenanceStarted,
+    SuspicionRaised,
+    UptimeRewarded,
     WorkerDeleted,
     WorkerPaused,
     WorkerRegistered,
@@ -40,6 +44,9 @@ FACTS = (
     ImageCapabilitiesDeclared,
     MaintenanceStarted,
     MaintenanceEnded,
+    AutoMaintenanceStarted,
+    UptimeRewarded,
+    SuspicionRaised,
     WorkerPaused,
     WorkerResumed,
     WorkerTeamChanged,
@@ -49,6 +56,14 @@ FACTS = (
     RedundantDeliveryPaid,
     GenerationFailed,
 )
+
+#: deliveries that the speed is the average of
+MEASURED: Final = 20
+#: failures by the worker's own fault are counted for so long, and no more of them than can matter
+FAULTS_KEPT: Final = timedelta(hours=1)
+MOST_FAULTS: Final = 50
+#: of these failures the worker itself is the cause
+OWN_FAULTS: Final = frozenset({FailureCause.LEASE_EXPIRED, FailureCause.REPORTED_BY_WORKER})
 
 
 class Worker(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +84,7 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
     #: generations delivered or censored, leases on a generation failed
     fulfilled: int
     failed: int
-    #: hundredths of kudos its work was worth
+    #: hundredths of kudos its work was worth, in its owner's escrow or not; rewards for uptime do not count
     earned: int
     #: its leases last longer, and it serves only jobs that accept that
     extra_slow: bool = False
@@ -81,6 +96,21 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
     team: UUID | None = None
     #: leases on a generation that failed, by why
     failures: tuple[tuple[FailureCause, int], ...] = ()
+    #: pixelsteps a second of one thread, from taking a lease to delivering, over the last deliveries; 0: not known
+    speed: int = 0
+    #: (width x height x accurate steps, milliseconds) of the last deliveries, oldest first
+    measured: tuple[tuple[int, int], ...] = ()
+    #: seconds for which it was rewarded for being there, hundredths of kudos that earned, and when it last was
+    uptime: int = 0
+    uptime_earned: int = 0
+    rewarded_at: datetime | None = None
+    #: suspicions since it last was resumed, and when the last was raised
+    suspicions: int = 0
+    suspected_at: datetime | None = None
+    #: when leases on a generation lately failed by its own fault, in seconds since 1970, oldest first
+    faults: tuple[int, ...] = ()
+    #: when its maintenance ends by rule; none: only by its owner
+    maintenance_until: datetime | None = None
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -108,25 +138,63 @@ def evolve(key: UUID, row: Worker | None, fact: Fact) -> Worker | None:
                 extra_slow=event.extra_slow,
             )
         case MaintenanceStarted():
-            return replace(worker, maintenance=True)
+            return replace(worker, maintenance=True, maintenance_until=None)
         case MaintenanceEnded():
-            return replace(worker, maintenance=False)
-        case WorkerPaused() | WorkerResumed():
-            return replace(worker, paused=isinstance(event, WorkerPaused))
+            return replace(worker, maintenance=False, maintenance_until=None)
+        case AutoMaintenanceStarted():
+            return replace(worker, maintenance=True, maintenance_until=event.until, faults=())
+        case WorkerPaused():
+            return replace(worker, paused=True)
+        case WorkerResumed():
+            return replace(worker, paused=False, suspicions=0)
         case WorkerTeamChanged():
             return replace(worker, team=event.team)
         case WorkerDeleted():
             return replace(worker, deleted=True)
+        case _:
+            return _worked(worker, fact)
+
+
+def _worked(worker: Worker, fact: Fact) -> Worker:
+    """The worker after it did something, or did not."""
+    match event := fact.event:
         case GenerationDelivered() | GenerationCensored() | RedundantDeliveryPaid():
             earned = 0 if event.owner == event.requester else event.price
-            return replace(worker, fulfilled=worker.fulfilled + 1, earned=worker.earned + earned)
+            worker = replace(worker, fulfilled=worker.fulfilled + 1, earned=worker.earned + earned)
+            return _measured(worker, event) if isinstance(event, GenerationDelivered) else worker
         case GenerationFailed():
             causes = Counter(dict(worker.failures))
             causes[event.cause] += 1
-            return replace(worker, failed=worker.failed + 1, failures=tuple(sorted(causes.items())))
+            failed = replace(worker, failed=worker.failed + 1, failures=tuple(sorted(causes.items())))
+            return _at_fault(failed, fact.occurred_at) if event.cause in OWN_FAULTS else failed
+        case UptimeRewarded():
+            return replace(
+                worker,
+                uptime=worker.uptime + event.seconds,
+                uptime_earned=worker.uptime_earned + event.amount,
+                rewarded_at=fact.occurred_at,
+            )
+        case SuspicionRaised():
+            return replace(worker, suspicions=worker.suspicions + 1, suspected_at=fact.occurred_at)
         case _:
             message = f"{event.TYPE} is no fact about a worker"
             raise FoldError(message)
+
+
+def _measured(worker: Worker, event: GenerationDelivered) -> Worker:
+    """All of the last deliveries' work by all of their time: pictures drawn as a batch come one after the other."""
+    if event.took_milliseconds is None:
+        return worker
+    measured = (*worker.measured, (event.pixelsteps, event.took_milliseconds))[-MEASURED:]
+    took = sum(milliseconds for _, milliseconds in measured)
+    speed = sum(work for work, _ in measured) * 1000 // took if took else worker.speed
+    return replace(worker, measured=measured, speed=speed)
+
+
+def _at_fault(worker: Worker, moment: datetime) -> Worker:
+    now = int(moment.timestamp())
+    kept = tuple(at for at in worker.faults if at > now - FAULTS_KEPT.total_seconds())
+    return replace(worker, faults=(*kept, now)[-MOST_FAULTS:])
 
 
 def _allowed(event: ImageCapabilitiesDeclared) -> tuple[str, ...]:
@@ -137,7 +205,7 @@ def _allowed(event: ImageCapabilitiesDeclared) -> tuple[str, ...]:
 
 PROJECTION = Projection(
     "workers",
-    3,
+    4,
     Worker,
     FACTS,
     keys,

@@ -208,6 +208,8 @@ def naive_pop(
     state: memory.State, prompts: dict[UUID, str], worker: Worker, search: Search
 ) -> tuple[tuple[int, int, int], Job, list[UUID]] | None:
     """The job that a worker must get, by looking at every one: its place in the order, and what of it may be taken."""
+    if worker.paused or worker.deleted:
+        return None
     untried: dict[UUID, list[Generation]] = {}
     rows: Any = state["generations"]
     for generation in rows.values():

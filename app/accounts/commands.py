@@ -1,4 +1,4 @@
-"""The commands of `hoard` about accounts: `seed`, `grant`, `role`, `limit`. They only read options and print.
+"""The commands of `hoard` about accounts: `seed`, `grant`, `role`, `trust`, `limit`. They only read options and print.
 
 Look next: `app.accounts.console`, `app.accounts.seeding`; `app.operations.commands` has the other commands.
 """
@@ -110,6 +110,24 @@ def role_command(user: str, role: str, *, as_json: bool) -> None:
         print_json({"user": subject, "role": role})
     else:
         click.echo(f"{user} has the role {role}")
+
+
+@click.command("trust")
+@click.argument("user")
+@click.option("--revoke", is_flag=True, help="Trust USER no more; then work does not earn it back either.")
+@json_option
+@one_line_errors
+def trust_command(user: str, *, revoke: bool, as_json: bool) -> None:
+    """Trust USER (name#number, or an id): what their workers earned and earn may be spent at once."""
+    with console(settings_from_environment()) as opened:
+        subject = opened.subject(user)
+        done = opened.set_trust(subject, trusted=not revoke)
+    if as_json:
+        print_json({"user": subject, "trusted": done.trusted, "released": kudos(done.released)})
+    elif revoke:
+        click.echo(f"{user} has not the role trusted")
+    else:
+        click.echo(f"{user} is trusted; {kudos(done.released)} kudos were released from escrow")
 
 
 class LimitType(click.ParamType[int | None]):

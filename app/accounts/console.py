@@ -21,8 +21,10 @@ from app.accounts.decider import (
     GrantRole,
     OpenRealm,
     RegisterUser,
+    SetTrust,
     SetWaitingLimit,
     SetWorkerLimit,
+    TrustSet,
 )
 from app.accounts.people import NUMBERS
 from app.platform.commands import Command, Rejection, Request, rules
@@ -77,6 +79,11 @@ class Console:
         """Give a role, if the account does not have it."""
         self._execute(GrantRole(user=user, role=role), new_id())
 
+    def set_trust(self, user: UUID, *, trusted: bool) -> TrustSet:
+        """Trust an account, or trust it no more."""
+        result: TrustSet = self._execute(SetTrust(user=user, trusted=trusted), new_id())
+        return result
+
     def set_waiting_limit(self, user: UUID, limit: int | None) -> None:
         """Say how many generations of an account may wait; None for the default."""
         self._execute(SetWaitingLimit(user=user, limit=limit), new_id())
@@ -90,10 +97,11 @@ class Console:
         row = self.connection.execute(_BALANCE, (self.realm, user)).fetchone()
         return int(row[0]) if row else 0
 
-    def _execute(self, command: Command, command_id: UUID) -> None:
+    def _execute(self, command: Command, command_id: UUID) -> Any:
         outcome = self._writer.execute_sync(Request(command, command_id))
         if isinstance(outcome, Rejection):
             raise WrongError(outcome.message)
+        return outcome.result
 
 
 def _report_nothing(_: BaseException) -> None:

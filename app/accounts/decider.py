@@ -1,4 +1,4 @@
-"""What may happen to accounts and their kudos: opening, registering, roles, limits, grants, transfers. Pure.
+"""What may happen to accounts and their kudos: opening, registering, roles, trust, limits, grants, transfers. Pure.
 
 Look next: `app.accounts.handlers`, which makes the ids; `app.ledger.postings`.
 """
@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.ledger import postings
+from app.ledger import postings, trust
 from app.ledger.standing import MAX_WAITING, MAX_WORKERS, moderates, waiting_limit, worker_limit
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
@@ -19,6 +19,7 @@ from events.accounts import (
     PublicWorkersSet,
     Role,
     RoleGranted,
+    RoleRevoked,
     UserRegistered,
     WaitingLimitSet,
     WorkerLimitSet,
@@ -50,6 +51,15 @@ class GrantRole(Command, frozen=True, kw_only=True):
 
     user: UUID
     role: Role
+
+
+class SetTrust(Command, frozen=True, kw_only=True):
+    """Trust an account, or trust it no more."""
+
+    user: UUID
+    trusted: bool
+    #: who asks, and must be a moderator or operator; None at the command line
+    by: UUID | None = None
 
 
 class SetWaitingLimit(Command, frozen=True, kw_only=True):
@@ -111,6 +121,14 @@ class Granted(Result, frozen=True, kw_only=True):
     user: UUID
 
 
+class TrustSet(Result, frozen=True, kw_only=True):
+    """Whether an account is trusted now, and what of its escrow was released, in hundredths."""
+
+    user: UUID
+    trusted: bool
+    released: int
+
+
 class LimitSet(Result, frozen=True, kw_only=True):
     """How many generations of an account may wait now, or how many workers it may have."""
 
@@ -152,7 +170,29 @@ def grant_role(command: GrantRole, rows: Rows) -> Decision | Rejection:
         return Rejection(code="NOT_FOUND", message="no such registered user", path=("user",))
     if command.role in account.roles:
         return Decision((), Granted(user=command.user))
-    return Decision((RoleGranted(user=command.user, role=command.role),), Granted(user=command.user))
+    draft = rows.draft()
+    draft.add(RoleGranted(user=command.user, role=command.role))
+    trust.release_escrow(draft, command.user)
+    return Decision(draft.events, Granted(user=command.user))
+
+
+def set_trust(command: SetTrust, rows: Rows) -> Decision | Rejection:
+    """By moderators and operators. Trust releases the escrow; who is trusted no more does not earn it back by work."""
+    if command.by is not None and not moderates(rows.account(command.by)):
+        return Rejection(code="FORBIDDEN", message="only moderators and operators say who is trusted")
+    account = rows.account(command.user)
+    if account is None or account.anonymous:
+        return Rejection(code="NOT_FOUND", message="no such registered user", path=("input", "user"))
+    has = Role.TRUSTED in account.roles
+    draft = rows.draft()
+    if command.trusted and not has:
+        draft.add(RoleGranted(user=command.user, role=Role.TRUSTED))
+        trust.release_escrow(draft, command.user)
+    elif not command.trusted and (has or not account.distrusted):
+        draft.add(RoleRevoked(user=command.user, role=Role.TRUSTED))
+    after = draft.account(command.user) or account
+    released = account.escrow - after.escrow
+    return Decision(draft.events, TrustSet(user=command.user, trusted=after.trusted, released=released))
 
 
 def set_waiting_limit(command: SetWaitingLimit, rows: Rows) -> Decision | Rejection:
@@ -252,6 +292,12 @@ RULES = (
     Rule(OpenRealm, Opened, lambda _: Needs(accounts=(ANONYMOUS,)), open_realm),
     Rule(RegisterUser, Registered, lambda c: Needs(accounts=(c.user,)), register_user),
     Rule(GrantRole, Granted, lambda c: Needs(accounts=(c.user,)), grant_role),
+    Rule(
+        SetTrust,
+        TrustSet,
+        lambda c: Needs(accounts=(c.user,) if c.by is None else (c.user, c.by)),
+        set_trust,
+    ),
     Rule(
         SetWaitingLimit,
         LimitSet,

@@ -14,7 +14,7 @@ import strawberry
 
 from app.accounts import handlers, people
 from app.accounts.authentication import viewer_of
-from app.accounts.decider import LimitSet, Registered, Transferred
+from app.accounts.decider import LimitSet, Registered, Transferred, TrustSet
 from app.accounts.queries import ACCOUNT, PERSONS, STATEMENT, Movement
 from app.accounts.statement import explain
 from app.ledger.quote import PriceItem as LedgerItem
@@ -74,6 +74,18 @@ class StatementConnection:
     page_info: PageInfo = strawberry.field(description="Where to go on.")
 
 
+@strawberry.type(description="Where an account's kudos came from and went, since it was opened.")
+class KudosTotals:
+    """Sums over all that ever moved; with signs, they add up to balance and escrow together."""
+
+    generated: Kudos = strawberry.field(description="Earned by your workers' deliveries, in escrow or not.")
+    uptime: Kudos = strawberry.field(description="Rewarded for your workers being there, in escrow or not.")
+    granted: Kudos = strawberry.field(description="Granted by operators.")
+    received: Kudos = strawberry.field(description="Received from other users.")
+    sent: Kudos = strawberry.field(description="Given to other users.")
+    spent: Kudos = strawberry.field(description="Paid for generations: what was charged and not covered.")
+
+
 @strawberry.type(description="A user: you, or the anonymous user all callers without a key share.")
 class User(Node):
     """The viewer."""
@@ -83,6 +95,14 @@ class User(Node):
         description="The balance; null when it is another's and not public."
     )
     held: Kudos | None = strawberry.field(description="What of it is reserved for jobs.")
+    escrow: Kudos | None = strawberry.field(
+        description="What your workers earned and you may spend once you are trusted: half of each delivery's reward, "
+        "all of those for uptime. No part of the balance."
+    )
+    trusted: bool = strawberry.field(
+        description="Whether you get the whole of what your workers earn at once."
+    )
+    totals: KudosTotals | None = strawberry.field(description="Where your kudos came from and went.")
     consumed: Kudos | None = strawberry.field(
         description="All that was ever charged for generations, whether or not the balance could cover it."
     )
@@ -161,6 +181,17 @@ def _line(movement: Movement, user: UUID) -> StatementLine:
     )
 
 
+def _totals(account: Account) -> KudosTotals:
+    return KudosTotals(
+        generated=Kudos(account.earned),
+        uptime=Kudos(account.uptime),
+        granted=Kudos(account.granted),
+        received=Kudos(account.received),
+        sent=Kudos(account.sent),
+        spent=Kudos(account.spent),
+    )
+
+
 async def load_user(info: Info, subject: UUID, *, private: bool = True) -> User:
     """The user of a subject id, which must be the viewer's or just registered; `private` shows the amounts."""
     services = services_of(info)
@@ -177,6 +208,9 @@ async def load_user(info: Info, subject: UUID, *, private: bool = True) -> User:
         username=alias,
         kudos=Kudos(account.balance) if private else None,
         held=Kudos(account.held) if private else None,
+        escrow=Kudos(account.escrow) if private else None,
+        trusted=account.trusted,
+        totals=_totals(account) if private else None,
         consumed=Kudos(account.consumed) if private else None,
         created_at=account.registered_at,
         roles=[role.value for role in account.roles],
@@ -281,6 +315,33 @@ SetWaitingLimitResult = Annotated[
 ]
 
 
+@strawberry.input(description="Whether a user is trusted.")
+class SetTrustedInput:
+    """Input of setTrusted."""
+
+    user: str = strawberry.field(description='The user\'s alias, "name#number".')
+    trusted: bool = strawberry.field(
+        description="True releases the escrow; false: the user does not earn trust by work any more either."
+    )
+
+
+@strawberry.type(description="It holds from now on.")
+class SetTrustedSuccess:
+    """Result of setTrusted."""
+
+    trusted: bool = strawberry.field(
+        description="Whether the user is trusted now; moderators and operators always are."
+    )
+    released: Kudos = strawberry.field(description="What of the escrow may be spent now.")
+    position: Position = strawberry.field(description="The log position at which it stands.")
+
+
+SetTrustedResult = Annotated[
+    SetTrustedSuccess | errors.InvalidInput | errors.NotFound | errors.Forbidden | errors.TryAgain,
+    strawberry.union("SetTrustedResult", description="What came of setTrusted."),
+]
+
+
 @strawberry.type
 class AccountQueries:
     """Queries of accounts."""
@@ -352,3 +413,23 @@ class AccountMutations:
             return error_of(outcome)
         result: LimitSet = outcome.result
         return SetWaitingLimitSuccess(limit=result.limit, position=Position(outcome.position))
+
+    @strawberry.mutation(
+        description="Trust a user, or trust them no more. For moderators and operators.",
+        graphql_type=SetTrustedResult,
+    )
+    async def set_trusted(
+        self,
+        info: Info,
+        input: Annotated[SetTrustedInput, strawberry.argument(description="Whom, and whether.")],
+    ) -> Any:
+        """Recorded with who decided it."""
+        outcome = await handlers.set_trusted(
+            services_of(info), viewer_of(info).subject, input.user, trusted=input.trusted
+        )
+        if isinstance(outcome, Rejection):
+            return error_of(outcome)
+        result: TrustSet = outcome.result
+        return SetTrustedSuccess(
+            trusted=result.trusted, released=Kudos(result.released), position=Position(outcome.position)
+        )

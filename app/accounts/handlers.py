@@ -13,6 +13,7 @@ import psycopg
 from app.accounts.decider import (
     RegisterUser,
     SetPublicWorkers,
+    SetTrust,
     SetWaitingLimit,
     SetWorkerLimit,
     TransferKudos,
@@ -98,6 +99,12 @@ async def set_worker_limit(services: Services, actor: UUID, to: str, limit: int 
 async def set_public_workers(services: Services, actor: UUID, *, public: bool) -> Done | Rejection:
     """Whether everybody may know whose the caller's workers are."""
     return await run(services, SetPublicWorkers(user=actor, public=public), actor=actor)
+
+
+async def set_trusted(services: Services, actor: UUID, to: str, *, trusted: bool) -> Done | Rejection:
+    """Whether the user with an alias is trusted."""
+    target = await find_user(services, to) or new_id()  # as in `set_waiting_limit`
+    return await run(services, SetTrust(user=target, trusted=trusted, by=actor), actor=actor)
 
 
 async def find_user(services: Services, alias: str) -> UUID | None:

@@ -15,7 +15,8 @@ from app.ledger.quote import PriceItem
 from events.accounts import AnonymousOpened
 from events.codec import decode
 from events.jobs import GenerationCensored, GenerationDelivered, RedundantDeliveryPaid
-from events.kudos import KudosGranted, KudosTransferred
+from events.kudos import EscrowReleased, KudosGranted, KudosTransferred
+from events.workers import UptimeRewarded
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -33,7 +34,12 @@ def explain(movement: Movement, user: UUID) -> Line:
         case GenerationDelivered() | GenerationCensored():
             line = _settlement(event, user)
         case RedundantDeliveryPaid():
-            line = Line("redundant delivery", event.job, statement.late_redundant_earned(event.price))
+            made = statement.late_redundant_earned(event.price, event.escrowed)
+            line = Line("redundant delivery", event.job, made)
+        case UptimeRewarded():
+            line = Line("uptime", None, statement.uptime(event.amount, event.escrowed))
+        case EscrowReleased():
+            line = Line("escrow released", None, statement.escrow_released(event.amount))
         case KudosGranted():
             reason = f"grant: {movement.note}" if movement.note else "grant"
             line = Line(reason, None, statement.granted(event.amount))
@@ -57,12 +63,13 @@ def explain(movement: Movement, user: UUID) -> Line:
 def _settlement(event: GenerationDelivered | GenerationCensored, user: UUID) -> Line:
     delivered = isinstance(event, GenerationDelivered)
     if event.requester != user:
-        made = statement.delivery_earned(event.price) if delivered else statement.censored_earned(event.price)
+        explained = statement.delivery_earned if delivered else statement.censored_earned
+        made = explained(event.price, event.escrowed)
         return Line("your worker delivered" if delivered else "your worker censored", event.job, made)
     if delivered and event.owner == user:
         made = statement.delivery_by_own_worker(event.tax, event.covered)
         return Line("generation by your own worker", event.job, made)
-    if delivered:
-        made = statement.delivery_requested(event.price, event.tax, event.covered)
+    if isinstance(event, GenerationDelivered):
+        made = statement.delivery_requested(event.price, event.surcharge, event.tax, event.covered)
         return Line("generation", event.job, made)
     return Line("censored generation", event.job, statement.censored_requested(event.tax, event.covered))

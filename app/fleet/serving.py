@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from app.ledger.families import family_of, token
-from app.ledger.standing import trusted
 from projections.accounts import Account
 from projections.jobs import Job
 from projections.queue import REQUIREMENTS, Search
@@ -18,6 +17,9 @@ from projections.workers import Worker
 
 _OF_TRUSTED: Final = REQUIREMENTS["trusted_worker"] | REQUIREMENTS["untrusted_unsafe_address"]
 _OF_FAST: Final = REQUIREMENTS["not_slow"]
+
+#: pixelsteps a second of one thread below which a worker is slow
+LEAST_SPEED: Final = 500_000
 
 #: sets of models that jobs may name, each with those of a worker's models that are in it
 Families = tuple[tuple[str, tuple[str, ...]], ...]
@@ -46,9 +48,14 @@ def families_of(models: Sequence[str], reference: Reference) -> Families:
 def allowed_by(worker: Worker, owner: Account | None) -> int:
     """The requirement bits that a worker allows: those that it declared, and what its owner and its speed allow."""
     mask = worker.allowed
-    if owner is not None and trusted(owner):
+    if owner is not None and owner.trusted:
         mask |= _OF_TRUSTED
-    return mask if worker.extra_slow else mask | _OF_FAST
+    return mask if _slow(worker) else mask | _OF_FAST
+
+
+def _slow(worker: Worker) -> bool:
+    """Nothing is known of a worker that has delivered nothing: it may show how fast it is."""
+    return worker.extra_slow or 0 < worker.speed < LEAST_SPEED
 
 
 def search_of(worker: Worker, owner: Account | None, families: Families) -> Search:

@@ -4,7 +4,8 @@ Pure. Accounts are named by text: `user:<id>`, `escrow:<id>` and the system acco
 negative: their balance is a sum and no row is kept for them. A requester's own posting is kept even when it
 is zero, because it is a line of their statement; zero postings of system accounts are left out. The anonymous
 user stands at -50.00 since its genesis and is never posted to again. Amounts are hundredths of kudos.
-Look next: `app.ledger.holds` for what is reserved, `app.ledger.statement` for the explanation of a movement.
+Look next: `app.ledger.holds` for what is reserved, `app.ledger.trust` for who is trusted, `app.ledger.statement`
+for the explanation of a movement.
 """
 
 from typing import Final
@@ -17,6 +18,7 @@ from events.base import Posting, Postings
 
 TREASURY: Final = "system:treasury"
 TAX_SINK: Final = "sink:tax"
+SURCHARGE_SINK: Final = "sink:surcharges"
 FLOOR_SUBSIDY: Final = "subsidy:floor"
 ANONYMOUS_SUBSIDY: Final = "subsidy:anonymous"
 LATE_SUBSIDY: Final = "subsidy:late"
@@ -38,11 +40,25 @@ class DeliveryMoney(msgspec.Struct, frozen=True, kw_only=True):
     captured: int
     #: what the worker's owner earned; nothing where that is the requester
     reward: int
+    #: how much of the reward waits in the owner's escrow
+    escrowed: int
+    #: what was burnt on top of price and tax
+    surcharge: int
 
 
 def user_account(user: UUID) -> str:
     """The account that a user spends from."""
     return f"user:{user}"
+
+
+def escrow_account(user: UUID) -> str:
+    """Where an untrusted user's earnings wait."""
+    return f"escrow:{user}"
+
+
+def escrowed_of(reward: int, *, trusted: bool) -> int:
+    """How much of a reward for work waits in escrow: half of it, an odd hundredth not, until its owner is trusted."""
+    return 0 if trusted else reward // 2
 
 
 def assert_balanced(postings: Postings) -> Postings:
@@ -81,11 +97,13 @@ def delivery(
     worker_owner: UUID,
     price: int,
     tax: int,
+    surcharge: int,
+    trusted_owner: bool,
     from_hold: int,
     available_after_hold: int,
     requester_anonymous: bool,
 ) -> DeliveryMoney:
-    """A delivered generation: the worker's owner earns the price, the requester is charged price and tax.
+    """A delivered generation: the worker's owner earns the price, the requester is charged price, surcharge and tax.
 
     The charge is paid from the job's hold, then from what is available, the rest from a subsidy. When the
     owner is the requester only the tax moves. An anonymous requester is not posted to: the subsidy pays all.
@@ -95,23 +113,27 @@ def delivery(
         worker_owner: who owns the worker that delivered; never the anonymous user.
         price: the generation's price, without tax.
         tax: the flat tax on it.
+        surcharge: what is burnt on top, for a source or slow workers refused.
+        trusted_owner: whether the owner gets the whole reward at once.
         from_hold: what is left of the job's hold; 0 for an anonymous requester.
         available_after_hold: what the requester has that no job holds; not looked at for an anonymous one.
         requester_anonymous: whether the requester is the anonymous user.
     """
-    _require_amounts(price=price, tax=tax)
+    _require_amounts(price=price, tax=tax, surcharge=surcharge)
     own = worker_owner == requester
     reward = 0 if own else price
-    charge = tax if own else price + tax
-    earned = ((user_account(worker_owner), reward),) if reward else ()
+    burnt = 0 if own else surcharge
+    escrowed = escrowed_of(reward, trusted=trusted_owner)
     return _charged(
         requester,
-        charge,
-        (*earned, (TAX_SINK, tax)),
+        reward + burnt + tax,
+        (*_earned(worker_owner, reward, escrowed), (SURCHARGE_SINK, burnt), (TAX_SINK, tax)),
         from_hold=from_hold,
         available=available_after_hold,
         anonymous=requester_anonymous,
         reward=reward,
+        escrowed=escrowed,
+        surcharge=burnt,
     )
 
 
@@ -121,29 +143,32 @@ def censored(
     worker_owner: UUID,
     price: int,
     tax: int,
+    trusted_owner: bool,
     from_hold: int,
     available_after_hold: int,
     requester_anonymous: bool,
 ) -> DeliveryMoney:
-    """A generation whose picture was withheld: a subsidy pays the worker, the requester pays the tax.
+    """A generation whose picture was withheld: a subsidy pays the worker, the requester pays the tax, no surcharge.
 
     No subsidy flows back to the requester: an own worker earns nothing. Arguments as in `delivery`.
     """
     _require_amounts(price=price, tax=tax)
     reward = 0 if worker_owner == requester else price
-    earned = ((user_account(worker_owner), reward), (CENSORED_SUBSIDY, -reward)) if reward else ()
+    escrowed = escrowed_of(reward, trusted=trusted_owner)
     return _charged(
         requester,
         tax,
-        (*earned, (TAX_SINK, tax)),
+        (*_earned(worker_owner, reward, escrowed), (CENSORED_SUBSIDY, -reward), (TAX_SINK, tax)),
         from_hold=from_hold,
         available=available_after_hold,
         anonymous=requester_anonymous,
         reward=reward,
+        escrowed=escrowed,
+        surcharge=0,
     )
 
 
-def late_redundant(*, requester: UUID, worker_owner: UUID, price: int) -> Postings:
+def late_redundant(*, requester: UUID, worker_owner: UUID, price: int, trusted_owner: bool) -> Postings:
     """A delivery under a live lease that a late one made redundant: the late subsidy pays the worker's owner.
 
     Empty when the owner is the requester. That it is within the owner's cap is the decider's to check.
@@ -151,7 +176,33 @@ def late_redundant(*, requester: UUID, worker_owner: UUID, price: int) -> Postin
     _require_amounts(price=price)
     if worker_owner == requester or not price:
         return ()
-    return _move(LATE_SUBSIDY, user_account(worker_owner), price)
+    earned = _earned(worker_owner, price, escrowed_of(price, trusted=trusted_owner))
+    return assert_balanced(((LATE_SUBSIDY, -price), *earned))
+
+
+def uptime(*, worker_owner: UUID, amount: int, trusted_owner: bool) -> Postings:
+    """A reward for being there, out of the treasury: all of it waits in escrow until the owner is trusted.
+
+    The owner's own posting is kept even where it is zero, as a line of their statement.
+    """
+    if amount <= 0:
+        raise ValueError("an amount that moves must be above zero")
+    owner = (user_account(worker_owner), amount if trusted_owner else 0)
+    kept = () if trusted_owner else ((escrow_account(worker_owner), amount),)
+    return assert_balanced(((TREASURY, -amount), owner, *kept))
+
+
+def release_escrow(user: UUID, amount: int) -> Postings:
+    """All that waited for a user's trust."""
+    return _move(escrow_account(user), user_account(user), amount)
+
+
+def _earned(owner: UUID, reward: int, escrowed: int) -> Postings:
+    """A reward for work on its owner's accounts."""
+    if not reward:
+        return ()
+    kept = ((escrow_account(owner), escrowed),) if escrowed else ()
+    return ((user_account(owner), reward - escrowed), *kept)
 
 
 def _charged(
@@ -163,6 +214,8 @@ def _charged(
     available: int,
     anonymous: bool,
     reward: int,
+    escrowed: int,
+    surcharge: int,
 ) -> DeliveryMoney:
     """The requester's side of a movement whose other sides add up to what the requester is charged."""
     if anonymous:
@@ -181,6 +234,8 @@ def _charged(
         covered=covered,
         captured=captured,
         reward=reward,
+        escrowed=escrowed,
+        surcharge=surcharge,
     )
 
 

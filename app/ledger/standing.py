@@ -26,7 +26,6 @@ MAX_WORKERS: Final = 100_000
 
 _MODERATORS: Final = frozenset({Role.MODERATOR, Role.OPERATOR})
 _CUSTOMIZERS: Final = _MODERATORS | {Role.CUSTOMIZER}
-_TRUSTED: Final = _MODERATORS | {Role.TRUSTED}
 
 
 class TooMany(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +50,7 @@ def worker_limit(account: Account) -> int:
     """How many workers an account may have; deleted ones do not count."""
     if account.worker_limit is not None:
         return account.worker_limit
-    return TRUSTED_WORKERS if trusted(account) else UNTRUSTED_WORKERS
+    return TRUSTED_WORKERS if account.trusted else UNTRUSTED_WORKERS
 
 
 def check_waiting(account: Account, n: int) -> TooMany | None:
@@ -70,11 +69,6 @@ def moderates(account: Account | None) -> bool:
 def customizes(account: Account | None) -> bool:
     """Whether an account may host models that nobody else knows."""
     return account is not None and not _CUSTOMIZERS.isdisjoint(account.roles)
-
-
-def trusted(account: Account) -> bool:
-    """Whether somebody trusts an account, or it has earned trust."""
-    return not _TRUSTED.isdisjoint(account.roles)
 
 
 def established(account: Account) -> bool:

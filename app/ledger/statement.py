@@ -11,6 +11,8 @@ from app.ledger.quote import PriceItem
 
 COVERED: Final = "covered by the floor"
 TAX: Final = "Horde tax"
+SURCHARGE: Final = "surcharge"
+ESCROWED: Final = "kept in escrow until you are trusted"
 
 Breakdown = tuple[PriceItem, ...]
 
@@ -20,9 +22,10 @@ def total(breakdown: Breakdown) -> int:
     return sum(item.amount for item in breakdown)
 
 
-def delivery_requested(price: int, tax: int, covered: int) -> Breakdown:
+def delivery_requested(price: int, surcharge: int, tax: int, covered: int) -> Breakdown:
     """A generation delivered by another's worker, as its requester sees it."""
-    return (PriceItem("generation", -price), *_taxed(tax, covered))
+    burnt = (PriceItem(SURCHARGE, -surcharge),) if surcharge else ()
+    return (PriceItem("generation", -price), *burnt, *_taxed(tax, covered))
 
 
 def delivery_by_own_worker(tax: int, covered: int) -> Breakdown:
@@ -30,9 +33,9 @@ def delivery_by_own_worker(tax: int, covered: int) -> Breakdown:
     return (PriceItem("generation by your own worker", 0), *_taxed(tax, covered))
 
 
-def delivery_earned(price: int) -> Breakdown:
+def delivery_earned(price: int, escrowed: int) -> Breakdown:
     """A delivered generation, as the worker's owner sees it."""
-    return (PriceItem("generation delivered", price),)
+    return _earned("generation delivered", price, escrowed)
 
 
 def censored_requested(tax: int, covered: int) -> Breakdown:
@@ -40,14 +43,24 @@ def censored_requested(tax: int, covered: int) -> Breakdown:
     return (PriceItem("censored generation, not charged", 0), *_taxed(tax, covered))
 
 
-def censored_earned(price: int) -> Breakdown:
+def censored_earned(price: int, escrowed: int) -> Breakdown:
     """A generation whose picture was withheld, as the worker's owner sees it."""
-    return (PriceItem("censored generation, paid by the subsidy", price),)
+    return _earned("censored generation, paid by the subsidy", price, escrowed)
 
 
-def late_redundant_earned(price: int) -> Breakdown:
+def late_redundant_earned(price: int, escrowed: int) -> Breakdown:
     """A delivery that a late one had made redundant, as the worker's owner sees it."""
-    return (PriceItem("redundant delivery, paid by the subsidy", price),)
+    return _earned("redundant delivery, paid by the subsidy", price, escrowed)
+
+
+def uptime(amount: int, escrowed: int) -> Breakdown:
+    """A reward for a worker that was there, as its owner sees it."""
+    return _earned("uptime of your worker", amount, escrowed)
+
+
+def escrow_released(amount: int) -> Breakdown:
+    """What waited in escrow, as its owner sees it once trusted."""
+    return (PriceItem("escrow released: you are trusted", amount),)
 
 
 def granted(amount: int) -> Breakdown:
@@ -73,3 +86,8 @@ def anonymous_genesis(amount: int) -> Breakdown:
 def _taxed(tax: int, covered: int) -> Breakdown:
     items = (PriceItem(TAX, -tax),)
     return (*items, PriceItem(COVERED, covered)) if covered else items
+
+
+def _earned(label: str, reward: int, escrowed: int) -> Breakdown:
+    items = (PriceItem(label, reward),)
+    return (*items, PriceItem(ESCROWED, -escrowed)) if escrowed else items

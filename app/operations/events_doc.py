@@ -87,9 +87,10 @@ _WORDS: Final[Mapping[str, Any]] = {
     "agent": "hoard-worker:1",
     "amount": 1_000,
     "cfg_scale": 7.5,
-    "charged": 950,
+    "charged": 1_145,
     "clip_skip": 1,
     "covered": 0,
+    "escrowed": 325,
     "etag": "9a0364b9e99bb480dd25e1f0284c8555",
     "height": 512,
     "lease_seconds": 150,
@@ -105,26 +106,38 @@ _WORDS: Final[Mapping[str, Any]] = {
     "quote": (("picture", 650), ("tax", 300)),
     "rank": 1_767_225_600,
     "sampler": "k_euler",
+    "seconds": 612,
     "sha256": "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c",
     "size": 41_210,
     "steps": 30,
+    "surcharge": 195,
     "tax": 300,
     "text_version": 1,
     "threads": 1,
     "tier": 0,
+    "took_milliseconds": 41_250,
     "width": 512,
 }
-#: Postings of examples by the type of the event: an account, or the field whose user's account it is.
+#: Postings of examples by the type of the event: an account, or the field whose user's account (or escrow) it is.
 _POSTINGS: Final[Mapping[str, tuple[tuple[str, int], ...]]] = {
     "accounts.AnonymousOpened": (("user", -5_000), ("system:treasury", 5_000)),
     "kudos.KudosGranted": (("system:treasury", -1_000), ("user", 1_000)),
     "kudos.KudosTransferred": (("source", -1_000), ("target", 1_000)),
-    "jobs.GenerationDelivered": (("requester", -950), ("owner", 650), ("sink:tax", 300)),
-    "jobs.RedundantDeliveryPaid": (("subsidy:late", -650), ("owner", 650)),
+    "kudos.EscrowReleased": (("escrow:user", -1_000), ("user", 1_000)),
+    "workers.UptimeRewarded": (("system:treasury", -1_000), ("owner", 0), ("escrow:owner", 1_000)),
+    "jobs.GenerationDelivered": (
+        ("requester", -1_145),
+        ("owner", 325),
+        ("escrow:owner", 325),
+        ("sink:surcharges", 195),
+        ("sink:tax", 300),
+    ),
+    "jobs.RedundantDeliveryPaid": (("subsidy:late", -650), ("owner", 325), ("escrow:owner", 325)),
     "jobs.GenerationCensored": (
         ("requester", -300),
+        ("owner", 325),
+        ("escrow:owner", 325),
         ("subsidy:censored", -650),
-        ("owner", 650),
         ("sink:tax", 300),
     ),
 }
@@ -307,15 +320,17 @@ def sample(cls: type[Event]) -> tuple[Event, dict[str, UUID]]:
         values["postings"] = _postings(cls.TYPE, ids)
     if cls.TYPE == "jobs.GenerationCensored":
         values["charged"] = values["tax"]
+    if cls.TYPE == "workers.UptimeRewarded":
+        values["escrowed"] = values["amount"]
     return cls(**values), ids
 
 
 def _postings(name: str, ids: Mapping[str, UUID]) -> Postings:
     if name not in _POSTINGS:
         raise DocumentationError(f"no example of the postings of {name}: add one here")
-    return tuple(
-        (f"user:{ids[place]}" if place in ids else place, amount) for place, amount in _POSTINGS[name]
-    )
+    accounts = {field: f"user:{key}" for field, key in ids.items()}
+    accounts |= {f"escrow:{field}": f"escrow:{key}" for field, key in ids.items()}
+    return tuple((accounts.get(place, place), amount) for place, amount in _POSTINGS[name])
 
 
 def _value(name: str, annotation: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from app.ledger.standing import moderates, trusted
+from app.ledger.standing import moderates
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
 from app.platform.vault import Erase, TeamWords
@@ -53,7 +53,7 @@ class TeamStands(Result, frozen=True, kw_only=True):
 def create_team(command: CreateTeam, rows: Rows) -> Decision | Rejection:
     """Trusted users, moderators and operators found teams."""
     account = rows.account(command.creator)
-    if account is None or not trusted(account):
+    if account is None or not account.trusted:
         return Rejection(code="FORBIDDEN", message="only trusted users found teams")
     event = TeamCreated(team=command.team, creator=command.creator)
     words = TeamWords(command.team, command.name, command.info)

@@ -1,6 +1,6 @@
 """What may happen to workers: registration at the first check-in, changed capabilities, maintenance. Pure.
 
-Look next: `app.workers.lease_decider` for the work they take.
+Look next: `app.workers.lease_decider` for the work they take, `app.workers.uptime`, `app.workers.conduct`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from app.ledger.standing import customizes, moderates, worker_limit
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
 from app.platform.vault import MaintenanceMessage, WorkerName
+from app.workers import conduct, uptime
 from events.base import ANONYMOUS, Event
 from events.jobs import JobKind
 from events.workers import ImageCapabilitiesDeclared, MaintenanceEnded, MaintenanceStarted, WorkerRegistered
@@ -137,7 +138,9 @@ def set_maintenance(command: SetMaintenance, rows: Rows) -> Decision | Rejection
     if isinstance(worker, Rejection):
         return worker
     events: tuple[Event, ...] = ()
-    if worker.maintenance != command.maintenance:
+    # an owner's word makes a rest by rule last
+    lasting = command.maintenance and worker.maintenance_until is not None
+    if worker.maintenance != command.maintenance or lasting:
         made = MaintenanceStarted if command.maintenance else MaintenanceEnded
         events = (made(worker=worker.id, owner=worker.owner),)
     return Decision(events, CheckedIn(worker=worker.id), (MaintenanceMessage(worker.id, command.message),))
@@ -159,4 +162,6 @@ RULES = (
         lambda c: Needs(workers=(c.worker,), accounts=(c.by or c.owner,)),
         set_maintenance,
     ),
+    *uptime.RULES,
+    *conduct.RULES,
 )

@@ -1,26 +1,26 @@
 """What may happen between a worker and a job: taking, extending, giving back, delivering, running out of time. Pure.
 
 A generation has at most one live lease; its requester is charged at most once; a delivery under a live lease is
-always paid. Look next: `app.workers.matching` (which job), `app.ledger.closing` (ends), `app.ledger.postings` (money).
+always paid. Look next: `app.workers.matching` (which job), `app.workers.payment` (money), `app.ledger.closing` (ends).
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from app.fleet.serving import Families, allowed_by, offered
-from app.ledger import postings
 from app.ledger.closing import end_if_over, fail, give_back, standing
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Draft, Rows
 from app.platform.vault import ResultWords
+from app.workers.conduct import watch_failures
 from app.workers.decider import PAUSED
 from app.workers.matching import Match, best
+from app.workers.payment import Picture, pay, pay_redundant
 from app.workers.reports import report
 from events.jobs import (
     CensorCause,
@@ -28,13 +28,10 @@ from events.jobs import (
     GenerationCensored,
     GenerationDelivered,
     GenerationsLeased,
-    HoldCaptured,
     LeaseExpired,
     LeaseExtended,
     LeaseReleased,
-    RedundantDeliveryPaid,
 )
-from projections.accounts import Account
 from projections.generations import Generation, GenerationState
 from projections.jobs import Job
 from projections.leases import Lease, LeaseState
@@ -46,8 +43,8 @@ MAX_LEASE = timedelta(hours=1)
 LONGEST_LEASE = timedelta(hours=24)
 #: how much longer the leases of extra slow workers last
 EXTRA_SLOW_FACTOR = 3
-#: the most that redundant deliveries earn an owner a day, in hundredths
-LATE_CAP_PER_DAY = 10_000
+#: leases that ran out so long ago ran out while nothing swept them: the server was away, and no worker could deliver
+SWEPT_WITHIN = timedelta(minutes=1)
 
 
 class ResultState(StrEnum):
@@ -92,6 +89,8 @@ class SubmitResults(Command, frozen=True, kw_only=True):
     lease: UUID
     owner: UUID
     results: tuple[GenerationResult, ...]
+    #: storage lately did not answer: what is reported as failed is not the worker's fault
+    storage_away: bool = False
 
 
 class ExtendLease(Command, frozen=True, kw_only=True):
@@ -112,6 +111,8 @@ class ExpireLease(Command, frozen=True, kw_only=True):
     """End a lease whose time is over; nothing happens if it was extended or settled meanwhile."""
 
     lease: UUID
+    #: many others' leases ran out at the same time, and nobody delivered anything
+    server_away: bool = False
 
 
 class Popped(Result, frozen=True, kw_only=True):
@@ -191,10 +192,11 @@ def submit_results(command: SubmitResults, rows: Rows) -> Decision | Rejection:
             path = ("input", "results", str(index), "generationId")
             return Rejection(code="INVALID_INPUT", message="this generation is not of this lease", path=path)
     draft = rows.draft()
+    cause = FailureCause.STORAGE_AWAY if command.storage_away else FailureCause.REPORTED_BY_WORKER
     outcomes: list[Outcome] = []
     refused: list[Rejection] = []
     for index, result in enumerate(command.results):
-        settled = _settle(draft, lease, result, ("input", "results", str(index)))
+        settled = _settle(draft, lease, result, cause, ("input", "results", str(index)))
         if isinstance(settled, Rejection):
             refused.append(settled)
             settled = _outcome(draft, result.generation, refusal=settled.message)
@@ -202,6 +204,7 @@ def submit_results(command: SubmitResults, rows: Rows) -> Decision | Rejection:
     if len(refused) == len(command.results):
         return refused[0]
     end_if_over(draft, lease.job)
+    watch_failures(draft, lease.worker)
     return Decision(draft.events, Delivered(outcomes=tuple(outcomes)), _words(command, lease, draft))
 
 
@@ -217,7 +220,7 @@ def _words(command: SubmitResults, lease: Lease, draft: Draft) -> tuple[ResultWo
 
 
 def _settle(
-    draft: Draft, lease: Lease, result: GenerationResult, path: tuple[str, ...]
+    draft: Draft, lease: Lease, result: GenerationResult, cause: FailureCause, path: tuple[str, ...]
 ) -> Outcome | Rejection:
     """One generation on top of those before it, which may have ended the lease's claim on it."""
     lease = _as_drafted(draft, lease)
@@ -228,7 +231,7 @@ def _settle(
     job = standing(draft, lease.job)
     mine = generation.state is GenerationState.PROCESSING and generation.lease == lease.id
     if mine and result.state is ResultState.FAULTED:
-        fail(draft, lease, generation.id, FailureCause.REPORTED_BY_WORKER)
+        fail(draft, lease, generation.id, cause)
         return _outcome(draft, generation.id)
     if mine:
         return _reported(draft, lease, result, _pay(draft, lease, job, result, waited=False))
@@ -236,7 +239,8 @@ def _settle(
         return _outcome(draft, generation.id)  # told before
     live = lease.state is LeaseState.LIVE and generation.id in lease.pending
     if live and result.state is not ResultState.FAULTED:
-        return _reported(draft, lease, result, _pay_redundant(draft, lease, job, generation))
+        reward = pay_redundant(draft, lease, job, generation)
+        return _reported(draft, lease, result, _outcome(draft, generation.id, reward=reward))
     return _late(draft, lease, job, generation, result, path)
 
 
@@ -280,75 +284,13 @@ def _late(
 
 
 def _pay(draft: Draft, lease: Lease, job: Job, result: GenerationResult, *, waited: bool) -> Outcome:
-    """Charge the requester and pay the worker's owner: one capture, one movement."""
-    account = _account(draft, job.requester)
-    move = postings.delivery if result.state is ResultState.OK else postings.censored
-    money = move(
-        requester=job.requester,
-        worker_owner=lease.owner,
-        price=job.price,
-        tax=job.tax,
-        from_hold=job.held,
-        available_after_hold=account.available,
-        requester_anonymous=account.anonymous,
-    )
-    if money.captured:
-        draft.add(
-            HoldCaptured(
-                job=job.id, requester=job.requester, generation=result.generation, amount=money.captured
-            )
-        )
-    paid: dict[str, Any] = {
-        "job": job.id,
-        "requester": job.requester,
-        "generation": result.generation,
-        "lease": lease.id,
-        "worker": lease.worker,
-        "owner": lease.owner,
-        "model": lease.model,
-        "price": job.price,
-        "tax": job.tax,
-        "charged": money.charged,
-        "covered": money.covered,
-        "postings": money.postings,
-        "team": _team(draft, lease),
-    }
+    delivered: Picture | CensorCause
     if result.state is ResultState.OK:
-        draft.add(
-            GenerationDelivered(
-                **paid,
-                etag=result.etag or "",
-                version=result.version,
-                waited=waited,
-                pixelsteps=job.pixelsteps,
-            )
-        )
+        delivered = Picture(result.etag or "", result.version)
     else:
-        draft.add(GenerationCensored(**paid, cause=CensorCause(result.state.value)))
-    return _outcome(draft, result.generation, reward=money.reward)
-
-
-def _pay_redundant(draft: Draft, lease: Lease, job: Job, generation: Generation) -> Outcome:
-    """Another owner's late delivery made this one redundant: the subsidy pays it, up to the cap for the day."""
-    owner = _account(draft, lease.owner)
-    day = int(draft.now.timestamp()) // 86_400
-    left = LATE_CAP_PER_DAY - (owner.late_paid if owner.late_day == day else 0)
-    # the late one's expired lease is among the failures; nobody is paid for outrunning a worker of their own
-    first = dict(generation.failures).get(generation.worker) if generation.worker else None
-    price = 0 if lease.owner in (job.requester, first) else max(0, min(job.price, left))
-    draft.add(
-        RedundantDeliveryPaid(
-            job=job.id,
-            requester=job.requester,
-            generation=generation.id,
-            lease=lease.id,
-            worker=lease.worker,
-            owner=lease.owner,
-            price=price,
-            postings=postings.late_redundant(requester=job.requester, worker_owner=lease.owner, price=price),
-        )
-    )
-    return Outcome(generation=generation.id, state=generation.state, reward=price)
+        delivered = CensorCause(result.state.value)
+    reward = pay(draft, lease, job, result.generation, delivered, waited=waited)
+    return _outcome(draft, result.generation, reward=reward)
 
 
 def extend_lease(command: ExtendLease, rows: Rows) -> Decision | Rejection:
@@ -391,10 +333,13 @@ def expire_lease(command: ExpireLease, rows: Rows) -> Decision | Rejection:
     if lease is None or lease.state is not LeaseState.LIVE or lease.expires_at > rows.now:
         return Decision((), Released())
     draft = rows.draft()
+    away = command.server_away or rows.now - lease.expires_at > SWEPT_WITHIN
+    cause = FailureCause.SERVER_AWAY if away else FailureCause.LEASE_EXPIRED
     for generation in _held(rows, lease):
-        fail(draft, lease, generation, FailureCause.LEASE_EXPIRED)
+        fail(draft, lease, generation, cause)
     draft.add(LeaseExpired(job=lease.job, requester=lease.requester, lease=lease.id, worker=lease.worker))
     end_if_over(draft, lease.job)
+    watch_failures(draft, lease.worker)
     return Decision(draft.events, Released())
 
 
@@ -426,19 +371,6 @@ def _as_drafted(draft: Draft, lease: Lease) -> Lease:
     row = draft.lease(lease.id)
     assert row is not None, "a lease never vanishes"
     return row
-
-
-def _account(draft: Draft, key: UUID) -> Account:
-    account = draft.account(key)
-    assert account is not None, "accounts are never deleted from the log"
-    return account
-
-
-def _team(draft: Draft, lease: Lease) -> UUID | None:
-    """The team that a lease's worker is in now."""
-    worker = draft.worker(lease.worker)
-    assert worker is not None, "a lease brings its worker"
-    return worker.team
 
 
 def _outcome(draft: Draft, key: UUID, *, reward: int = 0, refusal: str | None = None) -> Outcome:

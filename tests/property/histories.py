@@ -10,12 +10,20 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from app.accounts.decider import GrantKudos, GrantRole, OpenRealm, SetWaitingLimit, TransferKudos
+from app.accounts.decider import (
+    GrantKudos,
+    GrantRole,
+    OpenRealm,
+    SetTrust,
+    SetWaitingLimit,
+    TransferKudos,
+)
 from app.jobs.decider import CancelJob, ExpireJob, SubmitImageJob, WithdrawConsent
 from app.jobs.image_params import PostProcessor
 from app.moderation.decider import DecideCase
 from app.platform.commands import Command, Request
 from app.sharing.decider import WithdrawPictures
+from app.workers.conduct import EndRest
 from app.workers.decider import ImageCapabilities, SetMaintenance
 from app.workers.lease_decider import (
     ExpireLease,
@@ -27,6 +35,7 @@ from app.workers.lease_decider import (
     SubmitResults,
 )
 from app.workers.reports import case_of
+from app.workers.uptime import ClaimUptime
 from events.accounts import Role
 from events.base import ANONYMOUS
 from events.moderation import Verdict
@@ -46,6 +55,7 @@ KINDS = (
     "grant", "transfer", "submit", "submit", "submit", "check_in", "pop", "pop", "pop", "deliver", "deliver",
     "deliver", "late", "fault", "extend", "release", "expire_lease", "cancel", "expire_job", "wait", "wait",
     "maintenance", "role", "race", "doom", "limit",
+    "uptime", "trust", "rest",
     "consent", "case", "case", "withdraw", "extend", "extend",
 )  # fmt: skip
 
@@ -132,6 +142,27 @@ class Play:
     def _role(self, a: int, b: int, _: int) -> Command:
         return GrantRole(user=(*USERS, ANONYMOUS)[a % 5], role=tuple(Role)[b % 3])
 
+    def _uptime(self, a: int, b: int, c: int) -> Command:
+        worker = WORKERS[a % len(WORKERS)]
+        owner = owner_of(worker) if b else USERS[3]
+        return ClaimUptime(worker=worker, owner=owner, seconds=(0, 599, 601, 900, 10**6)[c % 5])
+
+    def _trust(self, a: int, b: int, c: int) -> Command:
+        by = None if c < 6 else (*USERS, ANONYMOUS)[c % 5]
+        return SetTrust(user=(*USERS, ANONYMOUS)[a % 5], trusted=b % 3 > 0, by=by)
+
+    def _rest(self, a: int, b: int, c: int) -> None:
+        """A worker fails a whole lot at once, rests, and polls when its rest is over or before."""
+        worker = WORKERS[a % len(WORKERS)]
+        self.do(submit(USERS[b % 4], job=self.new(), generations=[self.new() for _ in range(22)], models=()))
+        pops = self._pop(a, 20, c)
+        self.do(pops)
+        rows: Any = self.log.state["leases"]
+        if (lease := rows.get(pops.lease)) is not None:
+            self.do(self._results(lease, lease.generations, ResultState.FAULTED))
+        self._pause(PAUSES[b % len(PAUSES)])
+        self.do(EndRest(worker=worker))
+
     def _limit(self, a: int, b: int, c: int) -> Command:
         by = None if c < 6 else (*USERS, ANONYMOUS)[c % 5]
         return SetWaitingLimit(user=(*USERS, ANONYMOUS)[a % 5], limit=(None, 0, 2, 5, 30, -1)[b % 6], by=by)
@@ -172,7 +203,7 @@ class Play:
         rows: Any = self.log.state["workers"]
         known = rows.get(worker)
         return pop(
-            worker, owner_of(worker), self._able.get(worker), lease=self.new(), amount=1 + b % 3, choice=c,
+            worker, owner_of(worker), self._able.get(worker), lease=self.new(), amount=22 if b == 20 else 1 + b % 3, choice=c,
             own_only=known is not None and known.maintenance, blacklist=("cat",) if c in (3, 7) else (),
         )  # fmt: skip
 

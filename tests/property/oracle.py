@@ -6,10 +6,12 @@ next: `test_histories`, which compares the accountant's books with the log's.
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from uuid import UUID
 
-from app.workers.lease_decider import LATE_CAP_PER_DAY
-from events.accounts import AnonymousOpened
+from app.ledger import trust
+from app.workers.payment import LATE_CAP_PER_DAY
+from events.accounts import AnonymousOpened, Role, RoleGranted, RoleRevoked, TrustEarned, UserRegistered
 from events.base import ANONYMOUS, Fact
 from events.jobs import (
     GenerationCensored,
@@ -21,7 +23,8 @@ from events.jobs import (
     JobEnded,
     RedundantDeliveryPaid,
 )
-from events.kudos import KudosGranted, KudosTransferred
+from events.kudos import EscrowReleased, KudosGranted, KudosTransferred
+from events.workers import UptimeRewarded
 from tests.model import day_of
 
 
@@ -32,6 +35,11 @@ class Books:
         self.balance: dict[UUID, int] = defaultdict(int)
         self.consumed: dict[UUID, int] = defaultdict(int)
         self.earned: dict[UUID, int] = defaultdict(int)
+        self.escrow: dict[UUID, int] = defaultdict(int)
+        self.roles: dict[UUID, set[Role]] = defaultdict(set)
+        self.opened: dict[UUID, datetime] = {}
+        #: when a worker was last rewarded for being there
+        self.rewarded: dict[UUID, datetime] = {}
         self.hold: dict[UUID, int] = {}
         self.jobs: dict[UUID, ImageJobSubmitted] = {}
         self.charged: dict[UUID, int] = defaultdict(int)
@@ -61,6 +69,28 @@ class Books:
         match event := fact.event:
             case AnonymousOpened():
                 self.balance[event.user] = -5000
+            case UserRegistered():
+                self.opened[event.user] = fact.occurred_at
+            case RoleGranted():
+                self.roles[event.user].add(event.role)
+            case RoleRevoked():
+                self.roles[event.user].discard(event.role)
+            case TrustEarned():
+                assert not self.roles[event.user], "nobody earns what they have"
+                assert self.escrow[event.user] > trust.THRESHOLD
+                assert self.earned[event.user] >= trust.MIN_EARNED
+                assert fact.occurred_at - self.opened[event.user] >= trust.MIN_AGE
+                self.roles[event.user].add(Role.TRUSTED)
+            case EscrowReleased():
+                assert self.roles[event.user]
+                assert event.amount == self.escrow[event.user] > 0, "all of it"
+                self.escrow[event.user] = 0
+                self.balance[event.user] += event.amount
+            case UptimeRewarded():
+                last = self.rewarded.get(event.worker)
+                assert last is None or (fact.occurred_at - last).total_seconds() >= event.seconds >= 600
+                self.rewarded[event.worker] = fact.occurred_at
+                self._earn(event.owner, event.amount, 0 if self.roles[event.owner] else event.amount)
             case KudosGranted():
                 self.balance[event.user] += event.amount
             case KudosTransferred():
@@ -111,8 +141,15 @@ class Books:
         self.charged[event.job] += charge
         assert self.charged[event.job] <= self.quote(event.job)
         if not own:
-            self.balance[event.owner] += job.price
-            self.earned[event.owner] += job.price
+            self._earn_by_work(event.owner, job.price)
+
+    def _earn(self, owner: UUID, amount: int, kept: int) -> None:
+        self.balance[owner] += amount - kept
+        self.escrow[owner] += kept
+
+    def _earn_by_work(self, owner: UUID, amount: int) -> None:
+        self.earned[owner] += amount
+        self._earn(owner, amount, 0 if self.roles[owner] else amount // 2)
 
     def _redundant(self, fact: Fact, event: RedundantDeliveryPaid) -> None:
         assert event.generation in self.settled, "only what is settled can be redundant"
@@ -122,5 +159,4 @@ class Books:
         expected = 0 if nothing else min(left, self.jobs[event.job].price)
         assert event.price == expected
         self.late[day] += expected
-        self.balance[event.owner] += expected
-        self.earned[event.owner] += expected
+        self._earn_by_work(event.owner, expected)

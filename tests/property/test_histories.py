@@ -46,6 +46,10 @@ def check_money(log: MemoryLog) -> None:
     for user, account in log.accounts().items():
         assert account.balance == sums[f"user:{user}"] == books.balance[user]
         assert account.held == books.held(user)
+        assert account.escrow == sums[f"escrow:{user}"] == books.escrow[user] >= 0
+        came = account.earned + account.uptime + account.granted + account.received
+        genesis_of_account = -5000 if account.anonymous else 0
+        assert account.balance + account.escrow == came - account.sent - account.spent + genesis_of_account
         assert (account.consumed, account.earned) == (books.consumed[user], books.earned[user])
         assert account.anonymous or account.available >= 0
     assert log.accounts()[ANONYMOUS].balance == -5000

@@ -19,7 +19,7 @@ from app.platform.writer import Writer, apply, batch, gather
 from app.relay import sweeper, tailing
 from app.sharing import decider as sharing_decider
 from app.sharing import story
-from app.workers import lease_decider, matching
+from app.workers import lease_decider, matching, payment
 from events.store import log
 from projections import accounts
 from projections.queue import Found
@@ -141,7 +141,7 @@ FAULTS: dict[str, Fault] = {
     "whatever comes late is paid": (lease_decider, "_late", always_paid),
     "what was cancelled is answered as paid": (lease_decider, "_late", late_is_paid_after_cancel),
     "a repeated result is no repeat": (lease_decider, "_repeat", lambda *_: None),
-    "redundant deliveries have another cap": (lease_decider, "LATE_CAP_PER_DAY", 400),
+    "redundant deliveries have another cap": (payment, "LATE_CAP_PER_DAY", 400),
     "leases can be extended for ever": (lease_decider, "MAX_LEASE", lease_decider.LONGEST_LEASE),
     "anybody may extend a lease": (
         lease_decider,

@@ -1,6 +1,7 @@
 """Every movement sums to zero, no registered user falls below zero, the anonymous user is never posted to."""
 
 from collections import Counter
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -33,17 +34,20 @@ def deliver(
     available: int = 0,
     censored: bool = False,
     requester: UUID = ALICE,
+    surcharge: int = 0,
+    trusted: bool = True,
 ) -> DeliveryMoney:
-    move = postings.censored if censored else postings.delivery
-    return move(
-        requester=requester,
-        worker_owner=owner,
-        price=price,
-        tax=tax,
-        from_hold=hold,
-        available_after_hold=available,
-        requester_anonymous=requester == ANONYMOUS,
-    )
+    terms: dict[str, Any] = {
+        "requester": requester,
+        "worker_owner": owner,
+        "price": price,
+        "tax": tax,
+        "trusted_owner": trusted,
+        "from_hold": hold,
+        "available_after_hold": available,
+        "requester_anonymous": requester == ANONYMOUS,
+    }
+    return postings.censored(**terms) if censored else postings.delivery(**terms, surcharge=surcharge)
 
 
 def test_a_delivery_is_paid_from_the_hold_then_from_what_is_available_then_by_the_floor():
@@ -58,6 +62,8 @@ def test_a_delivery_is_paid_from_the_hold_then_from_what_is_available_then_by_th
         covered=250,
         captured=500,
         reward=650,
+        escrowed=0,
+        surcharge=0,
     )
 
 
@@ -83,6 +89,8 @@ def test_nothing_is_posted_to_the_anonymous_user():
         covered=950,
         captured=0,
         reward=650,
+        escrowed=0,
+        surcharge=0,
     )
 
 
@@ -101,14 +109,53 @@ def test_no_subsidy_pays_the_requesters_own_worker():
         (user_account(ALICE), -300),
         ("sink:tax", 300),
     )
-    assert postings.late_redundant(requester=ALICE, worker_owner=ALICE, price=650) == ()
+    assert postings.late_redundant(requester=ALICE, worker_owner=ALICE, price=650, trusted_owner=True) == ()
 
 
 def test_a_redundant_delivery_is_paid_by_the_late_subsidy():
-    assert postings.late_redundant(requester=ALICE, worker_owner=BOB, price=650) == (
+    assert postings.late_redundant(requester=ALICE, worker_owner=BOB, price=650, trusted_owner=True) == (
         ("subsidy:late", -650),
         (user_account(BOB), 650),
     )
+
+
+def test_half_of_what_an_untrusted_owner_earns_waits_in_escrow_an_odd_hundredth_not():
+    money = deliver(price=651, hold=2_000, surcharge=195, trusted=False)
+    assert money.postings == (
+        (user_account(ALICE), -1146),
+        (user_account(BOB), 326),
+        (f"escrow:{BOB}", 325),
+        ("sink:surcharges", 195),
+        ("sink:tax", 300),
+    )
+    assert (money.charged, money.reward, money.escrowed, money.surcharge) == (1146, 651, 325, 195)
+    assert deliver(censored=True, trusted=False, hold=950).postings[1:4] == (
+        (user_account(BOB), 325),
+        (f"escrow:{BOB}", 325),
+        ("subsidy:censored", -650),
+    )
+    late = postings.late_redundant(requester=ALICE, worker_owner=BOB, price=1, trusted_owner=False)
+    assert late == (("subsidy:late", -1), (user_account(BOB), 1))
+
+
+def test_no_surcharge_is_burnt_where_the_requesters_own_worker_delivers_or_nothing_is_shown():
+    assert deliver(ALICE, hold=2_000, surcharge=195).charged == 300
+    assert deliver(censored=True, hold=2_000).surcharge == 0
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_uptime_is_paid_by_the_treasury_and_is_a_line_of_the_owners_statement(trusted: bool):
+    moved = postings.uptime(worker_owner=BOB, amount=8_200, trusted_owner=trusted)
+    assert balances(moved)["system:treasury"] == -8_200
+    assert dict(moved)[user_account(BOB)] == (8_200 if trusted else 0)
+    assert balances(moved)[f"escrow:{BOB}"] == (0 if trusted else 8_200)
+    explained = statement.uptime(8_200, 0 if trusted else 8_200)
+    assert statement.total(explained) == dict(moved)[user_account(BOB)]
+
+
+def test_an_escrow_is_released_to_its_owner():
+    assert postings.release_escrow(BOB, 325) == ((f"escrow:{BOB}", -325), (user_account(BOB), 325))
+    assert statement.total(statement.escrow_released(325)) == 325
 
 
 def test_the_anonymous_user_is_opened_below_zero_against_the_treasury():
@@ -162,20 +209,33 @@ def test_postings_that_do_not_balance_are_refused(wrong: Postings):
     hold=amounts,
     available=amounts,
     censored=st.booleans(),
+    surcharge=amounts,
+    trusted=st.booleans(),
 )
 def test_any_delivery_balances_and_takes_no_more_than_there_is(
-    owner: UUID, requester: UUID, price: int, tax: int, hold: int, available: int, censored: bool
+    owner: UUID,
+    requester: UUID,
+    price: int,
+    tax: int,
+    hold: int,
+    available: int,
+    censored: bool,
+    surcharge: int,
+    trusted: bool,
 ):
     if requester == ANONYMOUS:
         owner, hold = BOB, 0
     money = deliver(
-        owner, price=price, tax=tax, hold=hold, available=available, censored=censored, requester=requester
-    )
+        owner, price=price, tax=tax, hold=hold, available=available, censored=censored, requester=requester,
+        surcharge=surcharge, trusted=trusted,
+    )  # fmt: skip
     moved = balances(money.postings)
     assert sum(moved.values()) == 0
+    assert moved["sink:surcharges"] == money.surcharge == (0 if censored or owner == requester else surcharge)
+    assert moved[f"escrow:{owner}"] == money.escrowed == (0 if trusted else money.reward // 2)
     assert moved["sink:tax"] == tax
     own = owner == requester
-    assert money.charged == (tax if own or censored else price + tax)
+    assert money.charged == (tax if own or censored else price + surcharge + tax)
     assert money.reward == (0 if own else price)
     if requester == ANONYMOUS:
         assert user_account(ANONYMOUS) not in moved
@@ -189,21 +249,29 @@ def test_any_delivery_balances_and_takes_no_more_than_there_is(
 
 
 @given(
-    owner=st.sampled_from([ALICE, BOB]), price=amounts, tax=amounts, wallet=amounts, censored=st.booleans()
+    owner=st.sampled_from([ALICE, BOB]),
+    price=amounts,
+    tax=amounts,
+    wallet=amounts,
+    censored=st.booleans(),
+    surcharge=amounts,
+    trusted=st.booleans(),
 )
 def test_every_breakdown_sums_to_the_line_it_explains(
-    owner: UUID, price: int, tax: int, wallet: int, censored: bool
+    owner: UUID, price: int, tax: int, wallet: int, censored: bool, surcharge: int, trusted: bool
 ):
-    money = deliver(owner, price=price, tax=tax, available=wallet, censored=censored)
+    money = deliver(
+        owner, price=price, tax=tax, available=wallet, censored=censored, surcharge=surcharge, trusted=trusted
+    )
     moved = balances(money.postings)
     if censored:
         requested = statement.censored_requested(tax, money.covered)
-        earned = statement.censored_earned(price)
+        earned = statement.censored_earned(price, money.escrowed)
     elif owner == ALICE:
         requested, earned = statement.delivery_by_own_worker(tax, money.covered), ()
     else:
-        requested = statement.delivery_requested(price, tax, money.covered)
-        earned = statement.delivery_earned(price)
+        requested = statement.delivery_requested(price, money.surcharge, tax, money.covered)
+        earned = statement.delivery_earned(price, money.escrowed)
     assert statement.total(requested) == moved[user_account(ALICE)]
     assert (requested[-1].label == statement.COVERED) == (money.covered > 0)
     if owner == BOB:
@@ -224,7 +292,7 @@ def test_gifts_are_explained_to_both_sides(amount: int):
     sent, received = statement.transfer_sent(amount), statement.transfer_received(amount)
     assert (statement.total(sent), statement.total(received)) == (-amount, amount)
     assert statement.total(statement.granted(amount)) == amount
-    assert statement.total(statement.late_redundant_earned(amount)) == amount
+    assert statement.total(statement.late_redundant_earned(amount, amount // 2)) == amount - amount // 2
     assert statement.total(statement.anonymous_genesis(-amount)) == -amount
 
 

@@ -64,7 +64,8 @@ def test_a_report_opens_a_case_and_is_paid_like_a_censored_picture():
     )  # fmt: skip
     scene.and_given(deliver(FIRST, BOB, G1, state=CSAM))
     accounts = scene.log.accounts()
-    assert (accounts[BOB].balance, accounts[ALICE].balance) == (PRICE, 10_000 - TAX)
+    assert (accounts[BOB].balance, accounts[BOB].escrow) == (PRICE // 2, PRICE // 2)
+    assert accounts[ALICE].balance == 10_000 - TAX
     assert scene.when(deliver(FIRST, BOB, G1, state=CSAM)).then_nothing().result.outcomes[0].reward == PRICE
 
 

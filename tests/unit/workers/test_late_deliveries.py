@@ -4,7 +4,8 @@ import pytest
 
 from app.accounts.decider import OpenRealm
 from app.jobs.decider import CancelJob, ExpireJob
-from app.workers.lease_decider import LATE_CAP_PER_DAY, ExpireLease, Outcome, ReleaseLease, ResultState
+from app.workers.lease_decider import ExpireLease, Outcome, ReleaseLease, ResultState
+from app.workers.payment import LATE_CAP_PER_DAY
 from events.jobs import JobState, RedundantDeliveryPaid
 from projections.generations import GenerationState
 from projections.leases import LeaseState
@@ -16,6 +17,7 @@ JOB, G1 = uid(10), uid(11)
 W_BOB, W_CAROL, W_ALICE = uid(20), uid(21), uid(22)
 FIRST, SECOND = uid(30), uid(31)
 PRICE, CHARGE = 650, 950
+HALF = PRICE // 2
 HEAVY = {"width": 768, "height": 768, "steps": 50}
 
 
@@ -63,7 +65,7 @@ def test_whom_a_late_delivery_made_redundant_is_paid_by_the_late_subsidy():
     scene = redundant()
     event = RedundantDeliveryPaid(
         job=JOB, requester=ALICE, generation=G1, lease=SECOND, worker=W_CAROL, owner=CAROL, price=PRICE,
-        postings=(("subsidy:late", -PRICE), (f"user:{CAROL}", PRICE)),
+        postings=(("subsidy:late", -PRICE), (f"user:{CAROL}", HALF), (f"escrow:{CAROL}", HALF)), escrowed=HALF,
     )  # fmt: skip
     outcome = Outcome(generation=G1, state=GenerationState.DONE, reward=PRICE)
     then = scene.when(deliver(SECOND, CAROL, G1)).then(event)
@@ -73,7 +75,7 @@ def test_whom_a_late_delivery_made_redundant_is_paid_by_the_late_subsidy():
     assert scene.when(deliver(FIRST, BOB, G1)).then_nothing().result.outcomes == (outcome,)
     accounts = scene.log.accounts()
     assert accounts[ALICE].consumed == CHARGE
-    assert [accounts[user].balance for user in (ALICE, BOB, CAROL)] == [1_000_000 - CHARGE, PRICE, PRICE]
+    assert [accounts[user].balance for user in (ALICE, BOB, CAROL)] == [1_000_000 - CHARGE, HALF, HALF]
     assert scene.log.state["leases"][SECOND].state is LeaseState.SETTLED
 
 

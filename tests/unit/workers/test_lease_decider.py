@@ -64,6 +64,8 @@ LEASE, LEASE_2, LEASE_3 = uid(30), uid(31), uid(32)
 OWNER = {W_BOB: BOB, W_CAROL: CAROL, W_ALICE: ALICE}
 SECONDS = 150
 PRICE, TAX, CHARGE = 650, 300, 950
+#: nobody trusts Bob: half of what he earns waits in escrow
+HALF = PRICE // 2
 FAULTED = ResultState.FAULTED
 
 
@@ -89,8 +91,8 @@ def delivered(generation=G1, requester=ALICE, **changes) -> GenerationDelivered:
     fields = {
         "job": JOB, "requester": requester, "generation": generation, "lease": LEASE, "worker": W_BOB,
         "owner": BOB, "model": "stable", "etag": "etag", "pixelsteps": 512 * 512 * 30, "waited": False,
-        "price": PRICE, "tax": TAX, "charged": CHARGE, "covered": 0,
-        "postings": ((f"user:{ALICE}", -CHARGE), (f"user:{BOB}", PRICE), ("sink:tax", TAX)),
+        "price": PRICE, "tax": TAX, "charged": CHARGE, "covered": 0, "escrowed": HALF, "took_milliseconds": 0,
+        "postings": ((f"user:{ALICE}", -CHARGE), (f"user:{BOB}", HALF), (f"escrow:{BOB}", HALF), ("sink:tax", TAX)),
     }  # fmt: skip
     return GenerationDelivered(**fields | changes)
 
@@ -232,12 +234,12 @@ def test_results_that_cannot_be_taken_do_not_stop_those_that_can():
 def test_the_hold_pays_first_then_what_is_available_then_the_floor():
     scene = leased(kudos=500)  # all 500 are held
     postings = (
-        (f"user:{ALICE}", -500), (f"user:{BOB}", PRICE), ("sink:tax", TAX), ("subsidy:floor", -450),
+        (f"user:{ALICE}", -500), (f"user:{BOB}", HALF), (f"escrow:{BOB}", HALF), ("sink:tax", TAX), ("subsidy:floor", -450),
     )  # fmt: skip
     paid = delivered(covered=450, postings=postings)
     scene.when(deliver(LEASE, BOB, G1)).then(captured(500), paid, ended(JobState.DONE))
     postings = (
-        (f"user:{ALICE}", -600), (f"user:{BOB}", PRICE), ("sink:tax", TAX), ("subsidy:floor", -350),
+        (f"user:{ALICE}", -600), (f"user:{BOB}", HALF), (f"escrow:{BOB}", HALF), ("sink:tax", TAX), ("subsidy:floor", -350),
     )  # fmt: skip
     paid = delivered(covered=350, postings=postings)
     scene.and_given(grant(ALICE, 100)).when(deliver(LEASE, BOB, G1)).then(
@@ -246,14 +248,25 @@ def test_the_hold_pays_first_then_what_is_available_then_the_floor():
 
 
 def test_with_nothing_at_all_the_floor_pays_and_nothing_is_captured():
-    postings = ((f"user:{ALICE}", 0), (f"user:{BOB}", PRICE), ("sink:tax", TAX), ("subsidy:floor", -CHARGE))
+    postings = (
+        (f"user:{ALICE}", 0),
+        (f"user:{BOB}", HALF),
+        (f"escrow:{BOB}", HALF),
+        ("sink:tax", TAX),
+        ("subsidy:floor", -CHARGE),
+    )
     then = leased(kudos=0).when(deliver(LEASE, BOB, G1))
     then.then(delivered(covered=CHARGE, postings=postings), ended(JobState.DONE))
 
 
 def test_nothing_is_posted_to_the_anonymous_user():
     scene = leased(requester=ANONYMOUS)
-    postings = ((f"user:{BOB}", PRICE), ("sink:tax", TAX), ("subsidy:anonymous", -CHARGE))
+    postings = (
+        (f"user:{BOB}", HALF),
+        (f"escrow:{BOB}", HALF),
+        ("sink:tax", TAX),
+        ("subsidy:anonymous", -CHARGE),
+    )
     paid = delivered(requester=ANONYMOUS, covered=CHARGE, postings=postings)
     scene.when(deliver(LEASE, BOB, G1)).then(paid, ended(JobState.DONE, ANONYMOUS))
     assert scene.and_given(deliver(LEASE, BOB, G1)).log.accounts()[ANONYMOUS].balance == -5000
@@ -262,8 +275,8 @@ def test_nothing_is_posted_to_the_anonymous_user():
 def test_only_the_tax_moves_when_the_requesters_own_worker_delivers():
     scene = waiting().and_given(take(W_ALICE))
     paid = delivered(
-        worker=W_ALICE, owner=ALICE, charged=TAX, postings=((f"user:{ALICE}", -TAX), ("sink:tax", TAX))
-    )
+        worker=W_ALICE, owner=ALICE, charged=TAX, escrowed=0, postings=((f"user:{ALICE}", -TAX), ("sink:tax", TAX))
+    )  # fmt: skip
     then = scene.when(deliver(LEASE, ALICE, G1))
     then.then(captured(TAX), paid, released(PRICE), ended(JobState.DONE))
     assert then.result.outcomes[0].reward == 0
@@ -273,11 +286,11 @@ def test_only_the_tax_moves_when_the_requesters_own_worker_delivers():
 @pytest.mark.parametrize("cause", list(CensorCause))
 def test_a_censored_generation_is_paid_by_the_subsidy_and_costs_the_tax(cause):
     postings = (
-        (f"user:{ALICE}", -TAX), (f"user:{BOB}", PRICE), ("subsidy:censored", -PRICE), ("sink:tax", TAX),
+        (f"user:{ALICE}", -TAX), (f"user:{BOB}", HALF), (f"escrow:{BOB}", HALF), ("subsidy:censored", -PRICE), ("sink:tax", TAX),
     )  # fmt: skip
     censored = GenerationCensored(
         job=JOB, requester=ALICE, generation=G1, lease=LEASE, worker=W_BOB, owner=BOB, model="stable",
-        cause=cause, price=PRICE, tax=TAX, charged=TAX, covered=0, postings=postings,
+        cause=cause, price=PRICE, tax=TAX, charged=TAX, covered=0, escrowed=HALF, postings=postings,
     )  # fmt: skip
     then = leased().when(deliver(LEASE, BOB, G1, state=ResultState(cause.value)))
     case = CaseOpened(

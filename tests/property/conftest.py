@@ -1,0 +1,21 @@
+"""Histories are short: here little work over a day earns trust, and one suspicion pauses a worker."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from app.ledger import trust
+from app.workers import conduct
+
+
+@pytest.fixture(scope="package", autouse=True)
+def soon_trusted() -> Iterator[None]:
+    """The rules with small numbers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trust, "THRESHOLD", 1_000)
+        patch.setattr(trust, "MIN_EARNED", 1_500)
+        patch.setattr(trust, "MIN_AGE", timedelta(days=1))
+        patch.setattr(conduct, "SUSPICIOUS", 1)
+        patch.setattr(conduct, "UNREASONABLE_SPEED", 100_000)
+        yield

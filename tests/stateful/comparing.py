@@ -28,8 +28,14 @@ def differences(model: Model, rows: dict[str, list[Any]], checks: LogChecks) -> 
             ]
     books = checks.books
     for user in model.users:
-        for what, booked in (("balance", books.balance[user]), ("held", books.held(user))):
-            stands = model.users[user].balance if what == "balance" else model.held(user)
+        stood = {
+            "balance": model.users[user].balance,
+            "escrow": model.users[user].escrow,
+            "held": model.held(user),
+        }
+        told = {"balance": books.balance[user], "escrow": books.escrow[user], "held": books.held(user)}
+        for what, booked in told.items():
+            stands = stood[what]
             if booked != stands:
                 found.append(f"{what} of {user} is {stands}, the accountant says {booked}")
     return found
@@ -61,12 +67,14 @@ def _account(model: Model, key: Any, user: User) -> dict[str, Any]:
     return {
         "id": str(key),
         "balance": user.balance,
+        "escrow": user.escrow,
         "held": model.held(key),
         "consumed": user.consumed,
         "earned": user.earned,
         "roles": sorted(user.roles),
         "waiting": model.waits(key),
         "waiting_limit": user.limit,
+        "distrusted": user.distrusted,
     }
 
 
@@ -134,4 +142,5 @@ def _worker(key: Any, worker: Worker) -> dict[str, Any]:
         "max_pixels": worker.side**2,
         "allowed": worker.nsfw + 2 * worker.faces,
         "maintenance": worker.maintenance,
+        "rests": worker.rests,
     }

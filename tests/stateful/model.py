@@ -18,6 +18,13 @@ TAX, TAX_SHARED = 300, 100
 JOB_LIVES = timedelta(minutes=20)
 LEASE_LIVES = timedelta(hours=1)
 LATE_A_DAY = 10_000
+#: escrow above which work earns trust, what must have been earned by it, and how old the account must be
+TRUST_OVER, TRUST_EARNED, TRUST_AGE = 100_000, 100_000, timedelta(days=7)
+TRUSTED = {"trusted", "moderator", "operator"}
+#: a worker with more failures in an hour rests; those of leases that nobody ended for so long do not count
+MAX_FAULTS, HOUR, UNSWEPT = 20, timedelta(hours=1), timedelta(minutes=1)
+#: seconds that are rewarded, and hundredths: for them, and for each model of at most so many
+PRESENT, PRESENT_KUDOS, PRESENT_MODEL, PRESENT_MODELS = 600, 5_000, 200, 20
 #: generations that may wait at once: of the anonymous user, of any other; and the most that may be allowed
 MAY_WAIT, MAY_WAIT_ANONYMOUS, MOST_MAY_WAIT = 30, 500, 1_000_000
 MODERATORS = {"moderator", "operator"}
@@ -67,6 +74,10 @@ Answer = Refused | Done
 @dataclass
 class User:
     balance: int = 0
+    escrow: int = 0
+    opened: datetime | None = None
+    #: trust was taken away: work does not earn it back
+    distrusted: bool = False
     earned: int = 0
     consumed: int = 0
     roles: set[str] = field(default_factory=set)
@@ -84,6 +95,10 @@ class Worker:
     nsfw: bool
     faces: bool
     maintenance: bool = False
+    #: it failed so much that it rests; when it failed; when it was seen first, or rewarded for being there last
+    rests: bool = field(default=False, compare=False)
+    faults: list[datetime] = field(default_factory=list, compare=False)
+    rewarded: datetime | None = field(default=None, compare=False)
 
 
 @dataclass
@@ -199,7 +214,7 @@ class Model:
         return self.users[user].balance - self.held(user)
 
     def register(self, user: UUID) -> Answer:
-        self.users[user] = User()
+        self.users[user] = User(opened=self.now)
         return Done(changed=True, says={"user": user})
 
     def grant(self, user: UUID, amount: int) -> Answer:
@@ -214,8 +229,33 @@ class Model:
         if user == NOBODY or user not in self.users:
             return Refused("NOT_FOUND")
         changed = role not in self.users[user].roles
-        self.users[user].roles.add(role)
+        if changed:
+            self._trust(user, role)
         return Done(changed)
+
+    def _trust(self, user: UUID, role: str) -> int:
+        """Give a role; who is trusted by it may spend what waited in escrow."""
+        account = self.users[user]
+        account.roles.add(role)
+        account.distrusted = account.distrusted and role != "trusted"
+        released, account.escrow = account.escrow, 0
+        account.balance += released
+        return released
+
+    def set_trust(self, user: UUID, by: UUID | None, *, trusted: bool) -> Answer:
+        if by is not None and not self.moderates(by):
+            return Refused("FORBIDDEN")
+        if user == NOBODY:
+            return Refused("NOT_FOUND")
+        account = self.users[user]
+        has, released = "trusted" in account.roles, 0
+        if trusted and not has:
+            released = self._trust(user, "trusted")
+        changed = not has if trusted else has or not account.distrusted
+        if not trusted:
+            account.roles.discard("trusted")
+            account.distrusted = True
+        return Done(changed, says={"trusted": bool(account.roles & TRUSTED), "released": released})
 
     def waits(self, user: UUID) -> int:
         return sum(job.count("WAITING") for job in self.jobs.values() if job.requester == user)
@@ -305,7 +345,11 @@ class Model:
         owned = sum(each.owner == worker.owner for each in self.workers.values())
         if known is None and owned >= (20 if self.users[worker.owner].roles else 3):
             return Refused("TOO_MANY_WORKERS")
-        worker.maintenance = bool(known and known.maintenance)
+        if known:
+            worker.maintenance, worker.rests = known.maintenance, known.rests
+            worker.faults, worker.rewarded = known.faults, known.rewarded
+        else:
+            worker.rewarded = self.now
         self.workers[key] = worker
         return Done(changed=worker != known)
 
@@ -313,8 +357,22 @@ class Model:
         worker = self.workers.get(key)
         if worker is None or worker.owner != owner:
             return Refused("NOT_FOUND")
-        changed, worker.maintenance = worker.maintenance != on, on
+        changed = worker.maintenance != on or (on and worker.rests)
+        worker.maintenance, worker.rests = on, False
         return Done(changed)
+
+    def claim_uptime(self, key: UUID, owner: UUID, seconds: int) -> Answer:
+        worker = self.workers[key]
+        assert worker.rewarded is not None
+        if worker.owner != owner:
+            return Refused("NOT_FOUND")
+        seen = min(seconds, int((self.now - worker.rewarded).total_seconds()))
+        if worker.maintenance or seen < PRESENT:
+            return Done(changed=False, says={"amount": 0})
+        amount = PRESENT_KUDOS + PRESENT_MODEL * min(len(worker.models), PRESENT_MODELS)
+        worker.rewarded = self.now
+        self._earn(owner, amount, self._trusted(owner), by_work=False)
+        return Done(changed=True, says={"amount": amount})
 
     def offers(self, key: UUID, shunned: str = "") -> list[tuple[Job, list[Generation]]]:
         """What a worker could take, best first, with the generations that it is not barred from."""
@@ -381,8 +439,10 @@ class Model:
         lease = self.leases[key]
         if lease.state != "LIVE" or lease.until > self.now:
             return Done(changed=False)
+        away = self.now - lease.until > UNSWEPT
         for generation in self._running(lease):
-            self._fail(lease, generation, told=False)
+            self._fail(lease, generation, told=False, away=away)
+        self._watch(lease.worker)
         lease.state, lease.pending, lease.job.touched = "EXPIRED", [], self.now
         self._end(lease.job)
         return Done(changed=True)
@@ -390,8 +450,15 @@ class Model:
     def _running(self, lease: Lease) -> list[Generation]:
         return [g for g in lease.pending if g.state == "PROCESSING" and g.lease == lease.id]
 
-    def _fail(self, lease: Lease, generation: Generation, *, told: bool) -> None:
-        job = lease.job
+    def _watch(self, key: UUID) -> None:
+        worker = self.workers[key]
+        if len(worker.faults) > MAX_FAULTS and not worker.maintenance:
+            worker.maintenance, worker.rests, worker.faults = True, True, []
+
+    def _fail(self, lease: Lease, generation: Generation, *, told: bool, away: bool = False) -> None:
+        job, worker = lease.job, self.workers[lease.worker]
+        if not away:
+            worker.faults = [at for at in worker.faults if self.now - at < HOUR] + [self.now]
         again = lease.worker in [worker for worker, _ in generation.failures]
         generation.failures.append((lease.worker, lease.owner))
         generation.state, generation.lease, job.touched = "WAITING", None, self.now
@@ -422,6 +489,7 @@ class Model:
         if all(reward is None for _, reward in outcomes):
             return Refused("LEASE_ENDED")
         self._end(lease.job)
+        self._watch(lease.worker)
         told = [
             (g, s, reward or 0, reward is None) for (g, _), (s, reward) in zip(results, outcomes, strict=True)
         ]
@@ -468,7 +536,7 @@ class Model:
             requester.balance -= reserved + rest
         requester.consumed += charge
         job.charged += charge
-        self._earn(lease.owner, price)
+        self._earn(lease.owner, price, self._trusted(lease.owner))
         generation.state, generation.lease = ("DONE" if state == "OK" else "CENSORED"), lease.id
         generation.paid[lease.id] = price
         generation.version = version_of(lease.id) if state == "OK" else None
@@ -485,14 +553,24 @@ class Model:
         first = self.leases[next(iter(generation.paid))].owner
         price = 0 if lease.owner in (lease.job.requester, first) else min(left, lease.job.wish.price)
         owner.late = (today, LATE_A_DAY - left + price)
-        self._earn(lease.owner, price)
+        self._earn(lease.owner, price, self._trusted(lease.owner))
         generation.paid[lease.id] = price
         self._drop(lease, generation)
         return generation.state, price
 
-    def _earn(self, owner: UUID, amount: int) -> None:
-        self.users[owner].balance += amount
-        self.users[owner].earned += amount
+    def _trusted(self, user: UUID) -> bool:
+        return bool(self.users[user].roles & TRUSTED)
+
+    def _earn(self, owner: UUID, amount: int, trusted: bool, *, by_work: bool = True) -> None:
+        """Half of what is earned by work, or all of another reward, waits until its owner is trusted."""
+        user = self.users[owner]
+        kept = 0 if trusted else amount // 2 if by_work else amount
+        user.balance += amount - kept
+        user.escrow += kept
+        user.earned += amount if by_work else 0
+        worthy = user.escrow > TRUST_OVER and user.earned >= TRUST_EARNED and not user.distrusted
+        if worthy and user.opened and self.now - user.opened >= TRUST_AGE:
+            self._trust(owner, "trusted")
 
     # --- sharing
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import MultipleResults, initialize, multiple, rule
 
-from app.accounts.decider import GrantKudos, GrantRole, TransferKudos
+from app.accounts.decider import GrantKudos, GrantRole, SetTrust, TransferKudos
 from events.accounts import Role
 from tests.factories import register
 from tests.stateful.town import Town, seldom, users
@@ -46,6 +46,13 @@ class People(Town):
     @seldom(2)
     def promote(self, to: UUID, role: str) -> None:
         self.send(lambda: (GrantRole(user=to, role=Role(role)), lambda: self.model.promote(to, role)))
+
+    @rule(to=users, by=users, console=st.booleans(), trusted=st.booleans())
+    @seldom(3)
+    def trust(self, to: UUID, by: UUID, console: bool, trusted: bool) -> None:
+        who = None if console else by
+        command = SetTrust(user=to, trusted=trusted, by=who)
+        self.send(lambda: (command, lambda: self.model.set_trust(to, who, trusted=trusted)))
 
     @rule(source=users, to=users, amount=st.sampled_from(AMOUNTS))
     def transfer(self, source: UUID, to: UUID, amount: int) -> None:

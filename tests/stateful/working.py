@@ -16,6 +16,7 @@ from app.workers.lease_decider import (
     ResultState,
     SubmitResults,
 )
+from app.workers.uptime import ClaimUptime
 from events.base import ANONYMOUS
 from tests.factories import capabilities, pop
 from tests.stateful.model import Done, Worker, version_of
@@ -71,6 +72,20 @@ class Working(Town):
         owner = self.model.workers[worker].owner if by == "owner" else ANONYMOUS
         command = SetMaintenance(worker=worker, owner=owner, maintenance=on, message=self.words("back soon"))
         self.send(lambda: (command, lambda: self.model.maintenance(worker, owner, on=on)))
+
+    @rule(
+        worker=workers,
+        by=st.sampled_from(("owner", "owner", "stranger")),
+        seconds=st.sampled_from((599, 601, 900, 10**6)),
+        after=st.sampled_from((0, 100, 700)),
+    )
+    @seldom(3)
+    def claim_uptime(self, worker: UUID, by: str, seconds: int, after: int) -> None:
+        """What a process says of a worker that was there, or was not."""
+        self.pass_time(after)
+        owner = self.model.workers[worker].owner if by == "owner" else ANONYMOUS
+        command = ClaimUptime(worker=worker, owner=owner, seconds=seconds)
+        self.send(lambda: (command, lambda: self.model.claim_uptime(worker, owner, seconds)))
 
     @precondition(Town.something_waits)
     @rule(target=leases, worker=workers, amount=st.integers(1, 3), shuns=st.sampled_from(("", "cat")))

@@ -63,12 +63,12 @@ _POSTINGS = (
 )
 #: what of each table is compared with the model
 COLUMNS = {
-    "accounts": "id, balance, held, consumed, earned, roles, waiting, waiting_limit",
+    "accounts": "id, balance, escrow, held, consumed, earned, roles, waiting, waiting_limit, distrusted",
     "jobs": "id, requester, state, waiting, processing, done, censored, faulted, cancelled, held, charged, price, tax, "
     "shared, active_at, ended_at IS NOT NULL AS ended, unshared, withdrawing",
     "generations": "id, job, ordinal, state, lease, failures, barred, reward, redundant, version, sha256, withheld, report",
     "leases": "id, job, worker, owner, state, generations, pending, taken_at, expires_at",
-    "workers": "id, owner, models, max_pixels, allowed, maintenance",
+    "workers": "id, owner, models, max_pixels, allowed & 3 AS allowed, maintenance, maintenance_until IS NOT NULL AS rests",
 }
 
 

@@ -109,6 +109,8 @@ FailureCause = described_enum(
     lambda cause: {
         "LEASE_EXPIRED": "Its time ran out.",
         "REPORTED_BY_WORKER": "The worker said that it could not be drawn.",
+        "SERVER_AWAY": "Its time ran out while the server was away: no fault of the worker's.",
+        "STORAGE_AWAY": "The worker could not deliver while storage was away: no fault of its own.",
     }[cause.value],
 )
 

@@ -22,6 +22,7 @@ from app.accounts.decider import (
 )
 from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
+from app.ledger.quote import ModelChoice
 from app.ledger.standing import MAX_WAITING, MAX_WORKERS
 from app.main import API_RULES
 from app.platform.commands import Command, Decision, Done, Rejection, Request, Rule, Rules
@@ -138,7 +139,7 @@ def submit(person: Person, job: Job) -> SubmitImageJob:
         generations=(new_id(),),
         prompt=job.prompt,
         negative_prompt="",
-        models=job.models,
+        models=tuple(ModelChoice(name, "") for name in job.models),
         params=params,
         nsfw=job.nsfw,
         shared=job.shared,

@@ -20,6 +20,8 @@ class Role(StrEnum):
     TRUSTED = "trusted"
     #: hosts models that the reference does not know, and models of its own
     CUSTOMIZER = "customizer"
+    #: asks for others: a bot, a site
+    SERVICE = "service"
 
 
 class UserEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -14,6 +14,7 @@ from app.fleet.serving import families_of
 from app.jobs import decider as jobs
 from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
+from app.ledger.quote import ModelChoice
 from app.ledger.standing import MAX_WAITING, MAX_WORKERS
 from app.moderation import decider as moderation
 from app.platform.commands import Command, Done, Request, rules
@@ -52,6 +53,9 @@ RULES = rules(
     sharing.RULES,
     moderation.RULES,
 )
+
+#: what is known of models, as servers have it
+REFERENCE = ModelReference.load(None)
 
 #: the instant at which histories of deciders begin
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -122,9 +126,10 @@ def submit(
     shared: bool = False,
     prompt: str = "a cat",
     max_kudos: int | None = None,
+    wish: dict[str, Any] | None = None,
     **params: Any,
 ) -> SubmitImageJob:
-    """An image job; `params` are fields of `ImageParams` (512x512, 30 steps: 650 + 300 hundredths a picture)."""
+    """An image job; `wish` are other fields of the command, `params` are fields of `ImageParams` (512x512, 30 steps: 650 + 300 hundredths a picture)."""
     made = tuple(generations) or tuple(uuid4() for _ in range(n))
     return SubmitImageJob(
         job=job or uuid4(),
@@ -132,13 +137,14 @@ def submit(
         generations=made,
         prompt=prompt,
         negative_prompt="",
-        models=tuple(models),
+        models=tuple(ModelChoice(name, REFERENCE.baseline(name)) for name in models),
         params=ImageParams(n=len(made), **params),
         nsfw=nsfw,
         shared=shared,
         max_kudos=max_kudos,
         seeds=tuple(range(len(made))),
         payload="{}",
+        **(wish or {}),
     )
 
 

@@ -1,6 +1,6 @@
 """What may happen to jobs from their client's side: submission, cancellation, expiry, consent withdrawn. Pure.
 
-Look next: `app.ledger.upfront` and `app.ledger.quote` for the money, `app.workers.lease_decider` for what workers do.
+Look next: `app.jobs.wish` for what is refused and what it costs, `app.workers.lease_decider` for what workers do.
 """
 
 from __future__ import annotations
@@ -9,18 +9,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-import msgspec
-
-from app.jobs.image_params import ImageParams, accurate_steps, lease_seconds
+from app.jobs.image_params import accurate_steps, lease_seconds
+from app.jobs.payload import resized
+from app.jobs.requirements import has_slow_models, requirements
+from app.jobs.wish import ImageWish, Settled, settle
 from app.ledger import holds, priority
 from app.ledger.closing import end_if_over, give_up_waiting
-from app.ledger.price_book import CURRENT, WorkerChoice
-from app.ledger.quote import ImageQuote, ModelChoice, decimal_text, quote_image
-from app.ledger.standing import TooMany, check_waiting, established
-from app.ledger.upfront import Upfront, check_upfront, free_limits
+from app.ledger.upfront import Smaller
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
-from app.platform.vault import GenerationSeed, JobWords
+from app.platform.vault import GenerationSeed, JobSource, JobWords
 from events.base import ANONYMOUS, Event
 from events.jobs import HoldPlaced, ImageJobSubmitted, JobState
 from events.sharing import ShareConsentForced, ShareConsentGiven, ShareConsentWithdrawn
@@ -33,7 +31,7 @@ EXPIRY = timedelta(minutes=20)
 CONSENT_TEXT_VERSION = 1
 
 
-class SubmitImageJob(Command, frozen=True, kw_only=True):
+class SubmitImageJob(ImageWish, frozen=True, kw_only=True):
     """Ask for pictures. The parameters are checked; ids, seeds and the workers' payload are made."""
 
     job: UUID
@@ -41,14 +39,11 @@ class SubmitImageJob(Command, frozen=True, kw_only=True):
     generations: tuple[UUID, ...]
     prompt: str
     negative_prompt: str
-    models: tuple[str, ...]
-    params: ImageParams
-    nsfw: bool
-    shared: bool
-    max_kudos: int | None
     seeds: tuple[int, ...]
     #: what workers are given besides prompt and seed, as a JSON text
     payload: str
+    #: the pictures it is drawn from; some may be still to be fetched
+    sources: tuple[JobSource, ...] = ()
 
 
 class CancelJob(Command, frozen=True, kw_only=True):
@@ -73,6 +68,8 @@ class Submitted(Result, frozen=True, kw_only=True):
     """The job that was accepted."""
 
     job: UUID
+    #: what it was made, if it was made smaller than was asked for
+    smaller: Smaller | None = None
 
 
 class Closed(Result, frozen=True, kw_only=True):
@@ -86,86 +83,35 @@ def submit_image_job(command: SubmitImageJob, rows: Rows) -> Decision | Rejectio
     account = rows.account(command.requester)
     if account is None:
         return Rejection(code="NOT_FOUND", message="no such user")
-    quote = quote_image(
-        command.params,
-        n=command.params.n,
-        shared=command.shared,
-        models=tuple(ModelChoice(name, "") for name in command.models),
-        choice=WorkerChoice(),
-        max_kudos=command.max_kudos,
-        book=CURRENT,
+    settled = settle(command, account)
+    if isinstance(settled, Rejection):
+        return settled
+    words = JobWords(
+        command.job,
+        command.prompt,
+        command.negative_prompt,
+        command.payload if settled.smaller is None else resized(command.payload, settled.params),
+        command.proxied_account,
     )
-    if (refusal := _refusal(command, account, quote)) is not None:
-        return refusal
-    words = JobWords(command.job, command.prompt, command.negative_prompt, command.payload)
     seeds = (
         GenerationSeed(generation, command.job, seed)
         for generation, seed in zip(command.generations, command.seeds, strict=True)
     )
-    return Decision(_submission(command, account, quote, rows), Submitted(job=command.job), (words, *seeds))
-
-
-def _refusal(command: SubmitImageJob, account: Account, quote: ImageQuote) -> Rejection | None:
-    if command.max_kudos is not None and quote.total > command.max_kudos:
-        message = f"the quote is {decimal_text(quote.total)} kudos, more than maxKudos {decimal_text(command.max_kudos)}"
-        return Rejection(code="INVALID_INPUT", message=message, path=("input", "maxKudos"))
-    return beyond_limits(command.params, account, quote)
-
-
-def beyond_limits(params: ImageParams, account: Account, quote: ImageQuote) -> Rejection | None:
-    """Why an account as it stands may not queue a job: too much waits, or it is too large for its kudos."""
-    if (too_many := check_waiting(account, params.n)) is not None:
-        return _too_many(too_many, account)
-    limits = free_limits(params, quote.terms.models, established=established(account), load=None)
-    beyond = check_upfront(params, quote, limits=limits, available=account.available)
-    return None if beyond is None else _insufficient(params, beyond, account)
-
-
-def _too_many(too_many: TooMany, account: Account) -> Rejection:
-    whose = "all anonymous users together" if account.anonymous else "you"
-    message = f"{too_many.would_wait} generations of {whose} would wait, and {too_many.limit} may; {too_many.waiting} wait now"
-    return Rejection(
-        code="TOO_MANY_JOBS",
-        message=message,
-        path=("input", "params", "n"),
-        detail=msgspec.structs.asdict(too_many),
+    return Decision(
+        _submission(command, account, settled, rows),
+        Submitted(job=command.job, smaller=settled.smaller),
+        (words, *seeds, *command.sources),
     )
 
 
-def _insufficient(params: ImageParams, beyond: Upfront, account: Account) -> Rejection:
-    message = (
-        f"beyond {beyond.limit_pixels} pixels or {beyond.limit_steps} accurate steps the whole quote of "
-        f"{decimal_text(beyond.required)} kudos must be available; "
-    )
-    if account.anonymous:
-        message += "register to be able to have kudos"
-    else:
-        message += f"{decimal_text(beyond.missing)} are missing"
-        if not established(account):
-            message += " (these are the limits of an account that holds no kudos)"
-    return Rejection(
-        code="INSUFFICIENT_KUDOS",
-        message=message,
-        path=("input", "params", _largest_field(params, beyond)),
-        detail=msgspec.structs.asdict(beyond),
-    )
-
-
-def _largest_field(params: ImageParams, beyond: Upfront) -> str:
-    """The input field by which a job is beyond the free limits; of the two sides the longer one."""
-    if params.width * params.height <= beyond.limit_pixels:
-        return "steps"
-    return "height" if params.height > params.width else "width"
-
-
-def _submission(command: SubmitImageJob, account: Account, quote: ImageQuote, rows: Rows) -> Sequence[Event]:
-    params = command.params
+def _submission(command: SubmitImageJob, account: Account, settled: Settled, rows: Rows) -> Sequence[Event]:
+    params, quote = settled.params, settled.quote
     tier = priority.tier_of(anonymous=account.anonymous)
     submitted = ImageJobSubmitted(
         job=command.job,
         requester=command.requester,
         generations=command.generations,
-        models=command.models,
+        models=tuple(model.name for model in command.models),
         width=params.width,
         height=params.height,
         steps=params.steps,
@@ -188,7 +134,22 @@ def _submission(command: SubmitImageJob, account: Account, quote: ImageQuote, ro
         priority=account.available,
         tier=tier,
         rank=priority.rank(tier, account.available, rows.now),
-        lease_seconds=lease_seconds(params, 1),
+        lease_seconds=lease_seconds(params, 1, slow_models=has_slow_models(command.models, quote.offers)),
+        source_processing=params.source_processing,
+        source_mask=params.source_mask,
+        extra_sources=params.extra_sources,
+        denoising_strength=params.denoising_strength,
+        control_type=None if params.control_type is None else params.control_type.value,
+        loras=len(params.loras),
+        textual_inversions=len(params.tis),
+        workflow=None if params.workflow is None else params.workflow.value,
+        transparent=params.transparent,
+        requirements=requirements(command, settled, account),
+        allowed_workers=command.allowed_workers,
+        denied_workers=command.denied_workers,
+        batching=command.batching and params.workflow is None,
+        fetching=any(source.url for source in command.sources),
+        downgraded=settled.smaller is not None,
     )
     events: list[Event] = [submitted]
     if command.shared:

@@ -12,6 +12,8 @@ from uuid import UUID
 import strawberry
 
 from app.jobs import handlers
+from app.jobs.advice import Note
+from app.jobs.asking import ask
 from app.jobs.decider import Submitted
 from app.jobs.following import following, read_job, until_ended
 from app.jobs.inputs import SubmitImageJobInput, raw_of
@@ -74,7 +76,7 @@ class QuoteSuccess:
 
 
 QuoteResult = Annotated[
-    QuoteSuccess | errors.InvalidInput,
+    QuoteSuccess | errors.InvalidInput | errors.NotFound,
     strawberry.union("QuoteResult", description="What came of quoteImageJob."),
 ]
 
@@ -140,18 +142,14 @@ class JobQueries:
         self, info: Info, input: Annotated[SubmitImageJobInput, strawberry.argument(description="The job.")]
     ) -> Any:
         """The same checks and prices as submitImageJob."""
-        asked = handlers.check(
-            info.context.viewer.subject, raw_of(input), censor_nsfw=bool(input.censor_nsfw)
-        )
+        services, actor = services_of(info), info.context.viewer.subject
+        censor = bool(input.censor_nsfw)
+        asked = await ask(services, actor, info.context.address, raw_of(input), censor_nsfw=censor)
         if isinstance(asked, Rejection):
             return error_of(asked)
-        quote = handlers.quote(asked)
-        services = services_of(info)
-        notes = await handlers.limit_warnings(services, info.context.viewer.subject, asked)
-        notes += await handlers.warnings(services, asked)
-        return QuoteSuccess(
-            quote=quote_of(tuple((item.label, item.amount) for item in quote.items)), warnings=_shown(notes)
-        )
+        found = await handlers.preview(services, actor, asked)
+        items = tuple((item.label, item.amount) for item in found.quote.items)
+        return QuoteSuccess(quote=quote_of(items), warnings=_shown(found.notes))
 
 
 @strawberry.type
@@ -165,8 +163,8 @@ class JobMutations:
         """Quoted, reserved and queued in one step."""
         services, actor = services_of(info), info.context.viewer.subject
         raw = raw_of(input)
-        asked = unreasonable(input.wait_seconds or 0) or handlers.check(
-            actor, raw, censor_nsfw=bool(input.censor_nsfw)
+        asked = unreasonable(input.wait_seconds or 0) or await ask(
+            services, actor, info.context.address, raw, censor_nsfw=bool(input.censor_nsfw)
         )
         if isinstance(asked, Rejection):
             return error_of(asked)
@@ -175,10 +173,10 @@ class JobMutations:
         if isinstance(outcome, Rejection):
             return error_of(outcome)
         result: Submitted = outcome.result
-        notes = await handlers.warnings(services, asked)
-        seconds = input.wait_seconds or 0
+        job = await until_ended(services, result.job, input.wait_seconds or 0, info.context.client)
+        notes = await handlers.notes_of(services, asked, result, job)
         return SubmitImageJobSuccess(
-            job=image_job(await until_ended(services, result.job, seconds, info.context.client)),
+            job=image_job(job),
             access_key=handlers.secret_of(services, result.job),
             warnings=_shown(notes),
             position=Position(outcome.position),
@@ -287,5 +285,5 @@ async def jobs_of(
     return JobConnection(edges=edges, page_info=page)
 
 
-def _shown(notes: list[handlers.Note]) -> list[Notice]:
-    return [Notice(code=note.code, message=note.message) for note in notes]
+def _shown(notes: list[Note]) -> list[Notice]:
+    return [Notice(code=note.code.value, message=note.message) for note in notes]

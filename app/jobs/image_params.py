@@ -52,6 +52,13 @@ class Workflow(StrEnum):
     QR_CODE = "qr_code"
 
 
+class Injection(StrEnum):
+    """Where a worker puts a textual inversion."""
+
+    PROMPT = "prompt"
+    NEGATIVE_PROMPT = "negprompt"
+
+
 class PostProcessor(StrEnum):
     """What may be done to a finished picture."""
 
@@ -88,6 +95,20 @@ UPSCALERS: Final = {
     PostProcessor.MODERNSPANIMATIONV1_X2: 2,
 }
 
+#: What older workers do not know.
+MODERN_POST_PROCESSORS: Final = frozenset(
+    {
+        PostProcessor.GFPGAN_V1_3,
+        PostProcessor.RESTOREFORMER,
+        PostProcessor.NOMOS8KSC_X4,
+        PostProcessor.LSDIRPLUS_X4,
+        PostProcessor.NOMOSWEBPHOTO_REALPLKSR_X4,
+        PostProcessor.NOMOS2_REALPLKSR_DYSAMPLE_X4,
+        PostProcessor.NOMOS2_HQ_DAT2_X4,
+        PostProcessor.MODERNSPANIMATIONV1_X2,
+    }
+)
+
 #: Bounds, both inclusive.
 SIDE: Final = (64, 3072)
 SIDE_MULTIPLE: Final = 64
@@ -100,6 +121,18 @@ CLIP_SKIP: Final = (1, 12)
 DENOISING: Final = (0.01, 1.0)
 STRENGTH: Final = (0.0, 1.0)
 MAX_SEED_CHARS: Final = 100
+#: of LoRAs and textual inversions; less than 0 works against what they were made for
+WEIGHT: Final = (-5.0, 5.0)
+MAX_LORAS: Final = 5
+MAX_TIS: Final = 20
+MAX_NAME_CHARS: Final = 255
+MAX_TRIGGER_CHARS: Final = 30
+MAX_EXTRA_TEXTS: Final = 10
+MAX_EXTRA_TEXT_CHARS: Final = 2_000
+REFERENCE_CHARS: Final = (3, 100)
+#: steps with a ControlNet: the default, and the most
+CONTROL_STEPS: Final = 20
+MAX_CONTROL_STEPS: Final = 40
 
 _SEED_BITS: Final = 32
 _SEED_RANGE: Final = 1 << _SEED_BITS
@@ -188,11 +221,15 @@ def upscale_factor(post_processing: tuple[PostProcessor, ...]) -> int:
     return max((UPSCALERS.get(name, 1) for name in post_processing), default=1)
 
 
-def lease_seconds(params: ImageParams, generations: int) -> int:
-    """How long a worker may take for `generations` pictures of a job."""
+def lease_seconds(params: ImageParams, generations: int, *, slow_models: bool = False) -> int:
+    """How long a worker may take for `generations` pictures of a job.
+
+    A ControlNet doubles it, and models that are known to be slow (`slow_models`) take three times as long.
+    """
     work = 2 * accurate_steps(params) * params.width * params.height
-    one = max(_LEASE_MIN, _LEASE_BASE + -(-work // _LEASE_PIXELS))
-    return generations * one
+    one = _LEASE_BASE + -(-work // _LEASE_PIXELS)
+    one *= (2 if params.control_type is not None else 1) * (3 if slow_models else 1)
+    return generations * max(_LEASE_MIN, one)
 
 
 def resolve_seeds(seed: str | None, n: int, seed_variation: int | None, random: int) -> tuple[int, ...]:

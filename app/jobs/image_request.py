@@ -1,42 +1,75 @@
-"""Checks what a client asks of an image job and names every fault at once.
+"""Checks what a client asks of an image job, field by field, and names every fault at once.
 
-Pure. It knows bounds, not people: who may ask for how much is decided in `app.jobs.decider` and
-`app.ledger.upfront`. Look next: `app.jobs.image_params` for the bounds of the parameters.
+Pure. It knows bounds, neither people nor models: what goes together is checked by `app.jobs.image_rules`, who may ask
+for how much is decided in `app.jobs.decider` and `app.ledger.upfront`. Look next: `app.jobs.image_params` for the bounds
+of the parameters, `app.jobs.fields` for how values are taken.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from app.jobs import image_params as bounds
-from app.jobs.image_params import UPSCALERS, ImageParams, PostProcessor, Sampler
+from app.jobs.fields import (
+    Fault,
+    Fields,
+    boolean,
+    each,
+    integer,
+    mapping,
+    member,
+    number,
+    record,
+    refusal,
+    text,
+    words,
+)
+from app.jobs.image_params import (
+    UPSCALERS,
+    ControlType,
+    ExtraText,
+    ImageParams,
+    Injection,
+    Lora,
+    PostProcessor,
+    Sampler,
+    TextualInversion,
+    Workflow,
+)
+from events.jobs import SourceProcessing
 
 MAX_PROMPT_CHARS: Final = 20_000
 MAX_PROMPT_WORDS: Final = 7_500
 MAX_MODELS: Final = 20
 MAX_MODEL_CHARS: Final = 100
+MAX_WORKERS: Final = 5
+MAX_WORKER_CHARS: Final = 100
+MAX_EXTRA_SOURCES: Final = 5
+MAX_URL_CHARS: Final = 2_000
+MAX_PROXIED_CHARS: Final = 255
+#: what divides a prompt from its negative in one text, as Horde clients write it
+NEGATIVE_MARK: Final = "###"
 
 _MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+:#()\[\]/-]*")
-_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _POST_PROCESSORS: Final = frozenset(name.casefold() for name in PostProcessor)
 _MAX_KUDOS: Final = 2**63 - 1
 
-_T = TypeVar("_T")
-_D = TypeVar("_D")
-_E = TypeVar("_E", bound=StrEnum)
-_Path = tuple[str, ...]
+
+class PictureGiven(msgspec.Struct, frozen=True):
+    """A picture that a client gives: one of the two."""
+
+    upload_id: str | None
+    url: str | None
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """One thing wrong with a request. The message gives the bound and never repeats the client's text."""
+class ExtraGiven(msgspec.Struct, frozen=True):
+    """A further source of a remix, and how much of it is taken, from 0 to 1."""
 
-    #: GraphQL's names, from the argument on; a place in a list is its index
-    path: _Path
-    message: str
+    image: PictureGiven
+    strength: float
 
 
 class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,9 +80,24 @@ class ImageRequest(msgspec.Struct, frozen=True, kw_only=True):
     #: any of these will do; none means any model at all
     models: tuple[str, ...] = ()
     params: ImageParams = ImageParams()
+    source: PictureGiven | None = None
+    source_mask: PictureGiven | None = None
+    extra_sources: tuple[ExtraGiven, ...] = ()
     #: None: the user's default
     share: bool | None = None
     nsfw: bool = False
+    #: workers by id or name: only these, or with `deny_workers` all but these
+    workers: tuple[str, ...] = ()
+    deny_workers: bool = False
+    trusted_workers: bool = False
+    slow_workers: bool = True
+    extra_slow_workers: bool = False
+    #: whether a worker may draw several of its pictures at once
+    batching: bool = True
+    #: make it smaller rather than refuse it
+    allow_downgrade: bool = False
+    #: for whom a service asks, by a name of its own
+    proxied_account: str | None = None
     #: the most the client will pay, in hundredths of kudos
     max_kudos: int | None = None
 
@@ -58,122 +106,87 @@ def validate_image_request(raw: Mapping[str, object]) -> ImageRequest | tuple[Fa
     """The request that `raw` makes, or every fault in it.
 
     Args:
-        raw: the fields of `ImageRequest` by their names, `params` a mapping of those of `ImageParams`. What
-            is missing or None takes its default. Enumerations may be members, their names or their values.
+        raw: the fields of `ImageRequest` by their names, `params` a mapping of those of `ImageParams`, and beside them
+            `source_processing`. What is missing or None takes its default. Enumerations may be members, their names or
+            their values.
     """
-    fields = _Fields(raw, ("input",))
-    nested = _Fields(fields.take("params", _mapping, {}), ("input", "params"))
+    fields = Fields(raw, ("input",))
+    nested = Fields(fields.take("params", mapping, {}), ("input", "params"))
+    source = fields.take("source", _PICTURE, None)
+    mask = fields.take("source_mask", _PICTURE, None)
+    extras = fields.take("extra_sources", _extra_sources, ())
+    processing = fields.take("source_processing", _SOURCE_PROCESSING, SourceProcessing.IMG2IMG)
+    params = msgspec.structs.replace(
+        _params(nested),
+        # The default stands for nothing where there is no source.
+        source_processing=None if source is None and processing is SourceProcessing.IMG2IMG else processing,
+        source_mask=mask is not None,
+        extra_sources=len(extras),
+    )
+    prompt, negative = _prompts(fields)
     request = ImageRequest(
-        prompt=fields.require("prompt", _prompt),
-        negative_prompt=fields.take("negative_prompt", _words, None),
+        prompt=prompt,
+        negative_prompt=negative,
         models=fields.take("models", _models, ()),
-        params=_params(nested),
-        share=fields.take("share", _boolean, None),
-        nsfw=fields.take("nsfw", _boolean, default=False),
-        max_kudos=fields.take("max_kudos", _integer(0, _MAX_KUDOS), None),
+        params=params,
+        source=source,
+        source_mask=mask,
+        extra_sources=extras,
+        share=fields.take("share", boolean, None),
+        nsfw=fields.take("nsfw", boolean, default=False),
+        workers=fields.take("workers", _workers, ()),
+        deny_workers=fields.take("deny_workers", boolean, default=False),
+        trusted_workers=fields.take("trusted_workers", boolean, default=False),
+        slow_workers=fields.take("slow_workers", boolean, default=True),
+        extra_slow_workers=fields.take("extra_slow_workers", boolean, default=False),
+        batching=fields.take("batching", boolean, default=True),
+        allow_downgrade=fields.take("allow_downgrade", boolean, default=False),
+        proxied_account=fields.take("proxied_account", _PROXIED, None),
+        max_kudos=fields.take("max_kudos", _MAX_KUDOS_CHECK, None),
     )
     return (*fields.faults, *nested.faults) or request
 
 
-def _params(fields: "_Fields") -> ImageParams:
+def _prompts(fields: Fields) -> tuple[str, str | None]:
+    """Prompt and negative prompt; a client that gives no negative one may have written both as one text."""
+    prompt = fields.require("prompt", _prompt)
+    negative = fields.take("negative_prompt", _words, None)
+    if negative is None and NEGATIVE_MARK in prompt:
+        before, _, after = prompt.partition(NEGATIVE_MARK)
+        if before.strip():
+            return before.rstrip(), after.lstrip()
+    return prompt, negative
+
+
+def _params(fields: Fields) -> ImageParams:
     default = ImageParams()
+    control = fields.take("control_type", _CONTROL_TYPE, None)
     return ImageParams(
         width=fields.take("width", _side, default.width),
         height=fields.take("height", _side, default.height),
-        steps=fields.take("steps", _integer(*bounds.STEPS), default.steps),
+        steps=fields.take("steps", _STEPS, default.steps if control is None else bounds.CONTROL_STEPS),
         cfg_scale=fields.take("cfg_scale", _cfg_scale, default.cfg_scale),
-        sampler=fields.take("sampler", _member(Sampler), default.sampler),
-        n=fields.take("n", _integer(*bounds.N), default.n),
-        seed=fields.take("seed", _seed, None),
-        seed_variation=fields.take("seed_variation", _integer(*bounds.SEED_VARIATION), None),
-        karras=fields.take("karras", _boolean, default.karras),
-        tiling=fields.take("tiling", _boolean, default.tiling),
-        hires_fix=fields.take("hires_fix", _boolean, default.hires_fix),
-        hires_fix_denoising_strength=fields.take(
-            "hires_fix_denoising_strength", _number(*bounds.DENOISING), None
-        ),
-        clip_skip=fields.take("clip_skip", _integer(*bounds.CLIP_SKIP), default.clip_skip),
+        sampler=fields.take("sampler", _SAMPLER, default.sampler),
+        n=fields.take("n", _N, default.n),
+        seed=fields.take("seed", _SEED, None),
+        seed_variation=fields.take("seed_variation", _SEED_VARIATION, None),
+        karras=fields.take("karras", boolean, default.karras),
+        tiling=fields.take("tiling", boolean, default.tiling),
+        hires_fix=fields.take("hires_fix", boolean, default.hires_fix),
+        hires_fix_denoising_strength=fields.take("hires_fix_denoising_strength", _DENOISING, None),
+        clip_skip=fields.take("clip_skip", _CLIP_SKIP, default.clip_skip),
         post_processing=fields.take("post_processing", _post_processing, ()),
-        facefixer_strength=fields.take("facefixer_strength", _number(*bounds.STRENGTH), None),
+        facefixer_strength=fields.take("facefixer_strength", _STRENGTH, None),
+        denoising_strength=fields.take("denoising_strength", _DENOISING, None),
+        control_type=control,
+        image_is_control=fields.take("image_is_control", boolean, default=False),
+        return_control_map=fields.take("return_control_map", boolean, default=False),
+        loras=fields.take("loras", _loras, ()),
+        tis=fields.take("tis", _tis, ()),
+        workflow=fields.take("workflow", _WORKFLOW, None),
+        transparent=fields.take("transparent", boolean, default=False),
+        extra_texts=fields.take("extra_texts", _extra_texts, ()),
     )
-
-
-class _RefusedError(Exception):
-    """A value breaks its bound; `faults` are paths below the field, and messages."""
-
-    def __init__(self, *faults: tuple[_Path, str]) -> None:
-        super().__init__()
-        self.faults = faults
-
-
-class _Fields:
-    """Takes checked fields out of a mapping and collects the faults instead of stopping at the first."""
-
-    def __init__(self, raw: Mapping[str, object], path: _Path) -> None:
-        self._raw = raw
-        self._path = path
-        self.faults: list[Fault] = []
-
-    def take(self, name: str, check: Callable[[object], _T], default: _D) -> _T | _D:
-        """The checked field; the default where it is missing, None or faulty."""
-        value = self._raw.get(name)
-        if value is None:
-            return default
-        try:
-            return check(value)
-        except _RefusedError as refused:
-            path = (*self._path, _camel(name))
-            self.faults += [Fault((*path, *below), message) for below, message in refused.faults]
-            return default
-
-    def require(self, name: str, check: Callable[[object], str]) -> str:
-        """The checked text; missing is as bad as empty."""
-        value = self._raw.get(name)
-        return self.take(name, check, "") if value is not None else self._missing(name)
-
-    def _missing(self, name: str) -> str:
-        self.faults.append(Fault((*self._path, _camel(name)), "is required"))
-        return ""
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word.capitalize() for word in others)
-
-
-def _refuse(message: str) -> _RefusedError:
-    return _RefusedError(((), message))
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    if not isinstance(value, Mapping):
-        raise _refuse("must be an object")
-    return value
-
-
-def _boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _refuse("must be true or false")
-    return value
-
-
-def _integer(low: int, high: int) -> Callable[[object], int]:
-    def check(value: object) -> int:
-        # A boolean is an int to Python and to nobody else.
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise _refuse(f"must be a whole number from {low} to {high}")
-        return value
-
-    return check
-
-
-def _number(low: float, high: float) -> Callable[[object], float]:
-    def check(value: object) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-            raise _refuse(f"must be a number from {low:g} to {high:g}")
-        return float(value) + 0.0  # -0.0 becomes 0.0: one way to write each number
-
-    return check
 
 
 def _side(value: object) -> int:
@@ -184,105 +197,140 @@ def _side(value: object) -> int:
         or not low <= value <= high
         or value % bounds.SIDE_MULTIPLE
     ):
-        raise _refuse(f"must be a multiple of {bounds.SIDE_MULTIPLE} from {low} to {high}")
+        raise refusal(f"must be a multiple of {bounds.SIDE_MULTIPLE} from {low} to {high}")
     return value
 
 
 def _cfg_scale(value: object) -> float:
-    scale = _number(*bounds.CFG_SCALE)(value)
+    scale = _CFG_SCALE(value)
     # The shortest decimal that reads back as this number is what the client wrote.
     exponent = Decimal(repr(scale)).normalize().as_tuple().exponent
     if not isinstance(exponent, int) or exponent < -bounds.CFG_SCALE_DECIMALS:
-        raise _refuse(f"must have at most {bounds.CFG_SCALE_DECIMALS} decimals")
+        raise refusal(f"must have at most {bounds.CFG_SCALE_DECIMALS} decimals")
     return scale
 
 
-def _member(kind: type[_E]) -> Callable[[object], _E]:
-    def check(value: object) -> _E:
-        if isinstance(value, kind):
-            return value
-        for member in kind:
-            if value in (member.value, member.name):
-                return member
-        raise _refuse(f"must be one of {', '.join(member.name for member in kind)}")
-
-    return check
-
-
-def _text(value: object, most: int) -> str:
-    if not isinstance(value, str):
-        raise _refuse("must be text")
-    if len(value) > most:
-        raise _refuse(f"must have at most {most} characters")
-    if "\0" in value:
-        raise _refuse("must not contain a NUL character")
-    if _SURROGATE.search(value):
-        raise _refuse("must be valid Unicode text")
-    return value
-
-
 def _words(value: object) -> str:
-    text = _text(value, MAX_PROMPT_CHARS)
-    if len(text.split()) > MAX_PROMPT_WORDS:
-        raise _refuse(f"must have at most {MAX_PROMPT_WORDS} words")
-    return text
+    found = text(value, MAX_PROMPT_CHARS)
+    if len(found.split()) > MAX_PROMPT_WORDS:
+        raise refusal(f"must have at most {MAX_PROMPT_WORDS} words")
+    return found
 
 
 def _prompt(value: object) -> str:
-    text = _words(value)
-    if not text.strip():
-        raise _refuse("must not be empty")
-    return text
-
-
-def _seed(value: object) -> str:
-    return _text(value, bounds.MAX_SEED_CHARS)
-
-
-def _list(value: object) -> Sequence[object]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise _refuse("must be a list")
-    return value
-
-
-def _each(value: object, check: Callable[[object], _T]) -> tuple[_T, ...]:
-    """Every item checked; the faults of all items together, or one for each repeated item."""
-    found: list[_T] = []
-    faults: list[tuple[_Path, str]] = []
-    for index, item in enumerate(_list(value)):
-        try:
-            checked = check(item)
-        except _RefusedError as refused:
-            faults += [((str(index), *below), message) for below, message in refused.faults]
-            continue
-        if checked in found:
-            faults.append(((str(index),), "must not be repeated"))
-        found.append(checked)
-    if faults:
-        raise _RefusedError(*faults)
-    return tuple(found)
+    found = _words(value)
+    if not found.strip():
+        raise refusal("must not be empty")
+    return found
 
 
 def _model(value: object) -> str:
-    name = _text(value, MAX_MODEL_CHARS)
+    name = text(value, MAX_MODEL_CHARS)
     if not _MODEL.fullmatch(name):
-        raise _refuse("may hold letters, digits, spaces and ._+:#()[]/- and starts with a letter or digit")
+        raise refusal("may hold letters, digits, spaces and ._+:#()[]/- and starts with a letter or digit")
     if name.casefold() in _POST_PROCESSORS:
-        raise _refuse("is a post-processor, not a model")
+        raise refusal("is a post-processor, not a model")
     return name
 
 
 def _models(value: object) -> tuple[str, ...]:
-    if len(_list(value)) > MAX_MODELS:
-        raise _refuse(f"must have at most {MAX_MODELS} items")
-    return _each(value, _model)
+    return each(value, _model, MAX_MODELS)
+
+
+def _workers(value: object) -> tuple[str, ...]:
+    return each(value, _WORKER, MAX_WORKERS)
 
 
 def _post_processing(value: object) -> tuple[PostProcessor, ...]:
-    # No list of distinct names is longer; a longer one is refused before it is looked at.
-    if len(_list(value)) > len(PostProcessor):
-        raise _refuse(f"must have at most {len(PostProcessor)} items")
-    names = _each(value, _member(PostProcessor))
+    names = each(value, _POST_PROCESSOR, len(PostProcessor))
     if sum(name in UPSCALERS for name in names) > 1:
-        raise _refuse("must hold at most one upscaler")
+        raise refusal("must hold at most one upscaler")
     return names
+
+
+def _picture(fields: Fields) -> PictureGiven:
+    return PictureGiven(fields.take("upload_id", _UPLOAD, None), fields.take("url", _URL, None))
+
+
+def _one_of_two(value: object) -> PictureGiven:
+    given = record(_picture)(value)
+    if (given.upload_id is None) == (given.url is None):
+        raise refusal("must have exactly one of uploadId and url")
+    return given
+
+
+def _extra_source(fields: Fields) -> ExtraGiven:
+    image = fields.take("image", _PICTURE, PictureGiven(None, None))
+    return ExtraGiven(image, fields.take("strength", _STRENGTH, 1.0))
+
+
+def _extra_sources(value: object) -> tuple[ExtraGiven, ...]:
+    return each(value, record(_extra_source), MAX_EXTRA_SOURCES)
+
+
+def _lora(fields: Fields) -> Lora:
+    made = Lora(
+        name=fields.require("name", _NAME),
+        model=fields.take("model", _WEIGHT, 1.0),
+        clip=fields.take("clip", _WEIGHT, 1.0),
+        inject_trigger=fields.take("inject_trigger", _TRIGGER, None),
+        is_version=fields.take("is_version", boolean, default=False),
+    )
+    if made.is_version and not (made.name.isascii() and made.name.isdigit()):
+        fields.faults.append(Fault(("name",), "must be a number in digits, as isVersion is true"))
+    return made
+
+
+def _loras(value: object) -> tuple[Lora, ...]:
+    return each(value, record(_lora), bounds.MAX_LORAS)
+
+
+def _ti(fields: Fields) -> TextualInversion:
+    inject = fields.take("inject_ti", _INJECTION, None)
+    return TextualInversion(
+        name=fields.require("name", _NAME),
+        inject_ti=None if inject is None else inject.value,
+        strength=fields.take("strength", _WEIGHT, 1.0),
+    )
+
+
+def _tis(value: object) -> tuple[TextualInversion, ...]:
+    return each(value, record(_ti), bounds.MAX_TIS)
+
+
+def _extra_text(fields: Fields) -> ExtraText:
+    return ExtraText(
+        text=fields.require("text", _EXTRA_TEXT), reference=fields.require("reference", _REFERENCE)
+    )
+
+
+def _extra_texts(value: object) -> tuple[ExtraText, ...]:
+    return each(value, record(_extra_text), bounds.MAX_EXTRA_TEXTS)
+
+
+# Made once: a request is checked by some fifty of them.
+_PICTURE: Final[Callable[[object], PictureGiven]] = _one_of_two
+_SOURCE_PROCESSING: Final = member(SourceProcessing)
+_CONTROL_TYPE: Final = member(ControlType)
+_WORKFLOW: Final = member(Workflow)
+_INJECTION: Final = member(Injection)
+_SAMPLER: Final = member(Sampler)
+_POST_PROCESSOR: Final = member(PostProcessor)
+_STEPS: Final = integer(*bounds.STEPS)
+_CFG_SCALE: Final = number(*bounds.CFG_SCALE)
+_N: Final = integer(*bounds.N)
+_SEED: Final = words(bounds.MAX_SEED_CHARS)
+_SEED_VARIATION: Final = integer(*bounds.SEED_VARIATION)
+_DENOISING: Final = number(*bounds.DENOISING)
+_CLIP_SKIP: Final = integer(*bounds.CLIP_SKIP)
+_STRENGTH: Final = number(*bounds.STRENGTH)
+_WEIGHT: Final = number(*bounds.WEIGHT)
+_NAME: Final = words(bounds.MAX_NAME_CHARS, 1)
+_TRIGGER: Final = words(bounds.MAX_TRIGGER_CHARS, 1)
+_EXTRA_TEXT: Final = words(bounds.MAX_EXTRA_TEXT_CHARS, 1)
+_REFERENCE: Final = words(*reversed(bounds.REFERENCE_CHARS))
+_UPLOAD: Final = words(MAX_WORKER_CHARS, 1)
+_URL: Final = words(MAX_URL_CHARS, 1)
+_WORKER: Final = words(MAX_WORKER_CHARS, 1)
+_PROXIED: Final = words(MAX_PROXIED_CHARS, 1)
+_MAX_KUDOS_CHECK: Final = integer(0, _MAX_KUDOS)

@@ -1,6 +1,7 @@
 """The API's inputs of image jobs, and from them the raw values that `app.jobs.image_request` checks.
 
-Nothing is checked here but types: every bound is named in one place, the checks. Look next: `app.jobs.image_request`.
+Nothing is checked here but types: every bound is named in one place, the checks. Look next: `app.jobs.param_inputs`,
+`app.jobs.image_request`.
 """
 
 from __future__ import annotations
@@ -10,59 +11,41 @@ from typing import Any
 
 import strawberry
 
-from app.jobs import image_params
+from app.jobs.param_inputs import ImageParamsInput, Unsaid
 from app.platform.graphql.enums import described_enum
 from app.platform.graphql.scalars import Kudos
+from events import jobs
 
-Sampler = described_enum(
-    image_params.Sampler,
-    "Sampler",
-    "How noise becomes a picture.",
-    lambda sampler: f"Workers know it as {sampler.value}.",
+_PROCESSING = {
+    "IMG2IMG": "Draw it anew, as far from it as denoisingStrength allows.",
+    "INPAINTING": "Draw anew what the mask shows.",
+    "OUTPAINTING": "Draw what is beyond its margins.",
+    "REMIX": "Mix it with the extra sources; for Stable Cascade models.",
+}
+SourceProcessing = described_enum(
+    jobs.SourceProcessing,
+    "SourceProcessing",
+    "What a worker does with a source image.",
+    lambda processing: _PROCESSING[processing.name],
 )
-PostProcessor = described_enum(
-    image_params.PostProcessor,
-    "PostProcessor",
-    "What may be done to a finished picture. At most one that enlarges it.",
-    lambda processor: f"Workers know it as {processor.value}.",
-)
 
 
-@strawberry.input(description="How pictures are to be drawn.")
-class ImageParamsInput:
-    """Parameters of an image job; a null is the default."""
+@strawberry.input(description="A picture that you give: exactly one of the two.")
+class SourceImageInput:
+    """A source image."""
 
-    width: int | None = strawberry.field(default=512, description="Pixels, 64 to 3072, a multiple of 64.")
-    height: int | None = strawberry.field(default=512, description="Pixels, 64 to 3072, a multiple of 64.")
-    steps: int | None = strawberry.field(default=30, description="Sampling steps, 1 to 500.")
-    cfg_scale: float | None = strawberry.field(
-        default=5.0, description="How closely to follow the prompt, 0 to 100, two decimals."
+    upload_id: strawberry.ID | None = strawberry.field(default=None, description="What you uploaded.")
+    url: str | None = strawberry.field(
+        default=None, description="An https URL, at most 2,000 characters, from which it is fetched once."
     )
-    sampler: Sampler | None = strawberry.field(  # type: ignore[valid-type]
-        default=Sampler.K_EULER_A, description="How noise becomes a picture."
-    )
-    seed: str | None = strawberry.field(
-        default=None, description="Text or a number; the same seed draws the same picture. Null: chance."
-    )
-    seed_variation: int | None = strawberry.field(
-        default=None, description="What is added to the seed from one picture to the next, 1 to 1000."
-    )
-    n: int | None = strawberry.field(default=1, description="How many pictures, 1 to 20.")
-    karras: bool | None = strawberry.field(default=True, description="Use the Karras noise schedule.")
-    tiling: bool | None = strawberry.field(default=False, description="Make pictures that tile.")
-    hires_fix: bool | None = strawberry.field(default=False, description="Draw small first, then larger.")
-    hires_fix_denoising_strength: float | None = strawberry.field(
-        default=None, description="How much the second pass may change, 0.01 to 1."
-    )
-    clip_skip: int | None = strawberry.field(
-        default=1, description="Layers of the text encoder to skip, 1 to 12."
-    )
-    post_processing: list[PostProcessor] | None = strawberry.field(  # type: ignore[valid-type]
-        default_factory=list, description="What to do to the finished pictures, in this order."
-    )
-    facefixer_strength: float | None = strawberry.field(
-        default=None, description="How strongly faces are mended, 0 to 1."
-    )
+
+
+@strawberry.input(description="A further source of a remix.")
+class ExtraSourceInput:
+    """One of them."""
+
+    image: SourceImageInput = strawberry.field(description="The picture.")
+    strength: float | None = strawberry.field(default=1.0, description="How much of it is taken, 0 to 1.")
 
 
 @strawberry.input(description="An image job.")
@@ -70,7 +53,9 @@ class SubmitImageJobInput:
     """Input of submitImageJob and quoteImageJob."""
 
     prompt: str = strawberry.field(description="What to draw. It never enters the public log.")
-    negative_prompt: str | None = strawberry.field(default=None, description="What not to draw.")
+    negative_prompt: str | None = strawberry.field(
+        default=None, description="What not to draw. Null: what follows ### in the prompt, if that holds it."
+    )
     models: list[str] | None = strawberry.field(
         default_factory=list,
         description="Any of these models will do, at most 20; none means any model at all.",
@@ -83,12 +68,57 @@ class SubmitImageJobInput:
         description="Give the pictures and the prompt to the public data set (CC0-1.0), for a lower tax. "
         "Null: not shared. Anonymous jobs are shared whatever this says.",
     )
+    source: SourceImageInput | None = strawberry.field(
+        default=None, description="A picture to start from. Nothing made from one is ever shared."
+    )
+    source_processing: SourceProcessing | None = strawberry.field(  # type: ignore[valid-type]
+        default=SourceProcessing.IMG2IMG, description="What is done with the source."
+    )
+    source_mask: SourceImageInput | None = strawberry.field(
+        default=None,
+        description="Says by its white what inpainting and outpainting may change. Without one the source's alpha does.",
+    )
+    extra_sources: list[ExtraSourceInput] | None = strawberry.field(
+        default_factory=list,
+        description="Further sources of a REMIX, at most 5; more than one is for trusted users.",
+    )
     nsfw: bool | None = strawberry.field(default=False, description="The pictures may be not safe for work.")
     censor_nsfw: bool | None = strawberry.field(
         default=True, description="Workers censor what turns out not safe for work although `nsfw` is false."
     )
+    workers: list[strawberry.ID] | None = strawberry.field(
+        default_factory=list, description="Ids or names of at most 5 workers: only they may serve the job."
+    )
+    deny_workers: bool | None = strawberry.field(
+        default=False, description="All workers but those may serve it, for 10 % more."
+    )
+    trusted_workers: bool | None = strawberry.field(
+        default=False, description="Only workers of trusted users may serve it."
+    )
+    slow_workers: bool | None = strawberry.field(
+        default=True, description="Slow workers may serve it, too; if not, it costs 20 % more."
+    )
+    extra_slow_workers: bool | None = strawberry.field(
+        default=False, description="So may workers that take three times as long."
+    )
+    batching: bool | None = strawberry.field(
+        default=True,
+        description="A worker may draw several of its pictures at once, which may change them a little. False with "
+        "more than one picture is for trusted users.",
+    )
+    allow_downgrade: bool | None = strawberry.field(
+        default=False,
+        description="If the kudos are short, make it smaller rather than refuse it; a warning says how small.",
+    )
+    proxied_account: str | None = strawberry.field(
+        default=None,
+        description="For whom you ask, by a name of your own, 1 to 255 characters; for accounts with the role service. "
+        "It never enters the public log.",
+    )
     max_kudos: Kudos | None = strawberry.field(
-        default=None, description="Refuse if the quote is higher than this."
+        default=None,
+        description="Refuse if the quote is higher than this. A job that names no model is offered to models of dearer "
+        "families, too, as far as this allows.",
     )
     wait_seconds: int | None = strawberry.field(
         default=0,
@@ -108,7 +138,8 @@ def raw_of(given: SubmitImageJobInput) -> dict[str, Any]:
         for name, value in vars(given).items()
         if name not in ("idempotency_key", "censor_nsfw", "wait_seconds")
     }
-    raw["params"] = {name: _plain(value) for name, value in vars(given.params).items()}
+    if given.params is not None and isinstance(given.params.steps, Unsaid):
+        raw["params"]["steps"] = None
     return raw
 
 
@@ -117,4 +148,6 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if hasattr(value, "__strawberry_definition__"):
+        return {name: _plain(item) for name, item in vars(value).items()}
     return value

@@ -104,3 +104,19 @@ JOB_OF_GENERATION: Query[UUID] = Query(
     ),
     lambda row: row[0],
 )
+
+#: image workers of ids or names, by their places in the two arrays, which are equally long
+WORKERS_NAMED: Query[tuple[int, UUID]] = Query(
+    "SELECT asked.ordinal - 1, w.id FROM unnest(%(names)s::text[], %(ids)s::uuid[]) WITH ORDINALITY "
+    "AS asked(name, id, ordinal) JOIN vault.worker n ON n.realm = %(realm)s "
+    "AND (n.worker = asked.id OR lower(n.name) = lower(asked.name)) "
+    "JOIN projections.workers w ON w.realm = n.realm AND w.id = n.worker AND w.kind = 'IMAGE' AND NOT w.deleted",
+    lambda row: (row[0], row[1]),
+)
+#: generations that wait or are drawn
+QUEUED: Query[int] = Query(
+    "SELECT ((SELECT coalesce(sum(generations), 0) FROM projections.queue_demand WHERE realm = %(realm)s) + "
+    "(SELECT coalesce(sum(jsonb_array_length(pending)), 0) FROM projections.leases "
+    "WHERE realm = %(realm)s AND state = 'LIVE'))::bigint",
+    lambda row: row[0],
+)

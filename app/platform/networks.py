@@ -57,11 +57,11 @@ class Networks:
         return cls(networks)
 
     def holds(self, address: str) -> bool:
-        """Whether an address is in one of the networks; what is no address is in none."""
+        """Whether an address, or the network that stands for it, is in one of the networks; anything else is in none."""
         if not self._prefixes:
             return False
         try:
-            parsed = ipaddress.ip_address(address.partition("%")[0])
+            parsed = ipaddress.ip_address(address.partition("%")[0].partition("/")[0])
         except ValueError:
             return False
         if parsed.version == 6 and parsed.ipv4_mapped is not None:

@@ -37,12 +37,14 @@ class ApiKey(msgspec.Struct, frozen=True):
 
 
 class JobWords(msgspec.Struct, frozen=True):
-    """What a client wrote: prompts, and the other parameters that go to workers as a JSON text."""
+    """What a client wrote: prompts, the other parameters that go to workers as a JSON text, for whom a service asked."""
 
     job: UUID
     prompt: str
     negative_prompt: str
     payload: str
+    #: a service's own name for whom it asked; empty where there is none
+    proxied_account: str = ""
 
 
 class GenerationSeed(msgspec.Struct, frozen=True):
@@ -54,12 +56,13 @@ class GenerationSeed(msgspec.Struct, frozen=True):
 
 
 class ResultWords(msgspec.Struct, frozen=True):
-    """What a worker wrote about a result: the seed it used, its metadata as a JSON text."""
+    """What a worker wrote about a result: the seed it used, its metadata and its notes as JSON texts."""
 
     generation: UUID
     lease: UUID
     seed: str | None
     metadata: str | None
+    notes: str | None = None
 
 
 class SourceRole(StrEnum):

@@ -1,0 +1,94 @@
+"""Who could serve a job: for each thing that it requires, how many of the workers that are online remain after it.
+
+Of copies a second old; no decision reads it. Look next: `projections.queue`, `app.fleet.online`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+import msgspec
+
+from app.fleet.online import Online, online_workers
+from app.jobs.requirements import requirements
+from app.jobs.wish import ImageWish, Settled
+from app.platform.services import Services
+from events.jobs import JobKind
+from projections.accounts import Account
+from projections.queue import REQUIREMENTS, WAIVED, Work, requirement_mask
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that is not queued, as matching would see it."""
+
+    requester: UUID
+    models: tuple[str, ...]
+    mask: int
+    pixels: int
+    allowed_workers: tuple[UUID, ...]
+    denied_workers: tuple[UUID, ...]
+
+
+class Remaining(msgspec.Struct, frozen=True):
+    """How many workers remain after a constraint and those before it."""
+
+    constraint: str
+    workers: int
+
+
+def work_of(wish: ImageWish, settled: Settled, account: Account) -> Wanted:
+    """What a wish would require once it was queued."""
+    return Wanted(
+        requester=account.id,
+        models=tuple(name for name, _, _ in settled.quote.offers),
+        mask=requirement_mask(requirements(wish, settled, account)),
+        pixels=settled.params.width * settled.params.height,
+        allowed_workers=wish.allowed_workers,
+        denied_workers=wish.denied_workers,
+    )
+
+
+async def servable(services: Services, work: Work) -> bool:
+    """Whether a worker that is online now may serve a job."""
+    return remaining(work, await online_workers(services))[-1].workers > 0
+
+
+def remaining(work: Work, fleet: Iterable[Online]) -> tuple[Remaining, ...]:
+    """Constraint by constraint, in the order in which a worker is told what it lacks; the last one is what is left."""
+    left = [each for each in fleet if each.worker.kind is JobKind.IMAGE]
+    found = [Remaining("online", len(left))]
+
+    def keep(constraint: str, able: Iterable[Online]) -> None:
+        nonlocal left
+        left = list(able)
+        found.append(Remaining(constraint, len(left)))
+
+    keep("at_work", (each for each in left if _works_for(each, work.requester)))
+    if work.models:
+        wanted = set(work.models)
+        keep("models", (each for each in left if not wanted.isdisjoint(each.search.models)))
+    keep("max_pixels", (each for each in left if work.pixels <= each.search.max_pixels))
+    for name, bit in REQUIREMENTS.items():
+        if work.mask & bit:
+            keep(name, [each for each in left if bit & (each.search.allowed | _waived(each, work.requester))])
+    if work.allowed_workers or work.denied_workers:
+        keep("worker_id", (each for each in left if _chosen(each, work)))
+    return tuple(found)
+
+
+def _works_for(each: Online, requester: UUID) -> bool:
+    """One that is paused serves nobody, one in maintenance nobody but its owner."""
+    if each.worker.paused or each.worker.deleted or each.worker.threads < 1:
+        return False
+    return not each.search.own_only or each.search.owner == requester
+
+
+def _waived(each: Online, requester: UUID) -> int:
+    near = requester == each.search.owner or requester in each.search.friends
+    return WAIVED if near else 0
+
+
+def _chosen(each: Online, work: Work) -> bool:
+    worker = each.worker.id
+    return (not work.allowed_workers or worker in work.allowed_workers) and worker not in work.denied_workers

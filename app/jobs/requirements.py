@@ -13,7 +13,6 @@ from app.jobs.image_params import MODERN_POST_PROCESSORS, ImageParams, accurate_
 from app.jobs.wish import ImageWish, Settled
 from app.ledger.families import Family, family_of, token
 from app.ledger.quote import ModelChoice
-from app.ledger.standing import trusted
 from app.ledger.work import uses_lcm
 from events.jobs import SourceProcessing
 from projections.accounts import Account
@@ -101,7 +100,7 @@ def _of_models(models: Sequence[ModelChoice], params: ImageParams) -> Iterator[s
 
 
 def _of_requester(wish: ImageWish, account: Account, total: int) -> Iterator[str]:
-    known = trusted(account)
+    known = account.trusted
     if not known:
         yield "untrusted_requester"
         if account.available < total:

@@ -13,7 +13,7 @@ import msgspec
 from app.jobs.image_params import ImageParams
 from app.ledger.price_book import CURRENT, WorkerChoice
 from app.ledger.quote import ImageQuote, ModelChoice, decimal_text, quote_image
-from app.ledger.standing import TooMany, check_waiting, established, trusted
+from app.ledger.standing import TooMany, check_waiting, established
 from app.ledger.upfront import (
     FreeLimits,
     Load,
@@ -132,10 +132,10 @@ def _affordable(
 
 def _not_permitted(wish: ImageWish, account: Account) -> Rejection | None:
     """What only some may ask for."""
-    if wish.params.extra_sources > 1 and not trusted(account):
+    if wish.params.extra_sources > 1 and not account.trusted:
         return _forbidden("more than one extra source is for trusted users", "extraSources")
     # A QR code is drawn alone whoever asks.
-    if not wish.batching and wish.params.n > 1 and wish.params.workflow is None and not trusted(account):
+    if not wish.batching and wish.params.n > 1 and wish.params.workflow is None and not account.trusted:
         return _forbidden("several pictures that are not drawn as a batch are for trusted users", "batching")
     if wish.proxied_account and Role.SERVICE not in account.roles:
         return _forbidden("only accounts with the role service ask for others", "proxiedAccount")

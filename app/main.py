@@ -65,6 +65,8 @@ _log = logging.getLogger(__name__)
 
 #: how long readiness waits for servers without which this process serves all the same, in seconds
 GLANCE_SECONDS = 0.5
+#: how long a process that stops waits for what goes on in the background, in seconds
+BACKGROUND_SECONDS = 2.0
 #: a tail that has not read the log for so long, while the database answers others, stands still
 TAIL_SILENT_SECONDS = 15.0
 
@@ -174,6 +176,8 @@ async def run_services(services: Services) -> AsyncGenerator[None, None]:
             yield
         finally:
             await services.tail.stop()
+            if services.background:
+                await asyncio.wait(services.background, timeout=BACKGROUND_SECONDS)
             services.writer.stop()
             await services.pool.close()
             await services.rates.close()

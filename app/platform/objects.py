@@ -7,6 +7,7 @@ pictures. Look next: `app.embedded.seaweed` for the server of a development mach
 
 import contextlib
 import io
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Literal
@@ -25,6 +26,9 @@ from minio.versioningconfig import VersioningConfig
 
 #: The largest object that a worker may deliver, in bytes.
 MAX_OBJECT_BYTES: Final = 20 * 1024 * 1024
+
+#: how long a failed check of an object tells that storage is not well, in seconds
+LATELY_SECONDS: Final = 300.0
 
 _MAGIC_BYTES: Final = 32
 _ERROR_BYTES: Final = 1024
@@ -114,6 +118,7 @@ class ObjectStore:
             secret_key: its secret.
             region: must be given, or the first link would cost a blocking request.
         """
+        self._failed_at: float | None = None
         parts = urlsplit(url)
         self._client = Minio(
             parts.netloc,
@@ -127,6 +132,11 @@ class ObjectStore:
                 retries=urllib3.Retry(total=2, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
             ),
         )
+
+    @property
+    def failed_lately(self) -> bool:
+        """Whether a check of an object got no answer within the last minutes: uploads fail then, too."""
+        return self._failed_at is not None and time.monotonic() - self._failed_at < LATELY_SECONDS
 
     def presign_put(self, bucket: str, key: str, seconds: int) -> str:
         """A link that lets anyone PUT the object for `seconds`; without a Content-Type header."""
@@ -163,6 +173,7 @@ class ObjectStore:
             async with session.get(link, headers=headers, timeout=timeout, allow_redirects=False) as answer:
                 return await _read_head(answer, first)
         except (aiohttp.ClientError, OSError):
+            self._failed_at = time.monotonic()
             # The cause would name the link, which is a key.
             raise StorageUnavailableError("no answer from object storage") from None
 

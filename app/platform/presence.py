@@ -1,10 +1,13 @@
-"""Presence of workers: who polled lately, and what came of it. Kept in Valkey, since it is no fact and nothing is decided by it.
+"""Presence of workers: who polled lately, what came of it, for how long they were there. Kept in Valkey: it is no fact.
 
-When Valkey is away nobody seems online and nothing fails. Look next: `app.workers.handlers`.
+When Valkey is away nobody seems online and nothing fails. The seconds that are counted here are only ever a claim: the
+log's own time bounds what is paid for them (`app.workers.uptime`), so that losing Valkey loses at most ten minutes of
+uptime and pays nothing twice. Look next: `app.workers.present`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -21,6 +24,23 @@ _log = logging.getLogger(__name__)
 ONLINE_SECONDS = 300
 #: how often a process renews the same worker's presence, in seconds
 RENEW_SECONDS = 20.0
+#: seconds of presence that make a claim; the counting begins anew with it
+CLAIMED_SECONDS = 600
+#: Counts presence by Valkey's own clock, one count for all processes: (serves everybody, longest silence that counts,
+#: what makes a claim). A longer silence, or serving only its owner, begins the count anew. Answers the claim, or 0.
+_COUNT = """
+if ARGV[1] == '0' then redis.call('DEL', KEYS[1]) return 0 end
+local now = tonumber(redis.call('TIME')[1])
+local kept = redis.call('HMGET', KEYS[1], 'last', 'seconds')
+local silent = now - tonumber(kept[1] or now)
+local seconds = tonumber(kept[2] or 0) + silent
+if silent > tonumber(ARGV[2]) or silent < 0 then seconds = 0 end
+local claim = 0
+if seconds > tonumber(ARGV[3]) then claim = seconds seconds = 0 end
+redis.call('HSET', KEYS[1], 'last', now, 'seconds', seconds)
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return claim
+"""
 #: how often a process keeps what the same worker's polls came to, in seconds
 TOLD_SECONDS = 5.0
 #: how long a request waits for Valkey, and how long all go on without it after it failed, in seconds
@@ -42,21 +62,44 @@ class Presence:
         self._redis = redis
         self._prefix = f"hoard:{realm}:online:"
         self._polls = f"hoard:{realm}:poll:"
-        self._renewed: dict[UUID, float] = {}
+        self._uptime = f"hoard:{realm}:uptime:"
+        #: when a worker's presence was renewed, and whether it served everybody then
+        self._renewed: dict[UUID, tuple[float, bool]] = {}
         self._told: dict[UUID, tuple[float, bool | None]] = {}
         self._away_until = 0.0
 
-    async def saw(self, worker: UUID) -> None:
-        """A worker polled just now."""
+    async def saw(self, worker: UUID, *, counts: bool = True) -> int:
+        """A worker polled just now; the seconds that its owner may claim a reward for, mostly 0.
+
+        With `counts` it serves everybody: the time since its last poll counts, if that was at most 300 seconds ago.
+        """
         now = time.monotonic()
-        if now < self._away_until or now - self._renewed.get(worker, -RENEW_SECONDS) < RENEW_SECONDS:
-            return
-        self._renewed[worker] = now
+        at, counted = self._renewed.get(worker, (-RENEW_SECONDS, counts))
+        if now < self._away_until or (now - at < RENEW_SECONDS and counted == counts):
+            return 0
+        self._renewed[worker] = (now, counts)
         try:
-            await self._redis.set(f"{self._prefix}{worker}", "1", ex=ONLINE_SECONDS)
+            async with self._redis.pipeline(transaction=False) as asked:
+                asked.set(f"{self._prefix}{worker}", "1", ex=ONLINE_SECONDS)
+                asked.eval(
+                    _COUNT,
+                    1,
+                    f"{self._uptime}{worker}",
+                    str(int(counts)),
+                    str(ONLINE_SECONDS),
+                    str(CLAIMED_SECONDS),
+                )
+                _, claim = await asked.execute()
         except RedisError as error:
             self._renewed.pop(worker, None)
             self._gone(error)
+            return 0
+        return int(claim)
+
+    async def give_back(self, worker: UUID, seconds: int) -> None:
+        """A claim that was not decided counts again."""
+        with contextlib.suppress(RedisError):
+            await self._redis.hincrby(f"{self._uptime}{worker}", "seconds", seconds)
 
     async def online(self, workers: Sequence[UUID]) -> set[UUID]:
         """Which of these workers polled within the last 300 seconds."""

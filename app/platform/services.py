@@ -5,6 +5,7 @@ May not hold any rule. Look next: `app.main`, which makes it; `app.platform.grap
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,8 @@ class Services:
     http: aiohttp.ClientSession = field(init=False)
     #: short-lived copies of what queries read, and what its calls share, by name; never read by a decision
     caches: dict[str, Any] = field(default_factory=dict)
+    #: what goes on after its request was answered; waited for when the process stops
+    background: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def realm(self) -> int:

@@ -24,6 +24,7 @@ from app.jobs.decider import EXPIRY, ExpireJob
 from app.platform.commands import Command, Done, Outcome, Request
 from app.platform.ids import new_id
 from app.platform.writer import Writer, WriterBusyError
+from app.relay.outage import Outage
 from app.relay.reactions import FOLLOWER
 from app.workers.lease_decider import ExpireLease
 from projections.store.tables import LIVE
@@ -47,7 +48,7 @@ _SETTINGS = (
     "-c statement_timeout=20s -c lock_timeout=5s -c timezone=UTC -c jit=off -c application_name=hoard-sweeper"
 )
 _LEASES = (
-    f"SELECT id FROM {LIVE}.leases WHERE realm = %s AND state = 'LIVE' AND expires_at < now() "  # noqa: S608
+    f"SELECT id, owner FROM {LIVE}.leases WHERE realm = %s AND state = 'LIVE' AND expires_at < now() "  # noqa: S608
     "AND id <> ALL(%s) ORDER BY expires_at LIMIT %s"
 )
 _JOBS = (
@@ -81,6 +82,7 @@ class Sweeper:
         self._stop = stop
         self._expiry = expiry
         self._connection: Connection[Any] | None = None
+        self._outage = Outage()
         self._upkeep_at = 0.0
         #: commands on these raised, which is a bug: they must not keep the others waiting
         self._passed_over: set[UUID] = set()
@@ -104,7 +106,10 @@ class Sweeper:
         passed_over = list(self._passed_over)
         leases = connection.execute(_LEASES, (self._realm, passed_over, AT_ONCE)).fetchall()
         jobs = connection.execute(_JOBS, (self._realm, self._expiry, passed_over, AT_ONCE)).fetchall()
-        due: list[tuple[UUID, Command]] = [(key, ExpireLease(lease=key)) for (key,) in leases]
+        away = bool(leases) and self._outage.seen(connection, self._realm, {owner for _, owner in leases})
+        due: list[tuple[UUID, Command]] = [
+            (key, ExpireLease(lease=key, server_away=away)) for key, _ in leases
+        ]
         due += [(key, ExpireJob(job=key)) for (key,) in jobs]
         accepted = self._execute(due)
         if time.monotonic() >= self._upkeep_at:

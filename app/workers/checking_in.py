@@ -6,9 +6,11 @@ May not look for work. Look next: `app.workers.decider` for the rules, `app.work
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
+from msgspec.structs import replace
 
 from app.platform.commands import Rejection
 from app.platform.handling import run
@@ -16,6 +18,7 @@ from app.platform.ids import new_id
 from app.platform.services import Services
 from app.platform.sql import Query
 from app.workers.capabilities import Polled
+from app.workers.conduct import MAX_FAULTS, EndRest
 from app.workers.decider import CheckIn
 from app.workers.queries import BY_NAME, Named
 from events.base import ANONYMOUS
@@ -39,7 +42,7 @@ async def check_in(services: Services, actor: UUID, poll: Polled) -> Named | Rej
         message = "this name belongs to a worker of another owner or kind"
         return Rejection(code="FORBIDDEN", message=message, path=("input", "workerName"))
     if known is not None and poll.capabilities.declared_by(known.worker):
-        return known
+        return await _rested(services, actor, known)
     custom = await _custom(services, actor, poll.capabilities.models)
     if isinstance(custom, Rejection):
         return custom
@@ -57,6 +60,34 @@ async def check_in(services: Services, actor: UUID, poll: Polled) -> Named | Rej
     if isinstance(outcome, Rejection):
         return outcome
     return await check_in(services, actor, poll)
+
+
+async def _rested(services: Services, actor: UUID, known: Named) -> Named | Rejection:
+    """The worker, at work again if it rested by rule and the time of that is over by the log's clock."""
+    until = known.worker.maintenance_until
+    if until is None or datetime.now(UTC) < until:
+        return known
+    outcome = await run(services, EndRest(worker=known.worker.id), actor=actor)
+    if isinstance(outcome, Rejection) or not outcome.result.ended:
+        return outcome if isinstance(outcome, Rejection) else known
+    awake = replace(known.worker, maintenance=False, maintenance_until=None)
+    return replace(known, worker=awake)
+
+
+def in_maintenance(worker: Named) -> Rejection:
+    """What a worker in maintenance is told that finds nothing of its owner's."""
+    until = worker.worker.maintenance_until
+    words = worker.message or ""
+    if until is not None:
+        words = (
+            f"more than {MAX_FAULTS} generations failed within an hour under this worker's leases: it rests until "
+            f"{until.isoformat(timespec='seconds')}, and goes on by itself with its next poll"
+        )
+    return Rejection(
+        code="WORKER_IN_MAINTENANCE",
+        message="the worker is in maintenance and serves only its owner",
+        detail={"maintenance_message": words, "maintenance_until": until},
+    )
 
 
 async def _custom(services: Services, actor: UUID, models: Sequence[str]) -> tuple[str, ...] | Rejection:

@@ -6,6 +6,7 @@ The object is looked at before the writer is asked, never under the lock. Look n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -180,8 +181,26 @@ async def submit_results(
             code="INVALID_INPUT", message="a generation is named twice", path=("input", "results")
         )
     promise = idempotency(actor, "submitResult", key, parameters)
-    command = SubmitResults(lease=lease.id, owner=actor, results=tuple(results))
+    command = SubmitResults(
+        lease=lease.id,
+        owner=actor,
+        results=tuple(results),
+        storage_away=await _storage_away(services, lease, results),
+    )
     return await run(services, command, actor=actor, promise=promise)
+
+
+async def _storage_away(services: Services, lease: Lease, results: Sequence[GenerationResult]) -> bool:
+    """Whether a worker that gave up could not upload anything: storage failed lately, or does not answer now."""
+    given_up = [result.generation for result in results if result.state is ResultState.FAULTED]
+    if not given_up or services.objects.failed_lately:
+        return bool(given_up)
+    try:
+        bucket = services.settings.bucket_results
+        await services.objects.head_of_object(services.http, bucket, result_key(lease.id, given_up[0]))
+    except StorageUnavailableError:
+        return True
+    return False
 
 
 async def _settled(services: Services, lease: Lease) -> set[UUID]:

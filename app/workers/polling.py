@@ -21,9 +21,10 @@ from app.platform.ids import new_id
 from app.platform.services import Services
 from app.workers.asking import Asking, asking
 from app.workers.capabilities import Polled
-from app.workers.checking_in import check_in
+from app.workers.checking_in import check_in, in_maintenance
 from app.workers.decider import PAUSED
 from app.workers.lease_decider import PopJob, Popped
+from app.workers.present import present
 from app.workers.queries import ANSWERED, PROBE
 from app.workers.skips import BLACKLIST, Skip, skips
 from projections.queue import Found, Search
@@ -71,7 +72,7 @@ async def pop_job(
         return worker
     if worker.worker.paused:
         return PAUSED
-    await services.presence.saw(worker.worker.id)
+    await present(services, worker.worker, serves_all=not (worker.worker.maintenance or poll.test_mode))
     asked = await asking(services, poll, worker)
     if isinstance(asked, Rejection):
         return asked
@@ -83,12 +84,7 @@ async def pop_job(
         )
         await services.presence.told(worker.worker.id, skipped)
     if isinstance(answer, Nothing) and worker.worker.maintenance:
-        detail = {"maintenance_message": worker.message or ""}
-        return Rejection(
-            code="WORKER_IN_MAINTENANCE",
-            message="the worker is in maintenance and serves only its owner",
-            detail=detail,
-        )
+        return in_maintenance(worker)
     if isinstance(answer, Nothing):
         return msgspec.structs.replace(answer, worker=worker.worker.id)
     return answer

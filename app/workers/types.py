@@ -91,7 +91,9 @@ class Worker(Node):
     kind: JobKind = strawberry.field(description="What it serves.")
     online: bool = strawberry.field(description="Whether it polled within the last 300 seconds.")
     maintenance: bool = strawberry.field(description="Whether it serves only its owner at present.")
-    paused: bool = strawberry.field(description="Whether a moderator lets it take no work at present.")
+    paused: bool = strawberry.field(
+        description="Whether a moderator, or a rule, lets it take no work at present."
+    )
     models: list[str] = strawberry.field(description="The models it has.")
     max_pixels: int = strawberry.field(description="The largest picture it draws.")
     nsfw: bool = strawberry.field(description="Whether it takes jobs that may be not safe for work.")
@@ -105,6 +107,15 @@ class Worker(Node):
     failed: int = strawberry.field(description="Generations that came to nothing under its leases.")
     earned: Kudos = strawberry.field(description="What its work was worth.")
     registered_at: datetime = strawberry.field(description="When it first polled.")
+    speed: int = strawberry.field(
+        description="Pixelsteps (width x height x accurate steps) that each of its threads makes in a second, from taking "
+        "work to delivering it, over its last 20 deliveries; 0 while nothing was measured."
+    )
+    uptime_seconds: int = strawberry.field(description="For how long it was there and rewarded for that.")
+    uptime_earned: Kudos = strawberry.field(description="What that earned.")
+    maintenance_until: datetime | None = strawberry.field(
+        description="When its maintenance ends by rule: it rests after too many failures. Null: its owner ends it."
+    )
     description: str | None = strawberry.field(description="What its owner says of it.")
     owner: str | None = strawberry.field(
         description="Its owner's alias; null unless the owner lets everybody know, or you are the owner or a moderator."
@@ -127,6 +138,14 @@ class Worker(Node):
     def maintenance_message(self) -> str | None:
         """Words of the owner's."""
         return self.words if self.inside and self.maintenance else None
+
+    @strawberry.field(
+        description="How often it did what no honest worker does, since it was last resumed: at 5 it is paused. "
+        "For its owner and moderators."
+    )
+    def suspicions(self) -> int | None:
+        """Speeds that cannot be."""
+        return self.row.suspicions if self.inside else None
 
     @strawberry.field(description="Why leases of it came to nothing, by cause. For its owner and moderators.")
     def failures(self) -> list[WorkerFailures] | None:
@@ -248,6 +267,10 @@ def _worker(named: Named, detail: Detail | None, *, online: bool, inside: bool) 
         failed=row.failed,
         earned=Kudos(row.earned),
         registered_at=row.registered_at,
+        speed=row.speed,
+        uptime_seconds=row.uptime,
+        uptime_earned=Kudos(row.uptime_earned),
+        maintenance_until=row.maintenance_until,
         description=detail.description if detail else None,
         owner=detail.alias if detail and (inside or detail.public) else None,
         row=row,

@@ -224,13 +224,17 @@ class TooManyJobs(UserError):
 
 @strawberry.type(description="The worker is in maintenance.")
 class WorkerInMaintenance(UserError):
-    """Set by the worker's owner or a moderator."""
+    """Set by the worker's owner or a moderator, or by rule after too many failures."""
 
     code: ErrorCode = strawberry.field(
         default=ErrorCode.WORKER_IN_MAINTENANCE, description="WORKER_IN_MAINTENANCE."
     )
     maintenance_message: str | None = strawberry.field(
-        default=None, description="What the one who set the maintenance wrote."
+        default=None,
+        description="What the one who set the maintenance wrote, or why the worker rests by rule.",
+    )
+    maintenance_until: datetime | None = strawberry.field(
+        default=None, description="When a rest by rule ends; null if only its owner ends it."
     )
 
 

@@ -12,22 +12,8 @@ from typing import Any
 import strawberry
 
 from app.jobs.param_inputs import ImageParamsInput, Unsaid
-from app.platform.graphql.enums import described_enum
 from app.platform.graphql.scalars import Kudos
-from events import jobs
-
-_PROCESSING = {
-    "IMG2IMG": "Draw it anew, as far from it as denoisingStrength allows.",
-    "INPAINTING": "Draw anew what the mask shows.",
-    "OUTPAINTING": "Draw what is beyond its margins.",
-    "REMIX": "Mix it with the extra sources; for Stable Cascade models.",
-}
-SourceProcessing = described_enum(
-    jobs.SourceProcessing,
-    "SourceProcessing",
-    "What a worker does with a source image.",
-    lambda processing: _PROCESSING[processing.name],
-)
+from app.platform.graphql.shared import SourceProcessing
 
 
 @strawberry.input(description="A picture that you give: exactly one of the two.")

@@ -108,8 +108,7 @@ class Fetcher:
         self._lookup = lookup or Names(AT_ONCE)
         self._tls = tls
         self._pauses = tuple(pauses)
-        self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="fetching"))
+        self._loop: asyncio.AbstractEventLoop
         self._thread = threading.Thread(target=self._run, name="fetcher", daemon=True)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._all = asyncio.Semaphore(AT_ONCE)
@@ -118,6 +117,8 @@ class Fetcher:
 
     def start(self) -> None:
         """Start the thread."""
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="fetching"))
         self._thread.start()
 
     def stop(self) -> None:
@@ -132,10 +133,14 @@ class Fetcher:
 
     def _run(self) -> None:
         self._loop.run_forever()
-        for task in self._tasks.values():
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*self._tasks.values(), return_exceptions=True))
+        self._loop.run_until_complete(self._let_go())
         self._loop.close()
+
+    async def _let_go(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self, position: int) -> None:
         if position not in self._tasks:

@@ -93,6 +93,7 @@ EVERY_RULE = (
 #: most workers that a job names
 NAMED = 5
 #: what a worker allows that says nothing of it; what it may allow besides; and what of it only some do
+_STANDING = ("unsafe_address", "untrusted_requester", "not_covered", "not_extra_slow", "many_steps")
 USUAL = frozenset(
     [
         "nsfw",

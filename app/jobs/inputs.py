@@ -57,7 +57,7 @@ class SubmitImageJobInput:
     source: SourceImageInput | None = strawberry.field(
         default=None, description="A picture to start from. Nothing made from one is ever shared."
     )
-    source_processing: SourceProcessing | None = strawberry.field(  # type: ignore[valid-type]
+    source_processing: SourceProcessing | None = strawberry.field(
         default=SourceProcessing.IMG2IMG, description="What is done with the source."
     )
     source_mask: SourceImageInput | None = strawberry.field(

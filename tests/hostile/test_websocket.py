@@ -1,5 +1,6 @@
 """WebSockets that break the protocol, flood it, or never read: closed with the right code, and nothing else happens."""
 
+import contextlib
 import json
 import socket
 import time
@@ -118,7 +119,18 @@ def test_frames_that_are_none_end_the_connection(horde: Horde, name: str, hello:
             peer.init()
         peer.send(sent)
         assert peer.end().code in (code, None)
-        assert closed(peer.socket, 12)  # it waits ten seconds for our farewell
+        with contextlib.suppress(OSError):
+            peer.send(frame(CLOSE, b""))  # where it waits for our farewell
+        assert closed(peer.socket, 2)
+
+
+@pytest.mark.slow
+def test_who_says_no_farewell_is_waited_for_ten_seconds(horde: Horde) -> None:
+    sent, code = FRAMES["bytes"]
+    with RawWebSocket(horde.url) as peer:
+        peer.send(sent)
+        assert peer.end().code == code
+        assert closed(peer.socket, 12)
 
 
 def test_a_message_in_parts_is_one_message_and_bounded_as_one(horde: Horde) -> None:

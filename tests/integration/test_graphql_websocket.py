@@ -253,7 +253,7 @@ async def test_a_slow_reader_is_cut_off_and_harms_no_neighbour(state, bound):
 
 async def cut_off(url, state):
     async with (
-        connection(url, init={}, max_queue=1, compression=None) as slow,
+        connection(url, init={}, max_queue=1, compression=None, close_timeout=0.1) as slow,
         connection(url, init={}) as other,
     ):
         await slow.subscribe("a", "subscription { flood }")
@@ -277,13 +277,15 @@ async def test_a_reader_that_is_slow_but_reads_is_waited_for_and_little_waits_fo
         waiting.append(self._outgoing.qsize())
 
     monkeypatch.setattr(websocket._Connection, "_send_text", noting)
-    options = TransportOptions(ws_max_waiting_messages=100, ws_write_seconds=2.5)
+    options = TransportOptions(ws_max_waiting_messages=100, ws_write_seconds=1.0)
     async with (
         serving(toy_app(state, options)) as address,
-        connection(f"ws://{address}/graphql", init={}, max_queue=1, compression=None) as slow,
+        connection(
+            f"ws://{address}/graphql", init={}, max_queue=1, compression=None, close_timeout=0.1
+        ) as slow,
     ):
         await slow.subscribe("a", "subscription { flood }")
-        for _ in range(500):
+        for _ in range(200):
             assert len((await slow.receive())["payload"]["data"]["flood"]) == 20_000
             await asyncio.sleep(0.01)
         assert slow.socket.close_code is None

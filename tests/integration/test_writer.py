@@ -302,8 +302,9 @@ async def test_commands_from_an_event_loop(start_writer: Callable[..., Writer]):
 
 
 def test_a_writer_that_falls_asleep_under_the_lock_is_thrown_out_and_others_go_on(
-    start_writer: Callable[..., Writer], owner: psycopg.Connection[Any]
+    start_writer: Callable[..., Writer], owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(writer_thread, "PATIENCE_SECONDS", 7.0)  # it is tried twice, and not four times
     sleeper, other = start_writer(rules=STRANGE), start_writer()
     asleep = Answers(sleeper).submit(request(Strange(how="sleeps")), transfer(1))
     time.sleep(0.3)

@@ -25,7 +25,7 @@ demo: .venv/.ok ## Show the whole path once: submit, work, deliver, pay
 
 .PHONY: test
 test: .venv/.ok ## Run the tests (with real PostgreSQL, Valkey and S3), but for the slow ones
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 .PHONY: soak
 soak: .venv/.ok ## Run what takes long: slow tests, random searches for minutes, kills under load

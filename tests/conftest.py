@@ -32,6 +32,18 @@ hypothesis_settings.load_profile("hoard")
 
 _numbers = itertools.count()
 
+#: folders of tests with servers of their own, which take long to start: one process runs all of such a folder
+TOGETHER = ("chaos", "hostile")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what one of several pytest processes runs as a whole (`--dist loadgroup`): a file, or one of those folders."""
+    for item in items:
+        where = item.path.relative_to(Path(__file__).parent)
+        group = where.parts[0] if where.parts[0] in TOGETHER else where.as_posix()
+        item.add_marker(pytest.mark.xdist_group(group))
+
 
 def _with_database(url: str | None, name: str) -> str:
     """The same URL with another database."""

@@ -24,7 +24,7 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("slow tests", (*PYTEST, "-n", "2", "--dist", "loadfile", "-m", "slow"), {}),
+    Step("slow tests", (*PYTEST, "-n", "2", "--dist", "loadgroup", "-m", "slow"), {}),
     Step(
         "random commands against a model",
         (*PYTEST, "tests/stateful/test_machine.py"),

@@ -13,16 +13,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
 import msgspec
 import psycopg
 import redis
 from minio import Minio
 
+from app.accounts.console import console
+from app.accounts.seeding import parse_keys, seed
 from app.embedded.stack import EmbeddedStack, seed_keys_json
+from app.operations.migrate import migrate
 from app.platform.settings import Settings
 from tests.acceptance.horde import Horde, User
-from tests.acceptance.processes import ApiProcess, Process, run_cli
+from tests.acceptance.processes import ApiProcess, Process
 from tests.acceptance.wires import Api
 
 SERVERS = ("postgres", "valkey", "seaweedfs")
@@ -86,9 +90,9 @@ class World:
             owner.execute(f"ALTER ROLE hoard_app IN DATABASE {name} SET search_path = skew, pg_catalog")
         with self.owner() as owner:
             owner.execute(_CLOCK)
-        run_cli("migrate", variables=self.variables)
-        seeds = {"HOARD_SEED_KEYS": seed_keys_json(self.stack.seed_keys)}
-        run_cli("seed", variables={**self.variables, **seeds})
+        migrate(self.settings)
+        with console(self.settings) as opened:
+            seed(opened, self.settings.pepper, parse_keys(seed_keys_json(self.stack.seed_keys)))
         try:
             apis, relays = self._counts
             for index in range(apis):
@@ -163,7 +167,8 @@ class World:
             bank = User("", "", key, Api(self.apis[0].url, key))
             me = bank.me()
             bank.id, bank.alias = me["id"], me["username"]
-            run_cli("grant", bank.alias, "1000000", "--reason", "for tests", variables=self.variables)
+            with console(self.settings) as opened:
+                opened.grant(UUID(bank.id), 100_000_000, "for tests")
             self._bank = bank
         return self._bank
 

@@ -28,7 +28,10 @@ class Demand:
     jobs: int = strawberry.field(description="Jobs that wait.")
     generations: int = strawberry.field(description="Generations of them that wait.")
     megapixelsteps: float = strawberry.field(description="Their work: width x height x steps, in millions.")
-    reward: Kudos = strawberry.field(description="What a worker earns for one of them, on average.")
+    reward: Kudos = strawberry.field(
+        description="What a worker earns for one of them, on average; where a job names models of several prices, that of "
+        "the dearest."
+    )
 
 
 @strawberry.type

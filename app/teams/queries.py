@@ -63,9 +63,9 @@ def _views() -> sa.Select[Any]:
             accounts.c.public_workers,
             teams.c.created_at,
             teams.c.workers,
-            sa.func.coalesce(team_totals.c.pixelsteps, 0),
-            sa.func.coalesce(team_totals.c.fulfilled, 0),
-            sa.func.coalesce(team_totals.c.earned, 0),
+            sa.func.coalesce(team_totals.c.pixelsteps, sa.literal_column("0")),
+            sa.func.coalesce(team_totals.c.fulfilled, sa.literal_column("0")),
+            sa.func.coalesce(team_totals.c.earned, sa.literal_column("0")),
         )
         .select_from(team_words)
         .join(teams, sa.and_(teams.c.realm == team_words.c.realm, teams.c.id == team_words.c.team))

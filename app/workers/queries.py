@@ -82,6 +82,7 @@ BY_NAME: Query[Named] = Query(
 )
 BY_ID: Query[Named] = Query(_join().where(worker_names.c.worker == bind("id", sa.Uuid)), _named)
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", type_=postgresql.ARRAY(sa.Uuid))
+_AMONG = sa.cast(bind("among", sa.Boolean), sa.Boolean)
 #: a page of workers by name: of a kind, with a part in their names, of an owner, only these or all but these
 NAMED_PAGE: Query[Named] = Query(
     _join()
@@ -90,13 +91,14 @@ NAMED_PAGE: Query[Named] = Query(
         sa.or_(bind("kind", sa.Text).is_(None), workers.c.kind == bind("kind", sa.Text)),
         sa.or_(
             bind("part", sa.Text).is_(None),
-            sa.func.strpos(sa.func.lower(worker_names.c.name), sa.func.lower(bind("part", sa.Text))) > 0,
+            sa.func.strpos(sa.func.lower(worker_names.c.name), sa.func.lower(bind("part", sa.Text)))
+            > sa.literal_column("0"),
         ),
         sa.or_(bind("owner", sa.Uuid).is_(None), workers.c.owner == bind("owner", sa.Uuid)),
         sa.or_(bind("team", sa.Uuid).is_(None), workers.c.team == bind("team", sa.Uuid)),
         sa.or_(
-            bind("among", sa.Boolean).is_(None),
-            (workers.c.id == sa.any_(_IDS)) == bind("among", sa.Boolean),
+            _AMONG.is_(None),
+            (workers.c.id == sa.any_(_IDS)) == _AMONG,
         ),
     )
     .order_by(sa.func.lower(worker_names.c.name))

@@ -152,7 +152,7 @@ class SendWorkerMessageInput:
 class SendWorkerMessageSuccess:
     """Result of sendWorkerMessage."""
 
-    message: WorkerMessage = strawberry.field(description="The message.")
+    sent: WorkerMessage = strawberry.field(description="The message.")
     position: Position = strawberry.field(description="The log position at which it stands.")
 
 
@@ -341,7 +341,7 @@ class SteeringMutations:
         if message is None:
             raise ApiError("the message is gone", code=TopLevelCode.TRY_AGAIN, retry_after=1.0)
         return SendWorkerMessageSuccess(
-            message=worker_message(message, viewer), position=Position(done.position)
+            sent=worker_message(message, viewer), position=Position(done.position)
         )
 
     @strawberry.mutation(

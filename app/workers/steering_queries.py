@@ -112,6 +112,7 @@ COUNT: Query[int] = Query(
     ),
     lambda row: int(row[0]),
 )
+_ACTIVE = sa.cast(bind("active", sa.Boolean), sa.Boolean)
 #: a page of messages, the newest first: a moderator sees all, others those to their workers and those they wrote
 MESSAGE_PAGE: Query[WorkerMessage] = Query(
     sa.select(*_COLUMNS)
@@ -121,7 +122,7 @@ MESSAGE_PAGE: Query[WorkerMessage] = Query(
     .where(
         worker_messages.c.realm == bind("realm"),
         sa.or_(
-            bind("everything", sa.Boolean),
+            sa.cast(bind("everything", sa.Boolean), sa.Boolean),
             worker_messages.c.worker.is_(None),
             workers.c.owner == bind("viewer", sa.Uuid),
             worker_messages.c.sender == bind("viewer", sa.Uuid),
@@ -131,8 +132,8 @@ MESSAGE_PAGE: Query[WorkerMessage] = Query(
             worker_messages.c.worker == bind("worker", sa.Uuid),
         ),
         sa.or_(
-            bind("active", sa.Boolean).is_(None),
-            (worker_messages.c.expires_at > sa.func.now()) == bind("active", sa.Boolean),
+            _ACTIVE.is_(None),
+            (worker_messages.c.expires_at > sa.func.now()) == _ACTIVE,
         ),
         sa.tuple_(worker_messages.c.sent_at, worker_messages.c.message)
         < sa.tuple_(bind("sent_at", sa.DateTime(timezone=True)), bind("message", sa.Uuid)),

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from PIL import Image
 
-from tests.acceptance.processes import ApiProcess, eventually
+from tests.acceptance.processes import ApiProcess, eventually, run_cli
 from tests.acceptance.wires import Api, Refusal
 
 QUOTE = "quote { total items { label amount } }"
@@ -27,8 +27,10 @@ JOB = (
     "... on ImageJob { generations { id state seed model workerName imageUrl sha256 withheld } }"
 )
 POPPED = (
-    "... on ImageAssignment { leaseId jobId expiresAt model payload generations { id seed uploadUrl } } "
-    "... on NoJob { skipped { reason count } } ... on WorkerInMaintenance { maintenanceMessage }"
+    "... on ImageAssignment { leaseId jobId expiresAt model payload generations { id seed uploadUrl } "
+    "messages { id message } } "
+    "... on NoJob { skipped { reason count } messages { id message } } ... on WorkerInMaintenance { maintenanceMessage } "
+    "... on TooManyWorkers { workers limit }"
 )
 SUBMITTED = (
     f"... on SubmitImageJobSuccess {{ job {{ {JOB} }} accessKey warnings {{ code message }} position }} "
@@ -263,6 +265,11 @@ class Horde:
         if kudos is not None:
             assert self.bank is not None
             self.bank.transfer(user.alias, kudos)
+        return user
+
+    def promote(self, user: User, role: str) -> User:
+        """The user with a role."""
+        run_cli("role", user.alias, role, variables=self.variables)
         return user
 
     def position(self) -> int:

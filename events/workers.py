@@ -99,6 +99,8 @@ class UptimeRewarded(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fie
     #: how much of it waits in the owner's escrow: all or nothing
     escrowed: int
     postings: Postings
+    #: the team that the worker was in when it was rewarded
+    team: UUID | None = None
 
 
 class SuspicionRaised(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Team totals: what workers delivered while they were in a team, attributed when it was delivered.
+"""Team totals: what workers did while they were in a team, attributed when they did it.
 
 A tailing projection: nothing decides by it. Which team it was stands in the fact itself, so a worker that moves leaves
 what it did behind. Look next: `projections.teams`, `app.teams.queries`.
@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from events.base import Fact
 from events.jobs import GenerationCensored, GenerationDelivered
+from events.workers import UptimeRewarded
 from projections.base import Projection
 
 #: the facts that touch it
-FACTS = (GenerationDelivered, GenerationCensored)
+FACTS = (GenerationDelivered, GenerationCensored, UptimeRewarded)
 
 
 class TeamTotal(msgspec.Struct, frozen=True, gc=False):
@@ -29,6 +30,8 @@ class TeamTotal(msgspec.Struct, frozen=True, gc=False):
     fulfilled: int
     #: hundredths of kudos that this earned; work for a worker's own owner earns nothing
     earned: int
+    #: seconds for which they were rewarded for being there
+    uptime: int
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -39,10 +42,12 @@ def keys(fact: Fact) -> tuple[UUID, ...]:
 
 
 def evolve(key: UUID, row: TeamTotal | None, fact: Fact) -> TeamTotal | None:
-    """The totals after a delivery."""
+    """The totals after a delivery or a reward for being there."""
     event = fact.event
     assert isinstance(event, FACTS)
-    total = row or TeamTotal(key, 0, 0, 0)
+    total = row or TeamTotal(key, 0, 0, 0, 0)
+    if isinstance(event, UptimeRewarded):
+        return replace(total, uptime=total.uptime + event.seconds)
     return replace(
         total,
         pixelsteps=total.pixelsteps + (event.pixelsteps if isinstance(event, GenerationDelivered) else 0),

@@ -57,6 +57,9 @@ class Team(Node):
     )
     fulfilled: int = strawberry.field(description="Generations that workers delivered while they were in it.")
     earned: Kudos = strawberry.field(description="What that was worth.")
+    uptime_hours: float = strawberry.field(
+        description="Hours for which workers were rewarded for being there while they were in it."
+    )
     key: strawberry.Private[UUID]
 
     @strawberry.field(
@@ -272,5 +275,6 @@ def _team(info: Info, view: TeamView) -> Team:
         megapixelsteps=view.pixelsteps / 1_000_000,
         fulfilled=view.fulfilled,
         earned=Kudos(view.earned),
+        uptime_hours=view.uptime / 3_600,
         key=view.id,
     )

@@ -45,6 +45,8 @@ class TeamView(msgspec.Struct, frozen=True):
     fulfilled: int
     #: hundredths of kudos
     earned: int
+    #: seconds
+    uptime: int
 
 
 def _view(row: Sequence[Any]) -> TeamView:
@@ -66,6 +68,7 @@ def _views() -> sa.Select[Any]:
             sa.func.coalesce(team_totals.c.pixelsteps, sa.literal_column("0")),
             sa.func.coalesce(team_totals.c.fulfilled, sa.literal_column("0")),
             sa.func.coalesce(team_totals.c.earned, sa.literal_column("0")),
+            sa.func.coalesce(team_totals.c.uptime, sa.literal_column("0")),
         )
         .select_from(team_words)
         .join(teams, sa.and_(teams.c.realm == team_words.c.realm, teams.c.id == team_words.c.team))

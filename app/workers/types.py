@@ -107,14 +107,14 @@ class Worker(Node):
     failed: int = strawberry.field(description="Generations that came to nothing under its leases.")
     earned: Kudos = strawberry.field(description="What its work was worth.")
     registered_at: datetime = strawberry.field(description="When it first polled.")
-    speed: int = strawberry.field(
-        description="Pixelsteps (width x height x accurate steps) that each of its threads makes in a second, from taking "
-        "work to delivering it, over its last 20 deliveries; 0 while nothing was measured."
+    megapixelsteps_per_second: float = strawberry.field(
+        description="How fast each of its threads drew its last 20 pictures, in millions of width x height x steps a "
+        "second; 0 if that is not known."
     )
-    uptime_seconds: int = strawberry.field(description="For how long it was there and rewarded for that.")
+    uptime_seconds: int = strawberry.field(description="For how long it was rewarded for being there.")
     uptime_earned: Kudos = strawberry.field(description="What that earned.")
     maintenance_until: datetime | None = strawberry.field(
-        description="When its maintenance ends by rule: it rests after too many failures. Null: its owner ends it."
+        description="When its next poll ends its maintenance, if a rule began it because too much failed."
     )
     description: str | None = strawberry.field(description="What its owner says of it.")
     owner: str | None = strawberry.field(
@@ -267,8 +267,8 @@ def _worker(named: Named, detail: Detail | None, *, online: bool, inside: bool) 
         failed=row.failed,
         earned=Kudos(row.earned),
         registered_at=row.registered_at,
-        speed=row.speed,
-        uptime_seconds=row.uptime,
+        megapixelsteps_per_second=row.speed / 1_000_000,
+        uptime_seconds=min(row.uptime, 2**31 - 1),
         uptime_earned=Kudos(row.uptime_earned),
         maintenance_until=row.maintenance_until,
         description=detail.description if detail else None,

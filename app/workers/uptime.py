@@ -67,6 +67,7 @@ def claim_uptime(command: ClaimUptime, rows: Rows) -> Decision | Rejection:
             amount=amount,
             escrowed=0 if owner.trusted else amount,
             postings=postings.uptime(worker_owner=worker.owner, amount=amount, trusted_owner=owner.trusted),
+            team=worker.team,
         )
     )
     trust.promote_if_worthy(draft, worker.owner)

@@ -42,6 +42,16 @@ MUTATIONS = (
     "setWaitingLimit",
     "withdrawConsent",
     "decideCase",
+    "updateWorker",
+    "setWorkerPaused",
+    "deleteWorker",
+    "sendWorkerMessage",
+    "deleteWorkerMessage",
+    "createTeam",
+    "editTeam",
+    "deleteTeam",
+    "setWorkerLimit",
+    "setPublicWorkers",
 )
 
 HOSTILE: tuple[Any, ...] = (
@@ -149,6 +159,17 @@ class Stage:
         self.lease = self.worker.take(amount=3)
         upload(self.lease["generations"][0])
         self.job = job.id
+        horde.promote(self.user, "trusted")
+        self.team = self.user.api.call(
+            "createTeam",
+            "... on CreateTeamSuccess { team { id } }",
+            {"name": unique("team"), "info": "a team"},
+        )["team"]["id"]
+        self.message = self.user.api.call(
+            "sendWorkerMessage",
+            "... on SendWorkerMessageSuccess { sent { id } }",
+            {"worker": self.worker.name, "message": "hello"},
+        )["sent"]["id"]
         self.own = self.user.submit(models=[unique("model")]).id
 
     def valid(self, mutation: str) -> dict[str, Any]:
@@ -169,6 +190,16 @@ class Stage:
             "setWaitingLimit": {"user": self.friend.alias, "limit": 30},
             "withdrawConsent": {"id": self.own},
             "decideCase": {"case": str(uuid4()), "verdict": "DISMISSED"},
+            "updateWorker": {"worker": self.worker.name, "description": "a worker"},
+            "setWorkerPaused": {"worker": self.worker.name, "paused": True},
+            "deleteWorker": {"worker": self.worker.name},
+            "sendWorkerMessage": {"worker": self.worker.name, "message": "hello"},
+            "deleteWorkerMessage": {"message": str(uuid4())},
+            "createTeam": {"name": unique("team"), "info": "a team"},
+            "editTeam": {"team": self.team, "info": "another team"},
+            "deleteTeam": {"team": str(uuid4())},
+            "setWorkerLimit": {"user": self.friend.alias, "limit": 3},
+            "setPublicWorkers": {"public": False},
         }
         return made[mutation]
 
@@ -315,6 +346,10 @@ def test_another_users_things_are_as_if_they_were_not(stage: Stage, mutation: st
         "extendLease": [("leaseId", stage.lease["leaseId"])],
         "releaseLease": [("leaseId", stage.lease["leaseId"])],
         "setWorkerMaintenance": [("worker", stage.worker.name)],
+        "updateWorker": [("worker", stage.worker.name)],
+        "deleteWorker": [("worker", stage.worker.name)],
+        "sendWorkerMessage": [("worker", stage.worker.name)],
+        "deleteWorkerMessage": [("message", stage.message)],
     }
     before = stage.log.quiet()
     for field, value in foreign.get(mutation, []):
@@ -340,6 +375,12 @@ QUERIES = (
     "query($v: JobState) { viewer { jobs(first: 1, state: $v) { edges { cursor } } } }",
     "query($v: String!) { worker(worker: $v) { id } }",
     "query($v: String) { workers(first: 1, after: $v) { edges { cursor } } }",
+    "query($v: String) { workers(first: 1, name: $v) { edges { cursor } } }",
+    "query($v: String) { workerMessages(first: 1, after: $v) { edges { cursor } } }",
+    "query($v: String) { workerMessages(first: 1, worker: $v) { edges { cursor } } }",
+    "query($v: String!) { team(team: $v) { id } }",
+    "query($v: String) { teams(first: 1, after: $v) { edges { cursor } } }",
+    "query($v: Int) { demand(first: $v) { jobs } }",
     "query($v: Int) { workers(first: $v) { edges { cursor } } }",
 )
 CURSORS = (

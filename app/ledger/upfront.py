@@ -77,8 +77,6 @@ class Upfront(msgspec.Struct, frozen=True, kw_only=True):
     #: what may be asked for without kudos in hand: pixels, and accurate steps
     limit_pixels: int
     limit_steps: int
-    #: whether it is beyond them by refusing slow workers
-    slow_refused: bool
     #: the whole quote, what is available, and the difference
     required: int
     available: int
@@ -136,7 +134,6 @@ def check_upfront(
     return Upfront(
         limit_pixels=limits.pixels,
         limit_steps=limits.steps,
-        slow_refused=quote.terms.choice.slow_refused,
         required=required,
         available=available,
         missing=required - available,

@@ -138,7 +138,6 @@ def test_an_established_account_may_ask_for_more_than_an_anonymous_one_without_k
     assert check(params, established=False, available=-5000) == Upfront(
         limit_pixels=331_776,
         limit_steps=40,
-        slow_refused=False,
         required=2875,
         available=-5000,
         missing=7875,
@@ -177,7 +176,7 @@ def test_who_refuses_slow_workers_has_the_whole_quote_in_hand_however_small_the_
     params = ImageParams(width=64, height=64, steps=1)
     assert check(params, choice=IMPATIENT, available=12 + 2 + 300) is None
     found = rejected(params, choice=IMPATIENT, available=313)
-    assert (found.slow_refused, found.required, found.missing, found.largest) == (True, 314, 1, None)
+    assert (found.required, found.missing, found.largest) == (314, 1, None)
     # The hint is a job that still refuses them.
     found = rejected(ImageParams(width=1024, height=1024), choice=IMPATIENT, available=1500)
     assert found.largest == LargestJob(width=640, height=640, steps=30, n=1)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.jobs.image_params import ImageParams
+from app.jobs.image_params import ImageParams, accurate_steps
 from app.ledger.price_book import CURRENT, WorkerChoice
 from app.ledger.quote import ImageQuote, ModelChoice, decimal_text, quote_image
 from app.ledger.standing import TooMany, check_waiting, established
@@ -158,26 +158,26 @@ def _too_many(too_many: TooMany, account: Account) -> Rejection:
 
 
 def _insufficient(params: ImageParams, beyond: Upfront, account: Account) -> Rejection:
-    message = (
-        f"beyond {beyond.limit_pixels} pixels or {beyond.limit_steps} accurate steps the whole quote of "
-        f"{decimal_text(beyond.required)} kudos must be available; "
-    )
+    field = _field_beyond(params, beyond)
+    limits = f"beyond {beyond.limit_pixels} pixels or {beyond.limit_steps} accurate steps"
+    where = "where slow workers are refused" if field == "slowWorkers" else limits
+    message = f"{where} the whole quote of {decimal_text(beyond.required)} kudos must be available; "
     if account.anonymous:
         message += "register to be able to have kudos"
     else:
         message += f"{decimal_text(beyond.missing)} are missing"
-        if not established(account):
+        if field != "slowWorkers" and not established(account):
             message += " (these are the limits of an account that holds no kudos)"
     return Rejection(
         code="INSUFFICIENT_KUDOS",
         message=message,
-        path=("input", "params", _largest_field(params, beyond)),
+        path=("input", field) if field == "slowWorkers" else ("input", "params", field),
         detail=msgspec.structs.asdict(beyond),
     )
 
 
-def _largest_field(params: ImageParams, beyond: Upfront) -> str:
+def _field_beyond(params: ImageParams, beyond: Upfront) -> str:
     """The input field by which a job is beyond the free limits; of the two sides the longer one."""
-    if params.width * params.height <= beyond.limit_pixels:
-        return "steps"
-    return "height" if params.height > params.width else "width"
+    if params.width * params.height > beyond.limit_pixels:
+        return "height" if params.height > params.width else "width"
+    return "steps" if accurate_steps(params) > beyond.limit_steps else "slowWorkers"

@@ -108,10 +108,10 @@ class ImageJobSubmitted(JobEvent, frozen=True, kw_only=True, forbid_unknown_fiel
     shared: bool
     #: the version of the price book that the quote was made with
     price_book: int
-    #: the worker's reward for each generation, and the flat tax on it, in hundredths
+    #: the worker's reward for each generation by the dearest offer, and the flat tax on it, in hundredths
     price: int
     tax: int
-    #: the itemised quote, (label, hundredths), in sum (price + tax) x generations
+    #: the itemised quote, (label, hundredths), in sum (price + surcharge + tax) x generations
     quote: tuple[tuple[str, int], ...]
     #: what the requester had available before this job's hold, in hundredths
     priority: int

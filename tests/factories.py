@@ -154,7 +154,7 @@ def capabilities(
     max_pixels: int = 1024 * 1024,
     nsfw: bool = True,
     post_processing: bool = True,
-    allows: Collection[str] = ALLOWED_BEFORE,
+    allows: Collection[str] = (*ALLOWED_BEFORE, "many_steps"),
     extra_slow: bool = False,
 ) -> ImageCapabilities:
     """What a worker says it serves."""

@@ -55,6 +55,7 @@ class GenerationView(msgspec.Struct, frozen=True, array_like=True):
     etag: str | None
     version: str | None
     report: CaseState | None
+    notes: str | None
 
     @property
     def erased(self) -> bool:
@@ -78,6 +79,7 @@ GENERATIONS: Query[GenerationView] = Query(
         generations.c.etag,
         generations.c.version,
         generations.c.report,
+        result_words.c.notes,
     )
     .outerjoin(
         worker_names,

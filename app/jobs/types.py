@@ -11,24 +11,27 @@ from functools import partial
 import strawberry
 from strawberry.dataloader import DataLoader
 
+from app.jobs import pictures
 from app.jobs.following import Look
 from app.jobs.loaders import load_generations
 from app.jobs.queries import GenerationView
 from app.jobs.standing import Standing, standings
+from app.platform.generation_notes import decode_notes
 from app.platform.graphql.connections import PageInfo
+from app.platform.graphql.enums import described_enum
 from app.platform.graphql.scalars import Kudos
 from app.platform.graphql.shared import (
     GenerationState,
     JobKind,
     JobState,
     Node,
+    NoteType,
+    NoteValue,
     PriceItem,
     Quote,
     SourceFault,
 )
-from app.platform.objects import result_key, shared_keys
 from app.platform.services import Info, services_of
-from projections import generations
 from projections.jobs import Job as JobRow
 
 #: how long a link to a picture is good, in seconds
@@ -68,6 +71,27 @@ class Job:
         return None if found is None or found.wait_seconds is None else min(found.wait_seconds, 2**31 - 1)
 
 
+ImageAbsence = described_enum(
+    pictures.Absence,
+    "ImageAbsence",
+    "Why there is no picture of a generation.",
+    lambda absence: {
+        "NOT_DELIVERED": "No worker has delivered it yet, or none ever will: see the generation's state.",
+        "REPORTED": "A report about it is not dismissed.",
+        "EXPIRED": "It was deleted, some hours after its job ended, and is not shared.",
+    }[absence.name],
+)
+
+
+@strawberry.type(description="What a worker noted of a generation.")
+class GenerationNote:
+    """One note."""
+
+    type: NoteType = strawberry.field(description="What it is about.")
+    value: NoteValue = strawberry.field(description="What it says.")
+    ref: str | None = strawberry.field(description="Which one, or what the value leads to.")
+
+
 @strawberry.type(description="One picture of an image job.")
 class ImageGeneration(Node):
     """A generation."""
@@ -89,23 +113,43 @@ class ImageGeneration(Node):
     view: strawberry.Private[GenerationView]
 
     @strawberry.field(
-        description="A link to the picture, good for 30 minutes; null before it is delivered, while a report about it is "
-        "not dismissed, and once it was erased, some hours after the job ended, unless it was shared."
+        description="A link to the picture, good for 30 minutes; null if there is no picture, as `imageAbsence` says."
     )
     def image_url(self, info: Info) -> str | None:
         """The link is made anew each time it is asked for."""
-        view = self.view
         services = services_of(info)
-        if view.state is not generations.GenerationState.DONE or view.lease is None:
+        place = pictures.place_of(services.settings, self.view)
+        if place is None:
             return None
-        if view.report in generations.HIDING:
-            return None
-        bucket, key, version = services.settings.bucket_results, result_key(view.lease, view.id), view.version
-        if view.erased:
-            if view.sha256 is None:
-                return None
-            bucket, key, version = services.settings.bucket_shared, shared_keys(view.id)[0], None
-        return services.objects.presign_get(bucket, key, LINK_SECONDS, "image/webp", version=version or "")
+        return services.objects.presign_get(
+            place.bucket, place.key, LINK_SECONDS, "image/webp", version=place.version
+        )
+
+    @strawberry.field(
+        description="The picture itself in base64, read from storage when it is asked for; null if there is none, as "
+        "`imageAbsence` says. At most 4 pictures in one operation, of at most 5 MB each: for more, and for anything "
+        "that can follow a link, there is `imageUrl`."
+    )
+    async def image_base64(self, info: Info) -> str | None:
+        """Raises `ApiError` LIMIT_PICTURES, or TRY_AGAIN if storage does not answer."""
+        place = pictures.place_of(services_of(info).settings, self.view)
+        return None if place is None else await pictures.inline(info, place)
+
+    @strawberry.field(description="Why there is no picture; null if there is one.")
+    def image_absence(self) -> ImageAbsence | None:  # type: ignore[valid-type]
+        """By the same rule as the link."""
+        absence = pictures.absence_of(self.view)
+        return None if absence is None else ImageAbsence(absence.value)
+
+    @strawberry.field(
+        description="What the worker noted of it, at most 50; erased some hours after the job ended."
+    )
+    def notes(self) -> list[GenerationNote]:
+        """As the worker wrote them."""
+        return [
+            GenerationNote(type=NoteType(note.type.value), value=NoteValue(note.value.value), ref=note.ref)
+            for note in decode_notes(self.view.notes)
+        ]
 
 
 @strawberry.type(description="A job that asks for pictures.")

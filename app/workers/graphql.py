@@ -261,6 +261,7 @@ class WorkerMutations:
                 state=lease_decider.ResultState(str(result.state.value)),
                 seed=result.seed,
                 metadata=result.metadata,
+                notes=tuple(note.plain() for note in result.notes or ()),
             )
             for result in input.results
         ]

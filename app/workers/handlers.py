@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from app.platform.commands import Done, Rejection
+from app.platform.generation_notes import GenerationNote, NotesError, encode_notes
 from app.platform.handling import idempotency, parse_id, run
 from app.platform.objects import (
     MAX_OBJECT_BYTES,
@@ -57,6 +58,7 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     state: ResultState
     seed: str | None
     metadata: Any
+    notes: tuple[GenerationNote, ...] = ()
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -234,6 +236,11 @@ async def _checked(
     if metadata is not None and (len(metadata) > MAX_METADATA or "\\u0000" in metadata):
         message = f"metadata has at most {MAX_METADATA} characters of JSON and no NUL"
         return Rejection(code="INVALID_INPUT", message=message, path=(*path, "metadata"))
+    try:
+        notes = encode_notes(report.notes)
+    except NotesError as error:
+        place = () if error.place is None else (str(error.place), "ref")
+        return Rejection(code="INVALID_INPUT", message=str(error), path=(*path, "notes", *place))
     head = None
     if report.state is ResultState.OK and generation not in settled:
         found = await _uploaded(services, lease, generation, path)
@@ -247,6 +254,7 @@ async def _checked(
         version=head.version if head else "",
         seed=report.seed,
         metadata=metadata,
+        notes=notes,
     )
 
 

@@ -10,7 +10,10 @@ from enum import Enum
 
 import strawberry
 
+from app.platform import generation_notes
+from app.platform.generation_notes import GenerationNote
 from app.platform.graphql.scalars import JSON
+from app.platform.graphql.shared import NoteType, NoteValue
 from app.workers.capabilities import Polling
 
 
@@ -168,6 +171,25 @@ class ResultState(Enum):
     FAULTED = strawberry.enum_value("FAULTED", description="It could not be drawn; somebody else may try.")
 
 
+@strawberry.input(description="What a worker notes of a generation.")
+class GenerationNoteInput:
+    """One note."""
+
+    type: NoteType = strawberry.field(description="What it is about.")
+    value: NoteValue = strawberry.field(description="What it says.")
+    ref: str | None = strawberry.field(
+        default=None, description="Which one, or what the value leads to; at most 255 characters."
+    )
+
+    def plain(self) -> GenerationNote:
+        """Without the API's types."""
+        return GenerationNote(
+            generation_notes.NoteType(self.type.value),
+            generation_notes.NoteValue(self.value.value),
+            self.ref,
+        )
+
+
 @strawberry.input(description="What became of one generation.")
 class GenerationResultInput:
     """One result."""
@@ -177,6 +199,10 @@ class GenerationResultInput:
     seed: str | None = strawberry.field(default=None, description="The seed it was drawn with, in digits.")
     metadata: JSON | None = strawberry.field(
         default=None, description="Anything else, at most 20,000 characters."
+    )
+    notes: list[GenerationNoteInput] | None = strawberry.field(
+        default_factory=list,
+        description="What its client should know of it, at most 50: a LoRA that could not be had, a censored picture.",
     )
     text: str | None = strawberry.field(
         default=None, description="For text generations, which are not built yet."

@@ -81,6 +81,8 @@ class GenerationResult(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     seed: str | None
     metadata: str | None
+    #: what the worker notes of it, as the vault keeps it
+    notes: str | None = None
 
 
 class SubmitResults(Command, frozen=True, kw_only=True):
@@ -213,7 +215,7 @@ def _words(command: SubmitResults, lease: Lease, draft: Draft) -> tuple[ResultWo
         e.generation for e in draft.events if isinstance(e, GenerationDelivered | GenerationCensored)
     }
     return tuple(
-        ResultWords(result.generation, lease.id, result.seed, result.metadata)
+        ResultWords(result.generation, lease.id, result.seed, result.metadata, result.notes)
         for result in command.results
         if result.generation in delivered
     )

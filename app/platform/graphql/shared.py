@@ -10,6 +10,7 @@ from typing import Annotated
 
 import strawberry
 
+from app.platform import generation_notes
 from app.platform.graphql.enums import described_enum
 from app.platform.graphql.scalars import Kudos
 from events import jobs
@@ -112,6 +113,37 @@ FailureCause = described_enum(
         "SERVER_AWAY": "Its time ran out while the server was away: no fault of the worker's.",
         "STORAGE_AWAY": "The worker could not deliver while storage was away: no fault of its own.",
     }[cause.value],
+)
+
+
+NoteType = described_enum(
+    generation_notes.NoteType,
+    "GenerationNoteType",
+    "What a note of a worker is about.",
+    lambda kind: {
+        "LORA": "A LoRA.",
+        "TI": "A textual inversion.",
+        "CENSORSHIP": "The picture was censored.",
+        "SOURCE_IMAGE": "The source.",
+        "SOURCE_MASK": "The mask.",
+        "EXTRA_SOURCE_IMAGES": "The further sources.",
+        "BATCH_INDEX": "Its place in the batch that it was drawn in, as the reference.",
+        "INFORMATION": "Anything else, as the reference.",
+        "AESTHETIC_SCORE": "How the picture pleases, as the reference.",
+    }[kind.name],
+)
+NoteValue = described_enum(
+    generation_notes.NoteValue,
+    "GenerationNoteValue",
+    "What a note of a worker says.",
+    lambda value: {
+        "DOWNLOAD_FAILED": "It could not be had, and was left out.",
+        "PARSE_FAILED": "It could not be read, and was left out.",
+        "BASELINE_MISMATCH": "It is for another kind of models, and was left out.",
+        "CSAM": "Child abuse material.",
+        "NSFW": "Not safe for work.",
+        "SEE_REF": "The reference says it.",
+    }[value.name],
 )
 
 

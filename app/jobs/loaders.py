@@ -10,7 +10,7 @@ from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
-from app.jobs.queries import GENERATIONS, JOBS, GenerationView
+from app.jobs.queries import GENERATIONS, JOBS, PROXIED_ACCOUNTS, GenerationView
 from app.platform.services import Info, services_of
 from projections.jobs import Job
 
@@ -45,3 +45,15 @@ async def load_generations(info: Info, job: UUID) -> list[GenerationView]:
 
     views: list[GenerationView] = await _loader(info, "generations", load).load(job)
     return views
+
+
+async def load_proxied_account(info: Info, job: UUID) -> str | None:
+    """For whom a service asked; None where nobody is named, or the job's words are erased."""
+    services = services_of(info)
+
+    async def load(keys: list[UUID]) -> list[str | None]:
+        found = dict(await PROXIED_ACCOUNTS.all(services.pool, realm=services.realm, jobs=keys))
+        return [found.get(key) or None for key in keys]
+
+    name: str | None = await _loader(info, "proxied accounts", load).load(job)
+    return name

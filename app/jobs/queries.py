@@ -17,6 +17,7 @@ from app.platform.sql import (
     bind,
     generation_seeds,
     generations,
+    job_words,
     jobs,
     result_words,
     rows_of,
@@ -121,4 +122,11 @@ QUEUED: Query[int] = Query(
     "(SELECT coalesce(sum(jsonb_array_length(pending)), 0) FROM projections.leases "
     "WHERE realm = %(realm)s AND state = 'LIVE'))::bigint",
     lambda row: row[0],
+)
+#: for whom services asked
+PROXIED_ACCOUNTS: Query[tuple[UUID, str]] = Query(
+    sa.select(job_words.c.job, job_words.c.proxied_account).where(
+        job_words.c.realm == bind("realm"), any_of(job_words.c.job, "jobs")
+    ),
+    lambda row: (row[0], row[1]),
 )

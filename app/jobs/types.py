@@ -11,10 +11,12 @@ from functools import partial
 import strawberry
 from strawberry.dataloader import DataLoader
 
+from app.fleet.online import online_workers
 from app.jobs import pictures
 from app.jobs.following import Look
-from app.jobs.loaders import load_generations
+from app.jobs.loaders import load_generations, load_proxied_account
 from app.jobs.queries import GenerationView
+from app.jobs.servability import remaining
 from app.jobs.standing import Standing, standings
 from app.platform.generation_notes import decode_notes
 from app.platform.graphql.connections import PageInfo
@@ -152,6 +154,31 @@ class ImageGeneration(Node):
         ]
 
 
+@strawberry.type(
+    description="How many workers remain after a constraint of a job and those listed before it."
+)
+class ServabilityConstraint:
+    """One step."""
+
+    constraint: str = strawberry.field(
+        description="online (image workers that polled lately), at_work (of them, those that serve this client: not "
+        "paused, in maintenance only for their owner), models, max_pixels, a requirement by the name that NoJob.skipped "
+        "has for it, or worker_id (the workers that the job chose)."
+    )
+    workers: int = strawberry.field(description="How many remain.")
+
+
+@strawberry.type(description="Who could serve what waits of a job, as of at most a second ago.")
+class Servability:
+    """Constraint by constraint."""
+
+    possible: bool = strawberry.field(description="Whether a worker that is online now may serve it.")
+    constraints: list[ServabilityConstraint] = strawberry.field(
+        description="What it requires, at most 40, each with the workers that remain: where the number falls to 0 is why "
+        "nobody serves it."
+    )
+
+
 @strawberry.type(description="A job that asks for pictures.")
 class ImageJob(Node, Job):
     """An image job."""
@@ -159,6 +186,26 @@ class ImageJob(Node, Job):
     source_fault: SourceFault | None = strawberry.field(
         description="Why it was given up, if a source image that it named by URL could not be had."
     )
+
+    @strawberry.field(
+        description="Whether it can be served, and what stands against it; null if nothing of it waits."
+    )
+    async def servability(self, info: Info) -> Servability | None:
+        """By the rules of matching."""
+        if self.row.waiting < 1 or self.row.closed or self.row.final:
+            return None
+        found = remaining(self.row, await online_workers(services_of(info)))
+        steps = [ServabilityConstraint(constraint=each.constraint, workers=each.workers) for each in found]
+        return Servability(possible=found[-1].workers > 0, constraints=steps)
+
+    @strawberry.field(
+        description="For whom its client, a service, asked; only the service sees it, until the job's words are erased."
+    )
+    async def proxied_account(self, info: Info) -> str | None:
+        """Nobody else learns whom a service serves, not even the bearer of the access key."""
+        if self.row.requester != info.context.viewer.subject:
+            return None
+        return await load_proxied_account(info, self.row.id)
 
     @strawberry.field(description="Its pictures, in their order.")
     async def generations(self, info: Info) -> list[ImageGeneration]:

@@ -1,6 +1,6 @@
 """What draws the pictures. A backend gets a `Task` and answers a `Picture`; it knows nothing of servers and leases.
 
-`procedural.py` draws patterns by itself, `a1111.py` asks a Stable Diffusion WebUI.
+`procedural.py` draws patterns by itself, `a1111.py` asks a Stable Diffusion WebUI, `comfyui.py` asks ComfyUI.
 """
 
 import hashlib
@@ -11,6 +11,14 @@ import msgspec
 
 class BackendError(Exception):
     """This picture cannot be made here. The message holds nothing of the prompt."""
+
+
+class Lora(msgspec.Struct, frozen=True, kw_only=True):
+    """A LoRA by its name, with the strengths for the model and for the text encoder."""
+
+    name: str
+    model: float = 1.0
+    clip: float = 1.0
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +40,14 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     clip_skip: int = 1
     post_processing: tuple[str, ...] = ()
     use_nsfw_censor: bool = False
+    denoising_strength: float | None = None
+    hires_fix_denoising_strength: float | None = None
+    facefixer_strength: float | None = None
+    control_type: str | None = None
+    workflow: str | None = None
+    transparent: bool = False
+    loras: tuple[Lora, ...] = ()
+    tis: tuple[dict[str, Any], ...] = ()
 
     @classmethod
     def parse(cls, payload: dict[str, Any]) -> "Wish":
@@ -46,6 +62,18 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
         return wish
 
 
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """What a picture starts from: whole images as PNG.
+
+    `processing` is img2img, inpainting, outpainting or remix. In `mask`, of the size of `image`, white is painted
+    anew and black stays; there is one whenever something is to be painted.
+    """
+
+    processing: str
+    image: bytes
+    mask: bytes | None = None
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One picture to draw."""
 
@@ -53,6 +81,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     seed: str
     wish: Wish
+    sources: Sources | None = None
 
 
 class Picture(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,11 +92,26 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     censored: bool = False
 
 
+class Abilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend can do: a worker offers no more than this, whatever its settings say."""
+
+    #: Models it answers to if the settings name none.
+    models: tuple[str, ...] = ("stable_diffusion",)
+    post_processing: bool = False
+    img2img: bool = False
+    painting: bool = False
+    lora: bool = False
+    controlnet: bool = False
+    #: Names of the API's `ImageFeature`.
+    features: frozenset[str] = frozenset()
+
+
 class Backend(Protocol):
     """Draws pictures, possibly several at a time."""
 
     #: One plain sentence about what this backend is, shown when the worker starts.
     confession: str
+    abilities: Abilities
 
     async def generate(self, task: Task) -> Picture:
         """Draw one picture. Raises BackendError; may be cancelled at any time."""

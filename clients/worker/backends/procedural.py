@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from clients.worker.backends import Picture, Task, Wish
+from clients.worker.backends import Abilities, Picture, Sources, Task, Wish
 from clients.worker.backends.motifs import DRAWN_BY
 from clients.worker.backends.palettes import chosen, stops
 
@@ -31,18 +31,28 @@ class ProceduralBackend:
     """The backend that needs nothing but this machine."""
 
     confession = "the procedural backend draws patterns from prompt and seed; it is no diffusion model"
+    abilities = Abilities(
+        models=("procedural", "stable_diffusion"),
+        post_processing=True,
+        img2img=True,
+        painting=True,
+        features=frozenset({"HIRES_FIX", "TILING", "CLIP_SKIP"}),
+    )
 
     async def generate(self, task: Task) -> Picture:
         """Draw it on a thread: what it computes in lets go of the interpreter."""
-        body = await asyncio.to_thread(draw, task.wish, task.seed)
+        body = await asyncio.to_thread(draw, task.wish, task.seed, task.sources)
         return Picture(body=body, seed=task.seed)
 
     async def close(self) -> None:
         """Nothing to give up."""
 
 
-def draw(wish: Wish, seed: str) -> bytes:
-    """The picture as WebP, `wish.width` by `wish.height` pixels before upscaling."""
+def draw(wish: Wish, seed: str, sources: Sources | None = None) -> bytes:
+    """The picture as WebP, `wish.width` by `wish.height` pixels before upscaling.
+
+    A source shines through as far as the denoising strength lets it, and is whole where its mask is black.
+    """
     words = f"{wish.prompt}\0{wish.negative_prompt}"
     palette, motif = chosen(wish.prompt, hashlib.sha256(words.encode()).digest())
     everything = msgspec.json.encode((seed, wish))
@@ -51,12 +61,28 @@ def draw(wish: Wish, seed: str) -> bytes:
     canvas = DRAWN_BY[motif](rng, stops(palette), width, height)
     pixels = (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
     picture = Image.fromarray(pixels, "RGB")
+    if sources is not None:
+        picture = _over(
+            picture, sources, 0.75 if wish.denoising_strength is None else wish.denoising_strength
+        )
     size = _final_size(wish)
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.LANCZOS)
     body = io.BytesIO()
     picture.save(body, "WEBP", quality=WEBP_QUALITY, method=2)
     return body.getvalue()
+
+
+def _over(pattern: Image.Image, sources: Sources, strength: float) -> Image.Image:
+    """The pattern over its source."""
+    with Image.open(io.BytesIO(sources.image)) as opened:
+        source = opened.convert("RGB").resize(pattern.size, Image.Resampling.LANCZOS)
+    blended = Image.blend(source, pattern, min(1.0, max(0.0, strength)))
+    if sources.mask is None:
+        return blended
+    with Image.open(io.BytesIO(sources.mask)) as opened:
+        mask = opened.convert("L").resize(pattern.size)
+    return Image.composite(blended, source, mask)
 
 
 def _computed_size(width: int, height: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from PIL import Image, PngImagePlugin
 
-from clients.worker.backends import BackendError, Task, Wish
+from clients.worker.backends import BackendError, Lora, Sources, Task, Wish
 from clients.worker.backends.a1111 import WebUIBackend
 
 pytestmark = pytest.mark.anyio
@@ -34,6 +34,9 @@ class WebUI:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.extras: list[dict[str, Any]] = []
+        self.from_sources: list[dict[str, Any]] = []
+        self.interrogated: list[dict[str, Any]] = []
+        self.described: dict[str, Any] = {"caption": "a fox in the snow"}
         self.schedulers = True
         self.status = 200
         self.answer: Any = None
@@ -42,6 +45,9 @@ class WebUI:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/sdapi/v1/txt2img", self._txt2img)
+        app.router.add_post("/sdapi/v1/img2img", self._img2img)
+        app.router.add_post("/sdapi/v1/interrogate", self._interrogate)
+        app.router.add_get("/sdapi/v1/loras", self._loras)
         app.router.add_post("/sdapi/v1/extra-single-image", self._extra)
         app.router.add_get("/sdapi/v1/schedulers", self._schedulers)
         app.router.add_get("/sdapi/v1/sd-models", self._models)
@@ -53,6 +59,18 @@ class WebUI:
         width, height = asked.get("hr_resize_x", asked["width"]), asked.get("hr_resize_y", asked["height"])
         answer = {"images": [png(width, height)]} if self.answer is None else self.answer
         return web.json_response(answer, status=self.status)
+
+    async def _img2img(self, request: web.Request) -> web.Response:
+        asked = await request.json()
+        self.from_sources.append(asked)
+        return web.json_response({"images": [png(asked["width"], asked["height"])]})
+
+    async def _interrogate(self, request: web.Request) -> web.Response:
+        self.interrogated.append(await request.json())
+        return web.json_response(self.described)
+
+    async def _loras(self, _request: web.Request) -> web.Response:
+        return web.json_response([{"name": "ink", "alias": "Ink", "path": "/models/ink.safetensors"}])
 
     async def _extra(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -172,3 +190,59 @@ async def test_a_webui_that_is_not_there_is_a_fault():
 def test_an_address_that_is_none_is_refused():
     with pytest.raises(ValueError, match="not an http"):
         WebUIBackend("127.0.0.1:7860")
+
+
+def sources(processing: str = "img2img", *, mask: bool = False) -> Sources:
+    picture = base64.b64decode(png(64, 64))
+    return Sources(processing=processing, image=picture, mask=picture if mask else None)
+
+
+def started_from(given: Sources, **wish: Any) -> Task:
+    return Task(generation_id="g", model="m", seed="42", wish=Wish(prompt="a cat", **wish), sources=given)
+
+
+async def test_a_source_goes_to_img2img_with_its_strength(webui, backend):
+    await backend.generate(
+        started_from(sources(), denoising_strength=0.3, hires_fix=True, width=1024, height=1024)
+    )
+    await backend.generate(started_from(sources()))
+    first, second = webui.from_sources
+    assert base64.b64decode(first["init_images"][0]) == sources().image
+    assert (first["denoising_strength"], second["denoising_strength"]) == (0.3, 0.75)
+    assert (first["prompt"], first["seed"], first["width"]) == ("a cat", 42, 1024)
+    assert not {"mask", "enable_hr"} & set(first)
+    assert webui.asked == []
+
+
+@pytest.mark.parametrize("processing", ["inpainting", "outpainting"])
+async def test_what_is_white_in_the_mask_is_painted(webui, backend, processing):
+    await backend.generate(started_from(sources(processing, mask=True)))
+    (asked,) = webui.from_sources
+    assert base64.b64decode(asked["mask"]) == sources(mask=True).mask
+    assert (asked["inpainting_mask_invert"], asked["inpainting_fill"]) == (0, 1)
+
+
+async def test_loras_that_the_webui_has_are_named_in_the_prompt(webui, backend):
+    await backend.generate(task(loras=(Lora(name="ink", model=0.5),)))
+    assert webui.asked[0]["prompt"] == "a cat <lora:ink:0.5>"
+    with pytest.raises(BackendError, match="LoRA"):
+        await backend.generate(task(loras=(Lora(name="unknown"),)))
+
+
+async def test_the_strength_of_a_face_fixer_is_kept(webui, backend):
+    await backend.generate(task(post_processing=("CodeFormers",), facefixer_strength=0.25))
+    assert webui.extras[0]["codeformer_visibility"] == 0.25
+
+
+async def test_a_picture_can_be_described(webui, backend):
+    assert await backend.caption(b"picture") == "a fox in the snow"
+    assert webui.interrogated == [{"image": base64.b64encode(b"picture").decode(), "model": "clip"}]
+    webui.described = {"caption": "<error>"}
+    with pytest.raises(BackendError):
+        await backend.caption(b"picture")
+
+
+@pytest.mark.parametrize("wish", [{"control_type": "canny"}, {"transparent": True}, {"workflow": "qr_code"}])
+async def test_what_this_backend_does_not_do_is_a_fault_too(backend, wish):
+    with pytest.raises(BackendError):
+        await backend.generate(task(**wish))

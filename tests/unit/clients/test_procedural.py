@@ -94,7 +94,9 @@ async def test_the_backend_reports_the_seed_it_was_given():
 
 
 def test_a_payload_may_lack_keys_hold_nulls_and_hold_more_than_is_known():
-    wish = Wish.parse({"prompt": "p", "width": 128, "negative_prompt": None, "loras": [1], "steps": "20"})
+    wish = Wish.parse(
+        {"prompt": "p", "width": 128, "negative_prompt": None, "of tomorrow": [1], "steps": "20"}
+    )
     assert (wish.width, wish.height, wish.negative_prompt, wish.steps) == (128, 512, "", 20)
 
 

@@ -15,7 +15,11 @@ fragment JobView on Job {
 }
 """
 
-_ASSIGNMENT = "leaseId jobId expiresAt model payload generations { id seed uploadUrl }"
+_ASSIGNMENT = """
+  leaseId jobId expiresAt model payload generations { id seed uploadUrl }
+  sourceProcessing sourceImageUrl sourceMaskUrl
+"""
+_MESSAGES = "messages { id message }"
 
 LIVE_ASSIGNMENTS = f"""
 query LiveAssignments($workerName: String) {{
@@ -27,8 +31,8 @@ POP_JOB = f"""
 mutation PopJob($input: PopJobInput!) {{
   popJob(input: $input) {{
     __typename
-    ... on ImageAssignment {{ {_ASSIGNMENT} }}
-    ... on NoJob {{ skipped {{ reason count }} }}
+    ... on ImageAssignment {{ {_ASSIGNMENT} {_MESSAGES} }}
+    ... on NoJob {{ {_MESSAGES} }}
     ... on WorkerInMaintenance {{ maintenanceMessage }}
     {_MUTATION_REFUSAL}
   }}
@@ -60,6 +64,16 @@ mutation ReleaseLease($input: ReleaseLeaseInput!) {{
   releaseLease(input: $input) {{
     __typename
     ... on ReleaseLeaseSuccess {{ position }}
+    {_MUTATION_REFUSAL}
+  }}
+}}
+"""
+
+CREATE_UPLOAD = f"""
+mutation CreateUpload($input: CreateUploadInput!) {{
+  createUpload(input: $input) {{
+    __typename
+    ... on CreateUploadSuccess {{ upload {{ id url }} }}
     {_MUTATION_REFUSAL}
   }}
 }}

@@ -80,6 +80,19 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     warnings: tuple[Caution, ...] = ()
 
 
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """A place for one source, and the link to PUT it to."""
+
+    id: str
+    url: str
+
+
+class Uploading(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `createUpload`."""
+
+    upload: Upload
+
+
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to `cancelJob`."""
 
@@ -94,8 +107,24 @@ class ImageTask(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     upload_url: str
 
 
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Words of the server's people to a worker."""
+
+    id: str
+    message: str
+
+
+class Nothing(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to `popJob` when there is no job."""
+
+    messages: tuple[Message, ...] = ()
+
+
 class Assignment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A lease on pictures of one job. `payload` is the requester's wish, see `worker.backends.Wish`."""
+    """A lease on pictures of one job. `payload` is the requester's wish, see `worker.backends.Wish`.
+
+    The links lead to the picture to start from, to its mask and to further ones, for some minutes.
+    """
 
     lease_id: str
     job_id: str
@@ -103,6 +132,10 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     model: str
     payload: dict[str, Any]
     generations: tuple[ImageTask, ...]
+    source_processing: str | None = None
+    source_image_url: str | None = None
+    source_mask_url: str | None = None
+    messages: tuple[Message, ...] = ()
 
 
 class Extended(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -4,40 +4,24 @@ from typing import Any
 
 import msgspec
 
-from clients import VERSION, documents
+from clients import documents
 from clients.api import Api, UnexpectedAnswerError
-from clients.shapes import Assignment, Delivered, Extended, shaped
+from clients.shapes import Assignment, Delivered, Extended, Message, Nothing, shaped
+from clients.worker.offer import Offer
 
 
-class Offer(msgspec.Struct, frozen=True, kw_only=True):
-    """What this worker is called and what it is willing and able to do."""
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to know about a result, such as a source that could not be had."""
 
-    name: str
-    models: tuple[str, ...]
-    max_pixels: int
-    nsfw: bool = True
-    blacklist: tuple[str, ...] = ()
-    post_processing: bool = True
-    #: Leases served at a time, and generations asked for in each.
-    threads: int = 1
-    amount: int = 1
+    type: str
+    value: str
 
-    def as_input(self) -> dict[str, Any]:
-        """The `PopJobInput`, without its key."""
-        return {
-            "workerName": self.name,
-            "bridgeAgent": f"hoard-worker:{VERSION}:unknown",
-            "amount": self.amount,
-            "waitSeconds": 0,
-            "image": {
-                "models": list(self.models),
-                "maxPixels": self.max_pixels,
-                "nsfw": self.nsfw,
-                "blacklist": list(self.blacklist),
-                "allowPostProcessing": self.post_processing,
-                "threads": self.threads,
-            },
-        }
+
+class Popped(msgspec.Struct, frozen=True, kw_only=True):
+    """What a poll brought: perhaps a lease, perhaps words from the server's people."""
+
+    assignment: Assignment | None
+    messages: tuple[Message, ...] = ()
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,16 +30,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     generation_id: str
     state: str
     seed: str
+    notes: tuple[Note, ...] = ()
 
 
-async def pop(api: Api, offer: Offer) -> Assignment | None:
-    """A job for this worker, or None. Raises as `Api.mutate` does."""
+async def pop(api: Api, offer: Offer) -> Popped:
+    """A job for this worker, if there is one. Raises as `Api.mutate` does."""
     answer = await api.mutate(documents.POP_JOB, offer.as_input(), "popJob")
     kind = answer.get("__typename")
     if kind == "NoJob":
-        return None
+        return Popped(assignment=None, messages=shaped(answer, Nothing).messages)
     if kind == "ImageAssignment":
-        return shaped(answer, Assignment)
+        assignment = shaped(answer, Assignment)
+        return Popped(assignment=assignment, messages=assignment.messages)
     raise UnexpectedAnswerError(f"popJob answered {kind}")
 
 
@@ -67,10 +53,10 @@ async def held(api: Api, offer: Offer) -> tuple[Assignment, ...]:
 
 async def submit(api: Api, lease_id: str, result: Result) -> Delivered:
     """Report one picture of the lease."""
-    wish = {
-        "leaseId": lease_id,
-        "results": [{"generationId": result.generation_id, "state": result.state, "seed": result.seed}],
-    }
+    told: dict[str, Any] = {"generationId": result.generation_id, "state": result.state, "seed": result.seed}
+    if result.notes:
+        told["notes"] = msgspec.to_builtins(result.notes)
+    wish = {"leaseId": lease_id, "results": [told]}
     return shaped(await api.mutate(documents.SUBMIT_RESULT, wish, "submitResult"), Delivered)
 
 

@@ -1,6 +1,6 @@
-"""Serves one lease: draws its pictures one after another and delivers each as soon as it is drawn.
+"""Serves one lease: draws its pictures as places become free and delivers each as soon as it is drawn.
 
-A delivery runs beside the drawing of the next picture. The lease is extended while there is something to do;
+A delivery runs beside the drawing of other pictures; what they start from is fetched while they wait for a place. The lease is extended while there is something to do;
 when it ends, the rest is dropped, but a picture already drawn is still offered: a late one may be wanted.
 Nothing about a prompt is ever said aloud.
 """
@@ -9,15 +9,18 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import aiohttp
+import msgspec
 
 from clients.api import Api, RefusedError, UnexpectedAnswerError
 from clients.shapes import Assignment, ImageTask
-from clients.worker import calls, upload
-from clients.worker.backends import Backend, BackendError, Picture, Task, Wish
+from clients.worker import calls, sources, upload
+from clients.worker.backends import Backend, BackendError, Picture, Sources, Task, Wish
 from clients.worker.pacing import Pacing
+from clients.worker.slots import Slots
 
 #: Refusals that mean the lease is no longer ours.
 GONE = frozenset({"LEASE_ENDED", "NOT_FOUND"})
@@ -28,46 +31,85 @@ DELIVERY_LIMIT = 5
 T = TypeVar("T")
 
 
+class Drawing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a drawing went: no picture if it could not be made."""
+
+    picture: Picture | None
+    seconds: float
+    notes: tuple[calls.Note, ...] = ()
+
+
+class Tools(msgspec.Struct, frozen=True, kw_only=True):
+    """What all leases of a worker share.
+
+    `drawn` is told the seconds that each picture took, `stir` that there may be room for more.
+    """
+
+    api: Api
+    storage: aiohttp.ClientSession
+    backend: Backend
+    slots: Slots
+    pacing: Pacing
+    limits: sources.Limits
+    say: Callable[[str], None]
+    drawn: Callable[[float], None]
+    stir: Callable[[], None]
+
+
 class HeldLease:
     """One lease while this worker holds it."""
 
-    def __init__(
-        self,
-        api: Api,
-        storage: aiohttp.ClientSession,
-        backend: Backend,
-        assignment: Assignment,
-        *,
-        pacing: Pacing,
-        say: Callable[[str], None],
-    ) -> None:
-        self._api = api
-        self._storage = storage
-        self._backend = backend
-        self._assignment = assignment
-        self._pacing = pacing
-        self._say = say
+    def __init__(self, tools: Tools, assignment: Assignment) -> None:
+        self._tools = tools
+        self._api = tools.api
+        self._pacing = tools.pacing
+        self._say = tools.say
+        self.assignment = assignment
+        #: Until when it lasts.
+        self.expires = assignment.expires_at
         self._links = {task.id: task.upload_url for task in assignment.generations}
         self._open = set(self._links)
         self._ended = asyncio.Event()
-        #: Pictures the server accepted, and those reported as faulted.
+        self._unwanted = asyncio.Event()
+        self._fetching: asyncio.Task[Sources | None] | None = None
+        #: Whether a picture of it was begun; pictures not yet drawn; pictures under way.
+        self.begun = False
+        self.undrawn = len(self._links)
+        self.drawing = 0
+        #: Pictures the server accepted, those reported as faulted, and what they earned.
         self.delivered = 0
         self.faults = 0
+        self.earned = Decimal(0)
+
+    def unwant(self) -> None:
+        """Have it given back, unless it was begun."""
+        if not self.begun:
+            self._unwanted.set()
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Do what can be done until everything is delivered, the lease ends or `stop` is set; give back the rest."""
         keeper = asyncio.create_task(self._keep())
+        fetched = sources.fetch(self._tools.storage, self.assignment, self._tools.limits)
+        self._fetching = asyncio.create_task(fetched)
         try:
-            async with asyncio.TaskGroup() as deliveries:
-                for task in self._assignment.generations:
-                    drawing = await self._unless_over(self._draw(task), stop)
-                    if drawing is None:
-                        break
-                    deliveries.create_task(self._deliver(task, *drawing))
+            async with asyncio.TaskGroup() as pictures:
+                for task in self.assignment.generations:
+                    pictures.create_task(self._make(task, stop))
         finally:
             keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            self._fetching.cancel()
+            await asyncio.gather(keeper, self._fetching, return_exceptions=True)
             await self._give_back()
+
+    async def _make(self, task: ImageTask, stop: asyncio.Event) -> None:
+        """Draw one picture when its turn comes, and deliver it."""
+        drawing = await self._unless_over(self._draw(task), stop)
+        self.undrawn -= 1
+        self._tools.stir()
+        if drawing is not None:
+            if drawing.picture is not None:
+                self._tools.drawn(drawing.seconds)
+            await self._deliver(task, drawing)
 
     async def _give_back(self) -> None:
         """Release the lease if something of it is left undone."""
@@ -75,46 +117,46 @@ class HeldLease:
             return
         try:
             async with asyncio.timeout(self._pacing.grace):
-                await calls.release(self._api, self._assignment.lease_id)
+                await calls.release(self._api, self.assignment.lease_id)
         except RefusedError as refusal:
-            self._say(f"lease {self._assignment.lease_id} not released: {refusal.code}")
+            self._say(f"lease {self.assignment.lease_id} not released: {refusal.code}")
         except TimeoutError:
-            self._say(f"lease {self._assignment.lease_id} not released, it will run out")
+            self._say(f"lease {self.assignment.lease_id} not released, it will run out")
         else:
-            self._say(f"lease {self._assignment.lease_id} released, {len(self._open)} left undone")
+            self._say(f"lease {self.assignment.lease_id} released, {len(self._open)} left undone")
         self._open.clear()
 
     async def _keep(self) -> None:
         """Extend the lease in time, for as long as this runs."""
-        expires = self._assignment.expires_at
         while True:
-            left = (expires - datetime.now(UTC)).total_seconds()
+            left = (self.expires - datetime.now(UTC)).total_seconds()
             await asyncio.sleep(min(self._pacing.extend_every, max(0.5, left / 2)))
             try:
-                expires = await self._extend()
+                await self._extend()
             except RefusedError as refusal:
                 self._lost(refusal)
                 return
             except UnexpectedAnswerError as error:
-                self._say(f"lease {self._assignment.lease_id}: {error}")
+                self._say(f"lease {self.assignment.lease_id}: {error}")
 
-    async def _extend(self) -> datetime:
-        answer = await calls.extend(self._api, self._assignment.lease_id)
+    async def _extend(self) -> None:
+        answer = await calls.extend(self._api, self.assignment.lease_id)
         self._links.update({task.id: task.upload_url for task in answer.upload_urls})
-        return answer.expires_at
+        self.expires = answer.expires_at
 
     def _lost(self, refusal: RefusedError) -> None:
         if not self._ended.is_set():
-            self._say(f"lease {self._assignment.lease_id} is over: {refusal.code}")
+            self._say(f"lease {self.assignment.lease_id} is over: {refusal.code}")
         self._ended.set()
 
     async def _unless_over(self, work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
-        """The work's result, or None when it was abandoned because of `stop` or the end of the lease."""
-        if stop.is_set() or self._ended.is_set():
+        """The work's result, or None when it was abandoned because nobody waits for it any more."""
+        events = (stop, self._ended, self._unwanted)
+        if any(event.is_set() for event in events):
             work.close()
             return None
         doing = asyncio.create_task(work)
-        bells = [asyncio.create_task(stop.wait()), asyncio.create_task(self._ended.wait())]
+        bells = [asyncio.create_task(event.wait()) for event in events]
         try:
             await asyncio.wait({doing, *bells}, return_when=asyncio.FIRST_COMPLETED)
             return await doing if doing.done() else None
@@ -123,31 +165,58 @@ class HeldLease:
                 each.cancel()
             await asyncio.gather(doing, *bells, return_exceptions=True)
 
-    async def _draw(self, task: ImageTask) -> tuple[Picture | None, float]:
-        """The picture, or None if the backend could not make it, and the seconds it took."""
-        began = time.monotonic()
+    async def _draw(self, task: ImageTask) -> Drawing:
+        """The picture, drawn when a place is free for it."""
+        async with self._tools.slots:
+            self.begun = True
+            self.drawing += 1
+            self._tools.stir()
+            began = time.monotonic()
+            try:
+                picture, notes = await self._picture(task)
+            finally:
+                self.drawing -= 1
+            return Drawing(picture=picture, seconds=time.monotonic() - began, notes=notes)
+
+    async def _picture(self, task: ImageTask) -> tuple[Picture | None, tuple[calls.Note, ...]]:
+        """The picture, or None with what there is to note if it cannot be made."""
         try:
-            wish = Wish.parse(self._assignment.payload)
-            picture = await self._backend.generate(
-                Task(generation_id=task.id, model=self._assignment.model, seed=task.seed, wish=wish)
+            wish = Wish.parse(self.assignment.payload)
+            start = None if self._fetching is None else await asyncio.shield(self._fetching)
+            picture = await self._tools.backend.generate(
+                Task(
+                    generation_id=task.id,
+                    model=self.assignment.model,
+                    seed=task.seed,
+                    wish=wish,
+                    sources=start,
+                )
             )
+        except sources.SourceError as fault:
+            self._say(f"generation {task.id} could not be drawn: {fault}")
+            return None, (calls.Note(type=fault.role.upper(), value=fault.value.upper()),)
         except BackendError as fault:
             self._say(f"generation {task.id} could not be drawn: {fault}")
-            return None, time.monotonic() - began
         except Exception as error:  # noqa: BLE001 - a fault of the backend's program; its message might quote the prompt
             self._say(f"generation {task.id} could not be drawn: {type(error).__name__}")
-            return None, time.monotonic() - began
-        return picture, time.monotonic() - began
+        else:
+            return picture, ()
+        return None, ()
 
-    async def _deliver(self, task: ImageTask, picture: Picture | None, seconds: float) -> None:
+    async def _deliver(self, task: ImageTask, drawing: Drawing) -> None:
         """Upload and report one picture, however often that takes, unless the lease is lost."""
-        state = "FAULTED" if picture is None else "CENSORED" if picture.censored else "OK"
-        result = calls.Result(generation_id=task.id, state=state, seed=picture.seed if picture else task.seed)
+        picture = drawing.picture
+        result = calls.Result(
+            generation_id=task.id,
+            state="FAULTED" if picture is None else "CENSORED" if picture.censored else "OK",
+            seed=picture.seed if picture else task.seed,
+            notes=drawing.notes,
+        )
         for attempt in range(DELIVERY_LIMIT):
             try:
                 if picture is not None and not await self._carry(task, picture.body):
                     return
-                answer = await calls.submit(self._api, self._assignment.lease_id, result)
+                answer = await calls.submit(self._api, self.assignment.lease_id, result)
             except RefusedError as refusal:
                 if refusal.code in ONCE_MORE:
                     self._say(f"generation {task.id} was not taken ({refusal.code}), bringing it again")
@@ -164,7 +233,10 @@ class HeldLease:
             self._open.discard(task.id)
             self.delivered += picture is not None
             self.faults += picture is None
-            self._say(f"generation {task.id} {state} in {seconds:.1f} s, reward {answer.reward} kudos")
+            self.earned += Decimal(answer.reward)
+            self._say(
+                f"generation {task.id} {result.state} in {drawing.seconds:.1f} s, reward {answer.reward} kudos"
+            )
             return
 
     async def _carry(self, task: ImageTask, body: bytes) -> bool:
@@ -176,7 +248,7 @@ class HeldLease:
         attempt = 0
         while True:
             try:
-                await upload.put(self._storage, self._links[task.id], body)
+                await upload.put(self._tools.storage, self._links[task.id], body)
                 return True
             except upload.StaleLinkError:
                 await self._extend()

@@ -23,8 +23,10 @@ class Pacing(msgspec.Struct, frozen=True, kw_only=True):
     carry: float = 600.0
     #: After the signal to stop: time to deliver what is drawn and to give back the rest.
     grace: float = 20.0
-    #: After the signal to stop: time to hear out a poll that is under way.
-    last_poll: float = 5.0
+    #: After the signal to stop or to pause: time to hear out a poll that is under way.
+    last_poll: float = 1.0
+    #: Between two looks at the settings' file.
+    reread: float = 1.0
     retry: Backoff = Backoff()
 
     def idle(self, empty_polls: int) -> float:

@@ -3,6 +3,7 @@
 Speaks GraphQL over HTTP (one field per request), graphql-transport-ws if given updates, and takes PUT pictures.
 """
 
+import asyncio
 import re
 import uuid
 from collections import defaultdict, deque
@@ -30,6 +31,8 @@ class StandIn:
     def __init__(self) -> None:
         self.answers: dict[str, deque[Answer]] = defaultdict(deque)
         self.answers["liveAssignments"].append({"value": []})
+        #: Fields whose answers wait for an event.
+        self.waits: dict[str, asyncio.Event] = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.headers: list[dict[str, str]] = []
         #: Statuses for the next PUTs; 200 when empty.
@@ -77,6 +80,8 @@ class StandIn:
         wish = variables.get("input", variables)
         self.calls.append((found[1], wish))
         self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        if found[1] in self.waits:
+            await self.waits[found[1]].wait()
         queue = self.answers[found[1]]
         answer = queue.popleft() if len(queue) > 1 else queue[0]
         payload = answer(wish) if callable(answer) else answer

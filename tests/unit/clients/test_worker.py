@@ -9,8 +9,8 @@ import pytest
 
 from clients.api import Api, RefusedError
 from clients.worker.backends import BackendError, Picture
-from clients.worker.calls import Offer
 from clients.worker.loop import Worker
+from clients.worker.offer import Offer
 from clients.worker.pacing import Pacing
 from tests.unit.clients.stand_in import (
     ACCEPTED,
@@ -65,10 +65,12 @@ class Drawing:
 
 
 @asynccontextmanager
-async def at_work(server, backend, *, pacing: Pacing = HASTY_PACING, threads=1, **limits):
+async def at_work(
+    server, backend, *, pacing: Pacing = HASTY_PACING, threads=1, queue_ahead=0, wait=0, **limits
+):
     """A worker at work; yields (worker, task, stop, lines). It must end by itself or by `stop`."""
     stop, lines = asyncio.Event(), []
-    offer = msgspec.structs.replace(OFFER, threads=threads)
+    offer = msgspec.structs.replace(OFFER, threads=threads, queue_ahead=queue_ahead, wait_seconds=wait)
     async with (
         Api(server.url, "key", backoff=HASTY, on_wait=lines.append) as api,
         aiohttp.ClientSession() as storage,
@@ -334,3 +336,125 @@ async def test_a_server_that_tells_no_leases_is_polled_all_the_same(server):
     async with at_work(server, Drawing(), max_jobs=1) as (worker, _, _, _):
         pass
     assert worker.delivered == 1
+
+
+async def test_the_pictures_of_one_lease_are_drawn_side_by_side(server):
+    server.on("popJob", server.assignment(4), NO_JOB)
+    server.on("submitResult", ACCEPTED)
+    backend = Drawing(seconds=60)
+    async with at_work(server, backend, threads=3) as (worker, _, stop, _):
+        await until(lambda: worker.standing().drawing == 3)
+        assert worker.standing().leases[0].undrawn == 4
+        assert len(server.inputs("popJob")) == 1, "there is no room for more"
+        stop.set()
+
+
+async def test_leases_are_taken_ahead_and_released_at_the_end(server):
+    server.on("popJob", lambda _: server.assignment())
+    backend = Drawing(seconds=60)
+    async with at_work(server, backend, threads=2, queue_ahead=1) as (worker, _, stop, _):
+        await until(lambda: len(worker.standing().leases) == 3)
+        await asyncio.sleep(0.05)
+        standing = worker.standing()
+        assert [lease.begun for lease in standing.leases] == [True, True, False]
+        stop.set()
+    assert len(server.inputs("releaseLease")) == 3
+
+
+async def test_no_more_is_taken_ahead_than_can_be_begun_within_half_a_lease(server):
+    server.on("popJob", lambda _: server.assignment(seconds=1.0))
+    server.on("extendLease", lambda _: server.extended({"generations": []}, seconds=1.0))
+    backend = Drawing(seconds=0.2)
+    most = 0
+
+    def watched(_wish):
+        nonlocal most
+        most = max(most, len(worker.standing().leases))
+        return ACCEPTED
+
+    server.on("submitResult", watched)
+    async with at_work(server, backend, queue_ahead=20, max_jobs=8) as (worker, _, _, _):
+        pass
+    # 0.2 s a picture, leases of 1 s: the next is taken while at most two are undrawn.
+    assert 2 <= most <= 4
+    assert worker.delivered == 8
+
+
+async def test_more_threads_begin_at_once_and_fewer_as_places_come_free(server):
+    server.on("popJob", lambda _: server.assignment())
+    backend = Drawing(seconds=60)
+    async with at_work(server, backend) as (worker, _, stop, _):
+        await until(lambda: worker.standing().drawing == 1)
+        worker.adopt(msgspec.structs.replace(OFFER, threads=3))
+        await until(lambda: worker.standing().drawing == 3)
+        worker.adopt(msgspec.structs.replace(OFFER, threads=1))
+        await asyncio.sleep(0.05)
+        assert worker.standing().drawing == 3
+        stop.set()
+
+
+async def test_a_poll_that_waits_is_given_up_at_the_end_and_what_it_brought_unseen_goes_back(server):
+    unseen = server.assignment()
+    server.answers["liveAssignments"].clear()
+    server.on("liveAssignments", {"value": []}, {"value": [unseen]})
+    server.waits["popJob"] = asyncio.Event()
+    server.on("popJob", NO_JOB)
+    pacing = msgspec.structs.replace(HASTY_PACING, last_poll=0.05)
+    async with at_work(server, Drawing(), pacing=pacing, wait=20) as (_, _, stop, _):
+        await until(lambda: server.inputs("popJob"))
+        assert server.inputs("popJob")[0]["waitSeconds"] == 20
+        stop.set()
+    assert server.inputs("releaseLease") == [{"leaseId": unseen["leaseId"]}]
+
+
+async def test_messages_of_the_server_are_said_once_each(server):
+    first, second = ({"id": str(n), "message": f"word {n}"} for n in range(2))
+    job = server.assignment() | {"messages": [first, second]}
+    server.on("popJob", NO_JOB | {"messages": [first]}, NO_JOB | {"messages": [first]}, job)
+    server.on("submitResult", ACCEPTED)
+    async with at_work(server, Drawing(), max_jobs=1) as (_, _, _, lines):
+        pass
+    said = [line for line in lines if "message from the server" in line]
+    assert said == ["message from the server: word 0", "message from the server: word 1"]
+
+
+@pytest.mark.parametrize(
+    ("told", "shown", "state"),
+    [
+        (
+            refusal("WORKER_IN_MAINTENANCE", "m", maintenanceMessage="dust", maintenanceUntil="2026-01-01"),
+            "WORKER_IN_MAINTENANCE: m dust (until 2026-01-01)",
+            "maintenance",
+        ),
+        (refusal("WORKER_PAUSED", "by a moderator"), "WORKER_PAUSED: by a moderator", "paused by the server"),
+    ],
+)
+async def test_what_keeps_it_from_work_is_told_and_shown(server, told, shown, state):
+    server.on("popJob", told)
+    async with at_work(server, Drawing()) as (worker, _, stop, lines):
+        await until(lambda: worker.standing().last_word)
+        assert (worker.standing().last_word, worker.standing().state) == (shown, state)
+        stop.set()
+    assert lines.count(shown) == 1
+
+
+async def test_a_setting_that_the_server_refuses_later_does_not_end_the_worker(server):
+    server.on("popJob", NO_JOB, refusal("INVALID_INPUT", "no such model"), server.assignment())
+    server.on("submitResult", ACCEPTED)
+    async with at_work(server, Drawing(), max_jobs=1) as (worker, _, _, lines):
+        pass
+    assert "INVALID_INPUT: no such model" in lines
+    assert worker.delivered == 1
+
+
+async def test_a_source_that_cannot_be_had_is_a_fault_with_a_note(server):
+    job = server.assignment(2) | {"sourceProcessing": "img2img", "sourceImageUrl": f"{server.url}/store/none"}
+    server.on("popJob", job)
+    server.on("submitResult", ACCEPTED)
+    backend = Drawing()
+    async with at_work(server, backend, max_jobs=1):
+        pass
+    results = [result for wish in server.inputs("submitResult") for result in wish["results"]]
+    note = [{"type": "SOURCE_IMAGE", "value": "DOWNLOAD_FAILED"}]
+    assert [(result["state"], result["notes"]) for result in results] == [("FAULTED", note)] * 2
+    assert backend.drawn == 0

@@ -27,7 +27,7 @@ from clients import VERSION
 TRANSIENT_CODES = frozenset({"TRY_AGAIN", "RATE_LIMITED", "STORAGE_UNAVAILABLE"})
 #: HTTP statuses, without a GraphQL answer, that mean the same.
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-#: Seconds one HTTP request may take.
+#: Seconds one HTTP request may take, if its user says nothing else.
 REQUEST_SECONDS = 30
 #: Seconds to shake hands, and to say goodbye, on a WebSocket.
 HANDSHAKE_SECONDS = 10
@@ -108,8 +108,9 @@ class Api:
         agent: str = "hoard-client",
         backoff: Backoff = BACKOFF,
         on_wait: Callable[[str], None] | None = None,
+        request_seconds: int = REQUEST_SECONDS,
     ) -> None:
-        """`on_wait` is told, in words fit for a log, why an attempt failed that another will follow.
+        """`request_seconds` is the time one HTTP request may take, longer than any poll waits. `on_wait` is told, in words fit for a log, why an attempt failed that another will follow.
 
         The same reason is told once until an attempt succeeds, however many requests suffer from it.
         """
@@ -118,13 +119,14 @@ class Api:
         self._agent = f"{agent}:{VERSION}:unknown"
         self._backoff = backoff
         self._on_wait = on_wait or (lambda _why: None)
+        self._request_seconds = request_seconds
         self._trouble = ""
         self._client: Client | None = None
         self._session: AsyncClientSession | None = None
 
     async def __aenter__(self) -> Self:
         headers = {"Client-Agent": self._agent} | ({"apikey": self._key} if self._key else {})
-        transport = AIOHTTPTransport(url=self._url, headers=headers, timeout=REQUEST_SECONDS)
+        transport = AIOHTTPTransport(url=self._url, headers=headers, timeout=self._request_seconds)
         self._client = Client(transport=transport, execute_timeout=None)
         self._session = await self._client.__aenter__()  # type: ignore[no-untyped-call]
         return self

@@ -13,6 +13,7 @@ from clients import commands
 from clients.commands import worker_command
 from clients.worker.backends.a1111 import WebUIBackend
 from clients.worker.backends.procedural import ProceduralBackend
+from clients.worker.offer import offered
 from tests.unit.clients.stand_in import ACCEPTED, NO_JOB, refusal, standing_in
 
 pytestmark = pytest.mark.anyio
@@ -30,8 +31,8 @@ def plans(monkeypatch):
     """What the command would have run."""
     taken = []
 
-    async def work(plan, backend):
-        taken.append((plan, backend))
+    async def work(plan, _say):
+        taken.append(plan)
         return 0
 
     monkeypatch.setattr(commands, "work", work)
@@ -41,13 +42,14 @@ def plans(monkeypatch):
 
 def test_the_default_worker_draws_patterns_and_serves_default_jobs(plans):
     assert CliRunner().invoke(worker_command, ["--name", "w", "--api-key", "k"]).exit_code == 0
-    ((plan, backend),) = plans
-    assert isinstance(backend, ProceduralBackend)
-    assert "no diffusion model" in backend.confession
-    assert plan.offer.models == ("procedural", "stable_diffusion")
-    assert (plan.url, plan.offer.threads, plan.max_jobs) == ("http://127.0.0.1:8000/graphql", 1, None)
-    assert plan.offer.nsfw
-    assert plan.offer.post_processing
+    (plan,) = plans
+    offer = offered(plan.settings, plan.backend.abilities)
+    assert isinstance(plan.backend, ProceduralBackend)
+    assert "no diffusion model" in plan.backend.confession
+    assert offer.models == ("procedural", "stable_diffusion")
+    assert (plan.settings.url, offer.threads, plan.max_jobs) == ("http://127.0.0.1:8000", 1, None)
+    assert offer.nsfw
+    assert offer.post_processing
 
 
 def test_options_reach_the_plan(plans):
@@ -65,15 +67,17 @@ def test_options_reach_the_plan(plans):
     ]
     arguments += ["--no-nsfw", "--blacklist", "x,y ,", "--no-post-processing", "--threads", "3", "--once"]
     assert CliRunner().invoke(worker_command, arguments).exit_code == 0
-    ((plan, backend),) = plans
-    assert isinstance(backend, WebUIBackend)
-    assert plan.offer.as_input()["image"] == {
+    (plan,) = plans
+    offer = offered(plan.settings, plan.backend.abilities)
+    assert isinstance(plan.backend, WebUIBackend)
+    assert offer.as_input()["image"] == {
         "models": ["a", "b"],
         "maxPixels": 262144,
         "nsfw": False,
         "blacklist": ["x", "y"],
         "allowPostProcessing": False,
         "threads": 3,
+        "features": ["CLIP_SKIP", "HIRES_FIX", "LCM", "TILING"],
     }
     assert plan.max_jobs == 1
 

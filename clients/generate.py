@@ -20,14 +20,12 @@ import msgspec
 from clients import documents
 from clients.api import Api, Backoff, RefusedError, UnexpectedAnswerError, UnreachableError, endpoint
 from clients.following import WATCH, Watch, follow, look
+from clients.generate_options import shaping, wish_of
 from clients.pictures import FetchError, save
 from clients.report import Report
 from clients.shapes import Cancelled, JobView, Quoted, Submitted, shaped
+from clients.sources import with_sources
 
-SAMPLERS = (
-    *("K_LMS", "K_HEUN", "K_EULER", "K_EULER_A", "K_DPM_2", "K_DPM_2_A", "K_DPM_FAST", "K_DPM_ADAPTIVE"),
-    *("K_DPMPP_2S_A", "K_DPMPP_2M", "K_DPMPP_SDE", "DPMSOLVER", "DDIM", "LCM"),
-)
 #: Seconds to go on trying while the server does not answer.
 PATIENCE = 60.0
 FAILED, REFUSED = 1, 2
@@ -36,11 +34,13 @@ T = TypeVar("T")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What one call is to do. `wish` is the `SubmitImageJobInput` without its key."""
+    """What one call is to do. `wish` is the `SubmitImageJobInput` without its sources and its key."""
 
     url: str
     key: str
     wish: dict[str, Any]
+    #: Files or links, by the fields of the input.
+    sources: dict[str, str] = msgspec.field(default_factory=dict)
     out: Path
     watch: Watch = WATCH
 
@@ -51,18 +51,9 @@ class InterruptedByUserError(Exception):
 
 @click.command("generate")
 @click.argument("prompt")
-@click.option("--negative", help="What the pictures should not show.")
-@click.option("--model", "models", multiple=True, help="A model that will do; may be repeated. None: any.")
-@click.option("--width", type=int, help="Pixels, a multiple of 64.")
-@click.option("--height", type=int, help="Pixels, a multiple of 64.")
-@click.option("--steps", type=int, help="Sampling steps.")
-@click.option("--cfg", type=float, help="How closely to follow the prompt.")
-@click.option("--sampler", type=click.Choice(SAMPLERS, case_sensitive=False), help="How to sample.")
-@click.option("--seed", help="Any text; the same seed repeats a picture.")
-@click.option("--n", type=int, help="How many pictures.")
-@click.option("--share/--no-share", default=None, help="Whether the pictures may be published.")
-@click.option("--nsfw", is_flag=True, help="Mark the job as not safe for work.")
-@click.option("--max-kudos", help="Refuse to pay more than this.")
+@shaping
+@click.option("--source", help="A picture to start from: a file, or an https link.")
+@click.option("--mask", help="Where to paint it anew: white in this file or link.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path(), help="Where to save pictures."
 )
@@ -77,51 +68,24 @@ class InterruptedByUserError(Exception):
     "--api-key", envvar="HOARD_API_KEY", default="", help="Your key, or $HOARD_API_KEY; none: anonymous."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-def generate_command(*, url: str, api_key: str, out: Path, as_json: bool, **options: Any) -> None:
+def generate_command(
+    *,
+    url: str,
+    api_key: str,
+    out: Path,
+    as_json: bool,
+    source: str | None,
+    mask: str | None,
+    **options: Any,
+) -> None:
     """Have pictures made from PROMPT."""
+    given = {"source": source, "sourceMask": mask}
+    sources = {field: where for field, where in given.items() if where is not None}
     try:
-        order = Order(url=endpoint(url), key=api_key, wish=wish_of(**options), out=out)
+        order = Order(url=endpoint(url), key=api_key, wish=wish_of(**options), sources=sources, out=out)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     sys.exit(asyncio.run(generate(order, Report(as_json=as_json))))
-
-
-def wish_of(
-    *,
-    prompt: str,
-    negative: str | None,
-    models: tuple[str, ...],
-    width: int | None,
-    height: int | None,
-    steps: int | None,
-    cfg: float | None,
-    sampler: str | None,
-    seed: str | None,
-    n: int | None,
-    share: bool | None,
-    nsfw: bool,
-    max_kudos: str | None,
-) -> dict[str, Any]:
-    """The `SubmitImageJobInput`; what was not given is left to the server's defaults."""
-    params = {
-        "width": width,
-        "height": height,
-        "steps": steps,
-        "cfgScale": cfg,
-        "sampler": sampler.upper() if sampler else None,
-        "seed": seed,
-        "n": n,
-    }
-    wish = {
-        "prompt": prompt,
-        "negativePrompt": negative,
-        "models": list(models) or None,
-        "params": {name: value for name, value in params.items() if value is not None} or None,
-        "share": share,
-        "nsfw": nsfw or None,
-        "maxKudos": max_kudos,
-    }
-    return {name: value for name, value in wish.items() if value is not None}
 
 
 async def generate(order: Order, report: Report) -> int:
@@ -153,11 +117,12 @@ async def generate(order: Order, report: Report) -> int:
 async def _submitted(
     api: Api, order: Order, report: Report, interrupted: asyncio.Event
 ) -> tuple[JobView, str]:
-    """Quote, then submit. A submission on its way is heard out even if interrupted, so that it can be cancelled."""
-    asking = api.query(documents.QUOTE_IMAGE_JOB, {"input": order.wish}, "quoteImageJob")
+    """Upload sources, quote, then submit. A submission on its way is heard out even if interrupted, so that it can be cancelled."""
+    wish = await _unless(interrupted, with_sources(api, order.wish, order.sources))
+    asking = api.query(documents.QUOTE_IMAGE_JOB, {"input": wish}, "quoteImageJob")
     quoted = shaped(await _unless(interrupted, asking), Quoted)
     report.quoted(quoted)
-    answer = await api.mutate(documents.SUBMIT_IMAGE_JOB, order.wish, "submitImageJob")
+    answer = await api.mutate(documents.SUBMIT_IMAGE_JOB, wish, "submitImageJob")
     submitted = shaped(answer, Submitted)
     report.submitted(submitted)
     return submitted.job, submitted.access_key

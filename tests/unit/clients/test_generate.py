@@ -16,7 +16,8 @@ from click.testing import CliRunner
 from clients import generate as program
 from clients.api import Api
 from clients.following import Watch, follow
-from clients.generate import Order, generate, generate_command, wish_of
+from clients.generate import Order, generate, generate_command
+from clients.generate_options import wish_of
 from clients.report import Report, progress_line
 from clients.shapes import JobView
 from tests.unit.clients.stand_in import HASTY, refusal, standing_in
@@ -28,21 +29,7 @@ QUOTE = {
 }
 QUICK = Watch(every=0.01)
 ROOT = Path(__file__).parents[3]
-PLAIN = {
-    "prompt": "a fox",
-    "negative": None,
-    "models": (),
-    "width": None,
-    "height": None,
-    "steps": None,
-    "cfg": None,
-    "sampler": None,
-    "seed": None,
-    "n": None,
-    "share": None,
-    "nsfw": False,
-    "max_kudos": None,
-}
+PLAIN = {"prompt": "a fox"}
 
 
 @pytest.fixture
@@ -263,3 +250,111 @@ def test_progress_is_told_in_a_few_words():
         JobView,
     )
     assert progress_line(view) == "processing, 1 of 2 done, 1 being drawn, about 9 s to go"
+
+
+def test_every_option_has_its_place_in_the_input():
+    wish = wish_of(
+        prompt="a fox",
+        karras=False,
+        tiling=True,
+        hires_fix=True,
+        clip_skip=2,
+        post_processing=("gfpgan", "REALESRGAN_X4PLUS"),
+        loras=("ink", "pen=0.5", "a=b"),
+        processing="inpainting",
+        strength=0.4,
+        control="canny",
+        image_is_control=True,
+        workers=("w1",),
+        deny=True,
+        slow_workers=False,
+        extra_slow_workers=True,
+        trusted_workers=True,
+        downgrade=True,
+        max_kudos="5.00",
+    )
+    assert wish == {
+        "prompt": "a fox",
+        "maxKudos": "5.00",
+        "sourceProcessing": "INPAINTING",
+        "workers": ["w1"],
+        "denyWorkers": True,
+        "trustedWorkers": True,
+        "slowWorkers": False,
+        "extraSlowWorkers": True,
+        "allowDowngrade": True,
+        "params": {
+            "karras": False,
+            "tiling": True,
+            "hiresFix": True,
+            "clipSkip": 2,
+            "postProcessing": ["GFPGAN", "REALESRGAN_X4PLUS"],
+            "denoisingStrength": 0.4,
+            "controlType": "CANNY",
+            "imageIsControl": True,
+            "loras": [{"name": "ink"}, {"name": "pen", "model": 0.5, "clip": 0.5}, {"name": "a=b"}],
+        },
+    }
+
+
+def test_the_command_line_reaches_the_order(monkeypatch):
+    orders = []
+
+    async def noted(order, _report):
+        orders.append(order)
+        return 0
+
+    monkeypatch.setattr(program, "generate", noted)
+    arguments = [
+        "a fox",
+        "--lora",
+        "ink",
+        "--no-slow-workers",
+        "--hires-fix",
+        "--source",
+        "a.png",
+        "--mask",
+        "b.png",
+    ]
+    assert CliRunner().invoke(generate_command, arguments).exit_code == 0
+    (order,) = orders
+    assert order.sources == {"source": "a.png", "sourceMask": "b.png"}
+    params = {"loras": [{"name": "ink"}], "hiresFix": True}
+    assert order.wish == {"prompt": "a fox", "params": params, "slowWorkers": False}
+
+
+async def test_files_are_uploaded_and_links_handed_on(server, tmp_path, capsys):
+    (tmp_path / "in.png").write_bytes(b"a source")
+    upload = {"id": "up-1", "url": f"{server.url}/store/up-1"}
+    server.on("createUpload", {"__typename": "CreateUploadSuccess", "upload": upload})
+    server.on("submitImageJob", submitted(job("DONE")))
+    server.on("job", job("DONE"))
+    sources = {"source": str(tmp_path / "in.png"), "sourceMask": "https://example.org/mask.png"}
+    order = Order(url=server.url, key="", wish=wish_of(**PLAIN), sources=sources, out=tmp_path, watch=QUICK)
+    assert await generate(order, Report(as_json=True)) == 0
+    assert server.inputs("createUpload")[0]["contentLength"] == 8
+    assert server.pictures["up-1"] == b"a source"
+    assert "content-type" not in server.put_headers[0]
+    sent = server.inputs("quoteImageJob")[0]
+    assert sent == {
+        "prompt": "a fox",
+        "source": {"uploadId": "up-1"},
+        "sourceMask": {"url": "https://example.org/mask.png"},
+        "sourceProcessing": "INPAINTING",
+    }
+
+
+@pytest.mark.parametrize(("there", "code"), [(False, "NO_FILE"), (True, "NOT_UPLOADED")])
+async def test_a_source_that_cannot_be_brought_ends_it_before_anything_is_paid(
+    server, tmp_path, capsys, there, code
+):
+    if there:
+        (tmp_path / "in.png").write_bytes(b"a source")
+    server.put_statuses.append(403)
+    upload = {"id": "up-1", "url": f"{server.url}/store/up-1"}
+    server.on("createUpload", {"__typename": "CreateUploadSuccess", "upload": upload})
+    sources = {"source": str(tmp_path / "in.png")}
+    order = Order(url=server.url, key="", wish=wish_of(**PLAIN), sources=sources, out=tmp_path, watch=QUICK)
+    assert await generate(order, Report(as_json=True)) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == code
+    assert server.inputs("submitImageJob") == []

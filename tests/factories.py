@@ -84,8 +84,6 @@ def run(writer: Writer, command: Command, **changes: Any) -> Done:
 
 
 REFERENCE = ModelReference.load(None)
-#: what handlers add of a worker's owner and speed, which is looked at again under the lock
-STANDING = requirement_mask(STANDING_REQUIREMENTS)
 
 
 def open_realm(writer: Writer) -> None:
@@ -180,6 +178,7 @@ def search_of(
     *,
     blacklist: Sequence[str] = (),
     friends: Sequence[UUID] = (),
+    standing: Collection[str] = STANDING_REQUIREMENTS,
     own_only: bool = False,
     after: tuple[int, int] | None = None,
 ) -> Search:
@@ -190,7 +189,7 @@ def search_of(
         owner=owner,
         models=(*able.models, *(name for name, _ in families_of(able.models, REFERENCE))),
         max_pixels=able.max_pixels,
-        allowed=able.allowed | STANDING,
+        allowed=able.allowed | requirement_mask(standing),
         friends=tuple(friends),
         blacklist=tuple(blacklist),
         own_only=own_only,

@@ -24,7 +24,17 @@ from app.workers.lease_decider import ReleaseLease, ResultState
 from app.workers.polling import Leased, Nothing, pop_job
 from app.workers.queries import BY_NAME
 from events.store import log
-from tests.factories import capabilities, check_in, deliver, grant, open_realm, pop, register, submit
+from tests.factories import (
+    capabilities,
+    check_in,
+    deliver,
+    grant,
+    many_workers,
+    open_realm,
+    pop,
+    register,
+    submit,
+)
 from tests.graphql_toy import until
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +48,7 @@ async def services(settings: Settings, writer: Writer) -> AsyncIterator[Services
     open_realm(writer)
     made = make_services(settings, print)
     async with run_services(made):
-        for command in (register(CLIENT), register(HOST), grant(CLIENT, 100_000)):
+        for command in (register(CLIENT), register(HOST), many_workers(HOST), grant(CLIENT, 100_000)):
             await commit(made, command)
         yield made
 

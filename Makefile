@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Whatever is started here is started often: it shall not be compiled anew each time, as some containers would have it.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 UV ?= $(shell command -v uv)

@@ -281,6 +281,16 @@ def fail_all(market: Market, worker: UUID, able: ImageCapabilities, times: int) 
         market.batch([deliver(lease.id, lease.owner, *lease.generations, state=ResultState.FAULTED)])
 
 
+def test_a_worker_goes_on_where_it_stopped(market: Market):
+    """A word of its blacklist is in every job that the first look at the queue finds."""
+    worker, able = failing_worker(market, ["m"])
+    market.batch([submit(USERS[5], models=["m"], prompt="a cat") for _ in range(CANDIDATES + 3)])
+    market.batch([submit(USERS[1], models=["m"], prompt="a dog")])
+    market.batch([pop(worker, USERS[0], able, blacklist=("cat",))])
+    assert market.exhausted == 1
+    assert market.taken == 1
+
+
 def test_a_job_in_many_classes_does_not_hide_the_others(market: Market):
     """It heads every class the worker looks at first, and the worker has failed it before."""
     models = [f"m{number}" for number in range(CANDIDATES + 4)]

@@ -9,17 +9,19 @@ import gc
 import os
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
 import click
 
 from benchmarks import cycle, figures, lock, pop, replay, startup, subscriptions, writer
+from benchmarks.figures import Table
 from benchmarks.lab import Lab
 from benchmarks.machine import describe
-from benchmarks.scale import LARGE, SMALL
+from benchmarks.scale import LARGE, SMALL, Scale
 
-BENCHMARKS = {
+BENCHMARKS: dict[str, Callable[[Lab, Scale], list[Table]]] = {
     "writer": writer.measure,
     "cycle": cycle.measure,
     "lock": lock.measure,

@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from app.jobs.decider import SubmitImageJob
 from app.main import API_RULES
 from app.operations.migrate import owner_url
 from app.platform import vault
@@ -58,19 +59,19 @@ class Drawn:
 
     def rules(self) -> Rules:
         """All rules, with this one."""
-        rule = API_RULES[commands.SubmitImageJob]
+        rule = API_RULES[SubmitImageJob]
         return {
             **API_RULES,
-            commands.SubmitImageJob: Rule(rule.command, rule.result, rule.needs, self._decide),
+            SubmitImageJob: Rule(rule.command, rule.result, rule.needs, self._decide),
         }
 
-    def submit(self, command: commands.SubmitImageJob, job: Job) -> commands.SubmitImageJob:
+    def submit(self, command: SubmitImageJob, job: Job) -> SubmitImageJob:
         """The command of a drawn job, which is remembered until it is decided."""
         self._jobs[command.job] = job
         return command
 
-    def _decide(self, command: commands.SubmitImageJob, rows: Rows) -> Decision | Rejection:
-        decision = API_RULES[commands.SubmitImageJob].decide(command, rows)
+    def _decide(self, command: SubmitImageJob, rows: Rows) -> Decision | Rejection:
+        decision = API_RULES[SubmitImageJob].decide(command, rows)
         job = self._jobs.pop(command.job)
         if isinstance(decision, Rejection):
             return decision

@@ -6,7 +6,6 @@ May not look for work. Look next: `app.workers.decider` for the rules, `app.work
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
@@ -63,9 +62,8 @@ async def check_in(services: Services, actor: UUID, poll: Polled) -> Named | Rej
 
 
 async def _rested(services: Services, actor: UUID, known: Named) -> Named | Rejection:
-    """The worker, at work again if it rested by rule and the time of that is over by the log's clock."""
-    until = known.worker.maintenance_until
-    if until is None or datetime.now(UTC) < until:
+    """The worker, at work again if it rested by rule and the time of that is over: only the log's clock can tell."""
+    if known.worker.maintenance_until is None:
         return known
     outcome = await run(services, EndRest(worker=known.worker.id), actor=actor)
     if isinstance(outcome, Rejection) or not outcome.result.ended:

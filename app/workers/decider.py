@@ -24,7 +24,7 @@ from projections.workers import Worker
 #: what a paused worker is told
 PAUSED = Rejection(
     code="WORKER_PAUSED",
-    message="a moderator paused the worker: it is given no work",
+    message="a moderator, or a rule, paused the worker: it is given no work",
     path=("input", "workerName"),
 )
 

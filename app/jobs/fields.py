@@ -114,14 +114,15 @@ def number(low: float, high: float) -> Callable[[object], float]:
 
 def member(kind: type[_E]) -> Callable[[object], _E]:
     """A check for members of an enumeration, which may be given by name or by value."""
+    known: dict[object, _E] = {each_of.name: each_of for each_of in kind}
+    known |= {each_of.value: each_of for each_of in kind}
+    names = ", ".join(each_of.name for each_of in kind)
 
     def check(value: object) -> _E:
-        if isinstance(value, kind):
-            return value
-        for each_of in kind:
-            if value in (each_of.value, each_of.name):
-                return each_of
-        raise refusal(f"must be one of {', '.join(each_of.name for each_of in kind)}")
+        found = known.get(value) if isinstance(value, str) else None
+        if found is None:
+            raise refusal(f"must be one of {names}")
+        return found
 
     return check
 

@@ -129,7 +129,13 @@ def raw_of(given: SubmitImageJobInput) -> dict[str, Any]:
     return raw
 
 
+#: most values are one of these
+_SCALARS = frozenset({type(None), bool, int, float, str})
+
+
 def _plain(value: Any) -> Any:
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, list):

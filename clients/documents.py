@@ -33,7 +33,7 @@ mutation PopJob($input: PopJobInput!) {{
     __typename
     ... on ImageAssignment {{ {_ASSIGNMENT} {_MESSAGES} }}
     ... on NoJob {{ {_MESSAGES} }}
-    ... on WorkerInMaintenance {{ maintenanceMessage }}
+    ... on WorkerInMaintenance {{ maintenanceMessage maintenanceUntil }}
     {_MUTATION_REFUSAL}
   }}
 }}

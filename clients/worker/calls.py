@@ -32,6 +32,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     seed: str
     notes: tuple[Note, ...] = ()
 
+    def as_input(self) -> dict[str, Any]:
+        """The `GenerationResultInput`."""
+        told: dict[str, Any] = {"generationId": self.generation_id, "state": self.state, "seed": self.seed}
+        return told | ({"notes": msgspec.to_builtins(self.notes)} if self.notes else {})
+
 
 async def pop(api: Api, offer: Offer) -> Popped:
     """A job for this worker, if there is one. Raises as `Api.mutate` does."""
@@ -53,10 +58,7 @@ async def held(api: Api, offer: Offer) -> tuple[Assignment, ...]:
 
 async def submit(api: Api, lease_id: str, result: Result) -> Delivered:
     """Report one picture of the lease."""
-    told: dict[str, Any] = {"generationId": result.generation_id, "state": result.state, "seed": result.seed}
-    if result.notes:
-        told["notes"] = msgspec.to_builtins(result.notes)
-    wish = {"leaseId": lease_id, "results": [told]}
+    wish = {"leaseId": lease_id, "results": [result.as_input()]}
     return shaped(await api.mutate(documents.SUBMIT_RESULT, wish, "submitResult"), Delivered)
 
 

@@ -8,6 +8,7 @@ from graphql.utilities import coerce_input_value
 
 from clients import documents
 from clients.generate_options import CONTROL_TYPES, POST_PROCESSORS, PROCESSINGS, SAMPLERS, wish_of
+from clients.worker.calls import Note, Result
 from clients.worker.offer import Offer
 
 SCHEMA = build_schema((Path(__file__).parents[3] / "schema.graphql").read_text())
@@ -46,6 +47,14 @@ def test_every_capability_is_one_of_the_schema():
         test_mode=True,
     )
     coerced("PopJobInput", offer.as_input())
+
+
+@pytest.mark.parametrize("role", ["source_image", "source_mask"])
+@pytest.mark.parametrize("value", ["download_failed", "parse_failed"])
+def test_every_note_is_one_of_the_schema(role, value):
+    note = Note(type=role.upper(), value=value.upper())
+    result = Result(generation_id="g", state="FAULTED", seed="7", notes=(note,))
+    coerced("GenerationResultInput", result.as_input())
 
 
 def test_every_option_of_a_job_is_one_of_the_schema():

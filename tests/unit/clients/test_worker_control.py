@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import stat
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import pytest
@@ -68,7 +68,7 @@ async def running(server, tmp_path, *, settings: str = "", backend=None):
     try:
         yield file, path, lines
     finally:
-        if not task.done():
+        with suppress(ControlError):  # it may be about to end
             await told(path, "stop")
         assert await asyncio.wait_for(task, 10) == 0
 

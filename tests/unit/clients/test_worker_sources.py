@@ -99,9 +99,12 @@ async def test_an_image_of_too_many_pixels_is_not_decoded(server, monkeypatch):
 
 
 async def test_a_storage_that_does_not_answer_is_not_waited_for_for_ever():
-    async def silent(_reader, writer):
-        await asyncio.sleep(5)
+    async def silent(reader, writer):
+        await reader.read()  # until the one who asks hangs up
         writer.close()
+        hung_up.set()
+
+    hung_up = asyncio.Event()
 
     listening = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
@@ -120,4 +123,5 @@ async def test_a_storage_that_does_not_answer_is_not_waited_for_for_ever():
         Assignment,
     )
     assert await refused(away, seconds=0.1) == ("source_image", "download_failed")
+    await asyncio.wait_for(hung_up.wait(), 5)
     listening.close()

@@ -68,6 +68,9 @@ _FORGET: Final = (
     "DELETE FROM vault.job WHERE realm = %(realm)s AND job = ANY(%(jobs)s)",
 )
 
+#: what workers are told no more, as long after that as a job's words are kept after its end
+_FORGET_MESSAGES = "DELETE FROM vault.worker_message WHERE realm = %s AND expires_at < now() - %s::interval"
+
 
 class Retention:
     """Forgets what is due. `start` it once; it works while `leading` is set, until `stop` is."""
@@ -102,6 +105,7 @@ class Retention:
             psycopg.Error: the database does not answer.
         """
         connection = self._connected()
+        connection.execute(_FORGET_MESSAGES, (self._realm, self._kept))
         due = self._due(connection)
         if not due:
             return False

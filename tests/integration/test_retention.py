@@ -116,6 +116,22 @@ async def test_words_and_picture_are_gone_and_the_job_can_still_be_read(gallery:
     assert log_of(gallery.settings) == before
 
 
+def test_messages_to_workers_are_forgotten_after_they_expired(gallery: Gallery):
+    ages = {uuid4(): hours for hours in (-1, 1, 3)}
+    count = "SELECT message FROM vault.worker_message"
+    with psycopg.connect(gallery.settings.database_url, autocommit=True) as connection:
+        for message, hours in ages.items():
+            connection.execute(
+                "INSERT INTO vault.worker_message (realm, message, worker, sender, words, origin, sent_at, expires_at) "
+                "VALUES (%s, %s, NULL, %s, 'secret words', '', now(), now() - make_interval(hours => %s))",
+                (gallery.settings.realm, message, uuid4(), hours),
+            )
+        forget(gallery, after=7_200)
+        assert {row[0] for row in connection.execute(count)} == {m for m, hours in ages.items() if hours < 3}
+        forget(gallery)
+        assert {row[0] for row in connection.execute(count)} == {m for m, hours in ages.items() if hours < 0}
+
+
 def test_a_job_that_goes_on_is_not_touched(gallery: Gallery):
     job, lease, (first, second) = gallery.lease(n=2, shared=False)
     gallery.submit_result(job, lease, first, gallery.upload(lease, first, picture()))

@@ -24,7 +24,7 @@ from app.workers.steering_decider import (
     PauseWorker,
     SendMessage,
 )
-from app.workers.steering_queries import ACCOUNT, COUNT, LIVE_LEASES, MESSAGE, MESSAGES_TO
+from app.workers.steering_queries import ACCOUNT, COUNTS, LIVE_LEASES, MESSAGES, MESSAGES_TO
 from events.base import ANONYMOUS
 from projections.leases import Lease
 
@@ -35,6 +35,8 @@ MAX_ORIGIN = 255
 HOURS = (1, 720)
 #: messages to one worker, or to all, that may be told at a time
 MAX_MESSAGES = 20
+#: messages of one sender that may be told at a time
+MAX_SENT = 100
 #: leases that are looked at before a worker is deleted: it has 50 threads at most, and 20 generations in each lease
 MAX_LEASES = 1_000
 
@@ -155,18 +157,30 @@ async def send_message(
         if worker is None:
             return _no_worker()
         key = worker.worker.id
-    if (await COUNT.one(services.pool, realm=services.realm, worker=key) or 0) >= MAX_MESSAGES:
-        message = f"{MAX_MESSAGES} messages are told already: delete one"
-        return Rejection(code="INVALID_INPUT", message=message, path=("input", "worker"))
+    if (full := await _too_much_told(services, actor, key)) is not None:
+        return full
     command = SendMessage(message=new_id(), sender=actor, worker=key, words=words, origin=origin, hours=hours)
     outcome = await run(services, command, actor=actor)
     return outcome if isinstance(outcome, Rejection) else (outcome, command.message)
 
 
+async def _too_much_told(services: Services, sender: UUID, worker: UUID | None) -> Rejection | None:
+    """Every message is read with every poll, so that nobody may fill the worker's, or the server's, attention."""
+    counts = await COUNTS.one(services.pool, realm=services.realm, worker=worker, sender=sender)
+    to_worker, by_sender = counts or (0, 0)
+    if to_worker >= MAX_MESSAGES:
+        message = f"{MAX_MESSAGES} messages are told already: delete one"
+    elif by_sender >= MAX_SENT:
+        message = f"{MAX_SENT} messages of yours are told already: delete one"
+    else:
+        return None
+    return Rejection(code="INVALID_INPUT", message=message, path=("input", "worker"))
+
+
 async def delete_message(services: Services, actor: UUID, text: str) -> Done | Rejection:
     """Tell it no more."""
     key = parse_id(text)
-    found = None if key is None else await MESSAGE.one(services.pool, realm=services.realm, id=key)
+    found = None if key is None else await MESSAGES.one(services.pool, realm=services.realm, ids=[key])
     if found is None:
         return Rejection(code="NOT_FOUND", message="no such message of yours", path=("input", "message"))
     command = DeleteMessage(message=found.message, sender=found.sender, by=actor)

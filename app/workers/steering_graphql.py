@@ -26,7 +26,7 @@ from app.workers import handlers, steering
 from app.workers.capabilities import MAX_NAME
 from app.workers.following import states
 from app.workers.queries import NAMED_PAGE
-from app.workers.steering_queries import MESSAGE, MESSAGE_PAGE
+from app.workers.steering_queries import MESSAGE_PAGE, MESSAGES
 from app.workers.types import Worker, WorkerConnection, WorkerEdge, WorkerMessage, shown, worker_message
 from events.base import ANONYMOUS
 
@@ -337,7 +337,7 @@ class SteeringMutations:
         if isinstance(outcome, Rejection):
             return error_of(outcome)
         done, key = outcome
-        message = await MESSAGE.one(services.pool, realm=services.realm, id=key)
+        message = await MESSAGES.one(services.pool, realm=services.realm, ids=[key])
         if message is None:
             raise ApiError("the message is gone", code=TopLevelCode.TRY_AGAIN, retry_after=1.0)
         return SendWorkerMessageSuccess(

@@ -81,19 +81,19 @@ def _message(row: Any) -> WorkerMessage:
     return WorkerMessage(*row)
 
 
-MESSAGE: Query[WorkerMessage] = Query(
+MESSAGES: Query[WorkerMessage] = Query(
     sa.select(*_COLUMNS).where(
-        worker_messages.c.realm == bind("realm"), worker_messages.c.message == bind("id", sa.Uuid)
+        worker_messages.c.realm == bind("realm"), any_of(worker_messages.c.message, "ids")
     ),
     _message,
 )
-#: the messages that are still told, the newest first
-TOLD: Query[WorkerMessage] = Query(
-    sa.select(*_COLUMNS)
+#: (message, worker, when it was sent) of those that are still told: those to all first, then the newest
+TOLD: Query[tuple[UUID, UUID | None, datetime]] = Query(
+    sa.select(worker_messages.c.message, worker_messages.c.worker, worker_messages.c.sent_at)
     .where(worker_messages.c.realm == bind("realm"), worker_messages.c.expires_at > sa.func.now())
-    .order_by(worker_messages.c.sent_at.desc(), worker_messages.c.message.desc())
+    .order_by(worker_messages.c.worker.is_not(None), worker_messages.c.sent_at.desc())
     .limit(bind("limit", sa.BigInteger)),
-    _message,
+    lambda row: (row[0], row[1], row[2]),
 )
 MESSAGES_TO: Query[tuple[UUID, datetime]] = Query(
     sa.select(worker_messages.c.message, worker_messages.c.expires_at).where(
@@ -101,16 +101,12 @@ MESSAGES_TO: Query[tuple[UUID, datetime]] = Query(
     ),
     lambda row: (row[0], row[1]),
 )
-#: how many messages to a worker, or to all, are still told
-COUNT: Query[int] = Query(
-    sa.select(sa.func.count())
-    .select_from(worker_messages)
-    .where(
-        worker_messages.c.realm == bind("realm"),
-        worker_messages.c.expires_at > sa.func.now(),
-        worker_messages.c.worker.is_not_distinct_from(bind("worker", sa.Uuid)),
-    ),
-    lambda row: int(row[0]),
+#: how many messages are still told to a worker, or to all, and how many a sender has told
+COUNTS: Query[tuple[int, int]] = Query(
+    "SELECT count(*) FILTER (WHERE worker IS NOT DISTINCT FROM %(worker)s::uuid), "
+    "count(*) FILTER (WHERE sender = %(sender)s::uuid) FROM vault.worker_message "
+    "WHERE realm = %(realm)s AND expires_at > now()",
+    lambda row: (row[0], row[1]),
 )
 _ACTIVE = sa.cast(bind("active", sa.Boolean), sa.Boolean)
 #: a page of messages, the newest first: a moderator sees all, others those to their workers and those they wrote

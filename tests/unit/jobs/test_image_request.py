@@ -185,3 +185,77 @@ def test_whatever_comes_is_accepted_or_refused_but_never_an_error(
             assert all(isinstance(fault, Fault) and fault.path[0] == "input" for fault in result)
         else:
             assert result.prompt.strip()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "negative", "made"),
+    [
+        ("a cat ### fog", None, ("a cat", "fog")),
+        ("a cat###fog###rain", None, ("a cat", "fog###rain")),
+        ("a cat ### fog", "rain", ("a cat ### fog", "rain")),
+        ("a cat ###", None, ("a cat", "")),
+        ("### fog", None, ("### fog", None)),
+        ("a cat", None, ("a cat", None)),
+    ],
+)
+def test_a_prompt_may_hold_its_negative_one(prompt: str, negative: str | None, made: tuple[str, str | None]):
+    request = accepted({"prompt": prompt, "negative_prompt": negative})
+    assert (request.prompt, request.negative_prompt) == made
+
+
+def test_steps_are_fewer_with_a_control_type_unless_the_client_says_how_many():
+    source = {"source": {"upload_id": "x"}}
+    assert accepted({**source, "params": {"control_type": "canny"}}).params.steps == 20
+    assert accepted({**source, "params": {"control_type": "canny", "steps": 30}}).params.steps == 30
+    assert accepted(source).params.steps == 30
+
+
+def test_what_came_as_sources_is_in_the_parameters():
+    source = {"upload_id": "x"}
+    extras = [{"image": {"url": "https://example.org"}, "strength": 0.5}, {"image": source}]
+    params = accepted({"source": source, "source_mask": source, "extra_sources": extras}).params
+    assert (params.source_processing, params.source_mask, params.extra_sources) == ("img2img", True, 2)
+    none = accepted({"source_processing": "img2img"}).params
+    assert (none.source_processing, none.source_mask, none.extra_sources) == (None, False, 0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "places"),
+    [
+        ({"source": {}}, ["input.source"]),
+        ({"source": {"upload_id": "x", "url": "https://example.org"}}, ["input.source"]),
+        ({"source": {"url": "x" * 2_001}}, ["input.source.url"]),
+        ({"source": {"upload_id": ""}}, ["input.source.uploadId"]),
+        ({"source_mask": {}}, ["input.sourceMask"]),
+        ({"extra_sources": [{"image": {}}]}, ["input.extraSources.0.image"]),
+        ({"extra_sources": [{"image": {"upload_id": "x"}, "strength": 1.1}]}, ["input.extraSources.0.strength"]),
+        ({"extra_sources": [{"image": {"upload_id": str(n)}} for n in range(6)]}, ["input.extraSources"]),
+        ({"source_processing": "paint"}, ["input.sourceProcessing"]),
+        ({"workers": ["a"] * 6}, ["input.workers"]),
+        ({"workers": ["a", "", "a"]}, ["input.workers.1", "input.workers.2"]),
+        ({"proxied_account": "x" * 256}, ["input.proxiedAccount"]),
+        ({"params": {"loras": [{}]}}, ["input.params.loras.0.name"]),
+        ({"params": {"loras": [{"name": "7a", "is_version": True}]}}, ["input.params.loras.0.name"]),
+        ({"params": {"loras": [{"name": "x", "clip": -5.1}]}}, ["input.params.loras.0.clip"]),
+        ({"params": {"loras": [{"name": "x", "inject_trigger": "y" * 31}]}}, ["input.params.loras.0.injectTrigger"]),
+        ({"params": {"loras": [{"name": "x"}, {"name": "x"}]}}, ["input.params.loras.1"]),
+        ({"params": {"loras": [{"name": str(n)} for n in range(6)]}}, ["input.params.loras"]),
+        ({"params": {"tis": [{"name": str(n)} for n in range(21)]}}, ["input.params.tis"]),
+        ({"params": {"tis": [{"name": "x", "inject_ti": "both"}]}}, ["input.params.tis.0.injectTi"]),
+        ({"params": {"extra_texts": [{"text": "", "reference": "qr"}]}}, [
+            "input.params.extraTexts.0.text", "input.params.extraTexts.0.reference",
+        ]),
+        ({"params": {"control_type": "mlsd"}}, ["input.params.controlType"]),
+        ({"params": {"denoising_strength": 0.001}}, ["input.params.denoisingStrength"]),
+    ],
+)  # fmt: skip
+def test_each_new_field_has_its_bound(raw: dict[str, object], places: list[str]):
+    assert list(faults(raw)) == places
+
+
+def test_the_most_that_may_be_asked_for_is_accepted():
+    accepted({"params": {
+        "loras": [{"name": "x" * 255, "model": -5, "clip": 5, "inject_trigger": "y" * 30}, *({"name": str(n)} for n in range(4))],
+        "tis": [{"name": str(n), "strength": 5} for n in range(20)],
+        "extra_texts": [{"text": str(n) * 2_000, "reference": "abc"} for n in range(10)],
+    }})  # fmt: skip

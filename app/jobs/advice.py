@@ -15,7 +15,8 @@ from app.jobs.image_rules import DEPTH_MODEL, ignores_mask
 from app.platform.model_reference import ModelReference, Requirements
 from events.jobs import SourceProcessing
 
-_PAINTING: Final = frozenset({SourceProcessing.INPAINTING, SourceProcessing.OUTPAINTING})
+#: what is done with a source of which only a part may change
+PAINTING: Final = frozenset({SourceProcessing.INPAINTING, SourceProcessing.OUTPAINTING})
 _KARRAS: Final = "karras"
 
 
@@ -51,15 +52,15 @@ class Note(msgspec.Struct, frozen=True):
 
 def uses_mask(request: ImageRequest) -> bool:
     """Whether the mask that came with a request says anything: only painting looks at one."""
-    return request.params.source_processing in _PAINTING and not ignores_mask(request.models)
+    return request.params.source_processing in PAINTING and not ignores_mask(request.models)
 
 
 def of_sources(request: ImageRequest) -> Iterator[Note]:
     """What of the sources will not count."""
-    if request.source_mask is not None and not uses_mask(request):
-        if ignores_mask(request.models):
+    if request.source_mask is not None:
+        if DEPTH_MODEL in request.models:
             yield Note(NoteCode.MASK_IGNORED, f"{DEPTH_MODEL} looks at no mask: sourceMask is ignored")
-        else:
+        elif not uses_mask(request):
             message = "sourceMask counts only with sourceProcessing INPAINTING or OUTPAINTING: it is ignored"
             yield Note(NoteCode.MASK_IGNORED, message)
     if request.source is None and request.params.denoising_strength is not None:

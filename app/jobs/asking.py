@@ -11,11 +11,13 @@ from typing import Final
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from app.fleet.online import capacity
 from app.jobs import advice
-from app.jobs.advice import Note, NoteCode, uses_mask
+from app.jobs.advice import PAINTING, Note, NoteCode, uses_mask
 from app.jobs.fields import Fault
+from app.jobs.image_params import ImageParams
 from app.jobs.image_request import ImageRequest, PictureGiven, validate_image_request
 from app.jobs.image_rules import combination_faults, ignores_mask
 from app.jobs.queries import QUEUED, WORKERS_NAMED
@@ -60,11 +62,8 @@ async def ask(
     workers = await _workers(services, request.workers) if request.workers else ()
     if isinstance(workers, Rejection):
         return workers
-    params = request.params
     wish = ImageWish(
-        params=msgspec.structs.replace(params, source_mask=uses_mask(request))
-        if params.source_mask
-        else params,
+        params=_params(request),
         models=_choices(request.models, services.models),
         nsfw=request.nsfw,
         shared=_shared(actor, request),
@@ -126,6 +125,14 @@ def _needs_alpha(request: ImageRequest) -> bool:
     """Without a mask only the source itself can say what is to be filled in."""
     inpainting = request.params.source_processing is SourceProcessing.INPAINTING
     return inpainting and request.source_mask is None and not ignores_mask(request.models)
+
+
+def _params(request: ImageRequest) -> ImageParams:
+    """The parameters without what does not count: where no model looks at a mask, nothing is painted."""
+    params = request.params
+    if params.source_processing in PAINTING and ignores_mask(request.models):
+        return replace(params, source_processing=SourceProcessing.IMG2IMG, source_mask=False)
+    return replace(params, source_mask=False) if params.source_mask and not uses_mask(request) else params
 
 
 def _faulty(faults: tuple[Fault, ...]) -> Rejection:

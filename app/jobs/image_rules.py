@@ -5,7 +5,7 @@ Pure. Every fault is named, with the field that is too much. Whose job it is mak
 is allowed and unwise.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from app.jobs import image_params as bounds
@@ -54,9 +54,9 @@ def combination_faults(request: ImageRequest, reference: ModelReference) -> tupl
     return tuple(found)
 
 
-def ignores_mask(models: Iterable[str]) -> bool:
-    """Whether one of the models looks at no mask."""
-    return DEPTH_MODEL in models
+def ignores_mask(models: Collection[str]) -> bool:
+    """Whether none of the models looks at a mask, so that nothing is painted."""
+    return bool(models) and all(name == DEPTH_MODEL for name in models)
 
 
 def _of_sources(request: ImageRequest) -> _Found:

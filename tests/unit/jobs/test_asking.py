@@ -92,3 +92,26 @@ def test_nothing_from_a_source_is_shared(actor: UUID, raw, shared, notes):
     request = asked(raw)
     assert asking._shared(actor, request) is shared
     assert [note.code.value for note in asking._of_sharing(actor, request)] == notes
+
+
+@pytest.mark.parametrize(
+    ("raw", "processing", "mask"),
+    [
+        ({"source_processing": "inpainting", "source_mask": PICTURE}, "inpainting", True),
+        ({"source_mask": PICTURE}, "img2img", False),
+        ({"source_processing": "inpainting", "source_mask": PICTURE, **DEPTH}, "img2img", False),
+        ({"source_processing": "outpainting", **DEPTH}, "img2img", False),
+        (
+            {
+                "source_processing": "inpainting",
+                "source_mask": PICTURE,
+                "models": [*DEPTH["models"], "Deliberate"],
+            },
+            "inpainting",
+            True,
+        ),
+    ],
+)
+def test_where_no_model_looks_at_a_mask_nothing_is_painted(raw, processing, mask):
+    params = asking._params(asked({"source": PICTURE, **raw}))
+    assert (params.source_processing, params.source_mask) == (processing, mask)

@@ -21,6 +21,7 @@ from app.jobs.standing import Standing, standings
 from app.platform.generation_notes import decode_notes
 from app.platform.graphql.connections import PageInfo
 from app.platform.graphql.enums import described_enum
+from app.platform.graphql.inline import inline
 from app.platform.graphql.scalars import Kudos
 from app.platform.graphql.shared import (
     GenerationState,
@@ -135,7 +136,7 @@ class ImageGeneration(Node):
     async def image_base64(self, info: Info) -> str | None:
         """Raises `ApiError` LIMIT_PICTURES, or TRY_AGAIN if storage does not answer."""
         place = pictures.place_of(services_of(info).settings, self.view)
-        return None if place is None else await pictures.inline(info, place)
+        return None if place is None else await inline(info, place, limit=pictures.MAX_INLINE_BYTES)
 
     @strawberry.field(description="Why there is no picture; null if there is one.")
     def image_absence(self) -> ImageAbsence | None:  # type: ignore[valid-type]

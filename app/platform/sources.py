@@ -69,10 +69,11 @@ class ResolvedSource(msgspec.Struct, frozen=True, kw_only=True):
     #: in the bucket of sources; empty for a URL
     key: str = ""
     url: str = ""
+    alpha: bool = False
 
     def row(self, job: UUID) -> JobSource:
         """What the vault keeps of it."""
-        return JobSource(job, self.role, self.ordinal, self.strength, self.key, self.url)
+        return JobSource(job, self.role, self.ordinal, self.strength, self.key, self.url, self.alpha)
 
 
 def upload_key(subject: UUID, upload: UUID) -> str:
@@ -145,7 +146,12 @@ async def _resolved(services: Services, actor: UUID, source: GivenSource) -> Res
             return copied
         key = copied
     return ResolvedSource(
-        role=source.role, ordinal=source.ordinal, strength=source.strength, key=key, url=source.url or ""
+        role=source.role,
+        ordinal=source.ordinal,
+        strength=source.strength,
+        key=key,
+        url=source.url or "",
+        alpha=source.alpha,
     )
 
 

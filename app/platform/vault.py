@@ -86,6 +86,8 @@ class JobSource(msgspec.Struct, frozen=True):
     key: str
     #: as the client wrote it; empty once it was fetched
     url: str
+    #: it must have an alpha channel, for there is no mask
+    alpha: bool = False
 
 
 class WorkerName(msgspec.Struct, frozen=True):

@@ -28,12 +28,12 @@ from app.platform.ids import new_id
 from app.platform.objects import ObjectStore, sniff_image
 from app.platform.outside import Outside
 from app.platform.sources import new_source_key
-from app.platform.vault import JobSource, SourceRole
+from app.platform.vault import JobSource
 from app.platform.writer import Writer
 from app.sources.decider import AcceptSources, RefuseSources, Settled
 from app.sources.fetch import FetchError, Lookup, Names, fetch
 from events.codec import fact_of
-from events.jobs import ImageJobSubmitted, SourceFault, SourceProcessing
+from events.jobs import ImageJobSubmitted, SourceFault
 from events.store import log
 from projections.store.tables import LIVE
 
@@ -65,8 +65,6 @@ class Wanted(msgspec.Struct, frozen=True):
     requester: UUID
     #: position of its submission
     position: int
-    #: it has no mask, so that its source must have an alpha channel
-    alpha: bool
     sources: tuple[JobSource, ...]
 
 
@@ -192,7 +190,7 @@ class Fetcher:
         for pause in (*self._pauses, None):
             try:
                 async with turn, self._all:
-                    return await self._stored(wanted, source)
+                    return await self._stored(source)
             except FetchError as failed:
                 if pause is None or not failed.passing:
                     raise
@@ -201,9 +199,8 @@ class Fetcher:
                     raise
         raise FetchError(SourceFault.UNREACHABLE)
 
-    async def _stored(self, wanted: Wanted, source: JobSource) -> JobSource:
-        alpha = wanted.alpha and source.role is SourceRole.SOURCE
-        data = await fetch(source.url, self._outside, alpha=alpha, lookup=self._lookup, tls=self._tls)
+    async def _stored(self, source: JobSource) -> JobSource:
+        data = await fetch(source.url, self._outside, alpha=source.alpha, lookup=self._lookup, tls=self._tls)
         key = new_source_key()
         kind = f"image/{sniff_image(data[:32])}"
         await asyncio.to_thread(self._objects.put, self._bucket, key, data, kind)
@@ -228,6 +225,4 @@ class Fetcher:
                 return None
             asked = {"realm": self._realm, "job": event.job}
             sources = _SOURCES.load_all(connection.execute(_UNFETCHED, asked, binary=True))
-        paints = event.source_processing is SourceProcessing.INPAINTING
-        alpha = paints and not event.source_mask
-        return Wanted(event.job, event.requester, position, alpha, tuple(sources))
+        return Wanted(event.job, event.requester, position, tuple(sources))

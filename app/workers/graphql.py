@@ -14,10 +14,12 @@ import strawberry
 
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
+from app.platform.graphql.inline import Place, inline
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import JSON, Kudos, Position
 from app.platform.graphql.shared import GenerationState, SourceProcessing
 from app.platform.services import Info, services_of
+from app.platform.sources import MAX_SOURCE_BYTES
 from app.platform.vault import SourceRole
 from app.workers import handlers, lease_decider
 from app.workers.capabilities import check
@@ -51,6 +53,12 @@ class ExtraSource:
 
     url: str = strawberry.field(description="GET the picture (WebP, PNG or JPEG) there.")
     strength: float = strawberry.field(description="How much of it the new picture takes.")
+    key: strawberry.Private[str]
+
+    @strawberry.field(description="The picture itself, in base64; at most 4 pictures in one operation.")
+    async def base64(self, info: Info) -> str | None:
+        """Read when it is asked for; null once it was erased."""
+        return await _inline(info, self.key)
 
 
 @strawberry.interface(description="The source images of an assignment, by links as fresh as the lease.")
@@ -84,6 +92,21 @@ class ImageAssignment(SourceLinks):
     source_processing: SourceProcessing | None = strawberry.field(
         description="What to do with the source image; null: there is none."
     )
+    keys: strawberry.Private[dict[SourceRole, str]]
+
+    @strawberry.field(
+        description="The source image itself, in base64, for workers that cannot reach the storage; null if there is "
+        "none. At most 4 pictures in one operation."
+    )
+    async def source_image_base64(self, info: Info) -> str | None:
+        """Read when it is asked for."""
+        return await _inline(info, self.keys.get(SourceRole.SOURCE))
+
+    @strawberry.field(description="The mask itself, in base64; null if there is none.")
+    async def source_mask_base64(self, info: Info) -> str | None:
+        """Read when it is asked for."""
+        return await _inline(info, self.keys.get(SourceRole.MASK))
+
     messages: list[WorkerMessage] = strawberry.field(
         description="What the worker is told, newest first, at most 20: with every poll, until it expires."
     )
@@ -358,6 +381,7 @@ async def _assignment(info: Info, work: handlers.Assignment) -> ImageAssignment:
         payload=JSON(work.payload),
         generations=_tasks(work.uploads),
         source_processing=None if processing is None else SourceProcessing(processing),
+        keys={source.role: source.key for source in work.sources},
         messages=await _told(info, work.lease.worker),
         **_links(work.sources),
     )
@@ -370,8 +394,18 @@ def _links(sources: tuple[handlers.Source, ...]) -> dict[str, Any]:
     return {
         "source_image_url": by_role.get(SourceRole.SOURCE),
         "source_mask_url": by_role.get(SourceRole.MASK),
-        "extra_sources": [ExtraSource(url=source.url, strength=source.strength) for source in extra],
+        "extra_sources": [
+            ExtraSource(url=source.url, strength=source.strength, key=source.key) for source in extra
+        ],
     }
+
+
+async def _inline(info: Info, key: str | None) -> str | None:
+    """A source of a job, in base64."""
+    if key is None:
+        return None
+    place = Place(services_of(info).settings.bucket_sources, key)
+    return await inline(info, place, limit=MAX_SOURCE_BYTES)
 
 
 async def _told(info: Info, worker: UUID) -> list[WorkerMessage]:

@@ -22,6 +22,7 @@ from tests.acceptance.horde import GRANT_REASON, Horde, User, unique
 from tests.acceptance.processes import ApiProcess, Process, run_cli
 from tests.acceptance.wires import CONNECTIONS, Api
 from tests.factories import RULES
+from tests.stranger import OUTSIDE
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +36,7 @@ def variables(stack_settings: tuple[EmbeddedStack, Settings]) -> dict[str, str]:
         owner.execute("SELECT pg_reload_conf()")
     # Messages of other tests' actors lie in another numbered database.
     apart = msgspec.structs.replace(settings, redis_url=f"{settings.redis_url.rpartition('/')[0]}/3")
-    made = {**apart.to_env(), "HOARD_RATE_LIMITS": "false"}
+    made = {**apart.to_env(), "HOARD_RATE_LIMITS": "false", "HOARD_SOURCE_NETWORKS": f"{OUTSIDE}/32"}
     run_cli("migrate", variables=made)
     run_cli("seed", variables={**made, "HOARD_SEED_KEYS": seed_keys_json(stack.seed_keys)})
     return made

@@ -28,7 +28,7 @@ JOB = (
 )
 POPPED = (
     "... on ImageAssignment { leaseId jobId expiresAt model payload generations { id seed uploadUrl } "
-    "messages { id message } } "
+    "sourceProcessing sourceImageUrl sourceMaskUrl extraSources { url strength } messages { id message } } "
     "... on NoJob { skipped { reason count } messages { id message } } ... on WorkerInMaintenance { maintenanceMessage } "
     "... on TooManyWorkers { workers limit }"
 )

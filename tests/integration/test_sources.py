@@ -5,10 +5,12 @@
 
 import asyncio
 import json
+import signal
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,12 +20,12 @@ import pytest
 
 from app.accounts.authentication import Viewer
 from app.actors_main import make_fetcher, make_pool
-from app.jobs.decider import CancelJob, SubmitImageJob, Submitted, submit_image_job
+from app.jobs.decider import CancelJob
 from app.main import make_services, run_services
-from app.platform.commands import Decision, Needs, Rejection, Rule, rules
+from app.platform.broker import make_sender, send
+from app.platform.commands import Rejection
 from app.platform.graphql.context import RequestContext
 from app.platform.objects import Missing
-from app.platform.rows import Rows
 from app.platform.services import Services
 from app.platform.settings import Settings
 from app.platform.sources import GivenSource, ResolvedSource, fetching, resolve
@@ -37,7 +39,9 @@ from app.sources import actors
 from app.sources.fetching import OF_ONE_REQUESTER, Fetcher
 from events.base import ANONYMOUS
 from events.jobs import ImageJobSubmitted, SourceProcessing
-from tests.factories import pop, register, run, submit
+from projections.queue import ALLOWED_BEFORE
+from tests.acceptance.processes import Process
+from tests.factories import capabilities, check_in, pop, register, run, submit
 from tests.gallery import ALL_RULES, Gallery, eventually, picture
 from tests.hostile.test_uploads import png
 from tests.stranger import OUTSIDE, Says, Stranger, answer
@@ -53,36 +57,7 @@ EXTEND = f"""mutation($given: ExtendLeaseInput!) {{ extendLease(input: $given) {
   ... on ExtendLeaseSuccess {{ {LINKS} }} }} }}"""
 
 
-class SubmitWithSources(SubmitImageJob, frozen=True, kw_only=True):
-    """A submission with sources, as the slice of jobs decides it."""
-
-    sources: tuple[JobSource, ...]
-    processing: SourceProcessing = SourceProcessing.IMG2IMG
-
-
-def submit_with_sources(command: SubmitWithSources, rows: Rows) -> Decision | Rejection:
-    decided = submit_image_job(command, rows)
-    assert isinstance(decided, Decision)
-    unfetched = any(source.url for source in command.sources)
-    events = [
-        msgspec.structs.replace(event, fetching=unfetched, source_processing=command.processing)
-        if isinstance(event, ImageJobSubmitted)
-        else event
-        for event in decided.events
-    ]
-    return Decision(events, decided.result, (*decided.vault, *command.sources))
-
-
-RULES = ALL_RULES | rules(
-    (
-        Rule(
-            SubmitWithSources,
-            Submitted,
-            lambda c: Needs(accounts=(c.requester,), made=(c.job, *c.generations)),
-            submit_with_sources,
-        ),
-    )
-)
+ABLE = capabilities(allows=(*ALLOWED_BEFORE, "many_steps", "img2img"))
 
 
 class Atelier(Gallery):
@@ -90,27 +65,28 @@ class Atelier(Gallery):
 
     def __init__(self, settings: Settings, writer: Writer) -> None:
         super().__init__(settings, writer)
+        run(writer, check_in(self.worker, self.owner, ABLE))
         self.before: set[str] = set()
         self.before.update(self.kept())
 
-    def ask(self, *sources: tuple[SourceRole, str, str], **wishes: Any) -> tuple[UUID, int]:
+    def ask(
+        self, *sources: tuple[SourceRole, str, str], alpha: bool = False, **wishes: Any
+    ) -> tuple[UUID, int]:
         """Submit a job with (role, key, url) of each of its sources: the job, and the position of its submission."""
-        wanted = submit(wishes.pop("requester", self.requester), models=wishes.pop("models", ("stable",)))
+        plain = submit(wishes.pop("requester", self.requester), source_processing=SourceProcessing.IMG2IMG)
         rows = tuple(
-            JobSource(wanted.job, role, ordinal, 0.5, key, url)
+            JobSource(plain.job, role, ordinal, 0.5, key, url, alpha)
             for ordinal, (role, key, url) in enumerate(sources)
         )
-        fields = {name: getattr(wanted, name) for name in wanted.__struct_fields__}
-        fields["payload"] = json.dumps({"source_processing": "img2img"})
-        done = run(self.writer, SubmitWithSources(**fields, sources=rows, **wishes))
+        payload = json.dumps({"source_processing": "img2img"})
+        run(self.writer, msgspec.structs.replace(plain, sources=rows, payload=payload))
         with psycopg.connect(self.settings.database_url) as connection:
             row = connection.execute(
                 "SELECT position FROM log.event WHERE stream = %s AND type = %s",
-                (f"job-{wanted.job}", ImageJobSubmitted.TYPE),
+                (f"job-{plain.job}", ImageJobSubmitted.TYPE),
             ).fetchone()
         assert row is not None
-        assert row[0] <= done.position
-        return wanted.job, row[0]
+        return plain.job, row[0]
 
     def by_url(self, *urls: str, **wishes: Any) -> tuple[UUID, int]:
         return self.ask(*((SourceRole.EXTRA, "", url) for url in urls), **wishes)
@@ -172,12 +148,12 @@ class Atelier(Gallery):
 @pytest.fixture
 def atelier(settings: Settings, start_writer: Callable[..., Writer]) -> Atelier:
     own = msgspec.structs.replace(settings, source_networks=f"{OUTSIDE}/32")
-    return Atelier(own, start_writer(rules=RULES))
+    return Atelier(own, start_writer(rules=ALL_RULES))
 
 
 def served(atelier: Atelier, job: UUID) -> bool:
     """Whether the job is what a worker gets now."""
-    outcome = run(atelier.writer, pop(atelier.worker, atelier.owner))
+    outcome = run(atelier.writer, pop(atelier.worker, atelier.owner, ABLE))
     return outcome.result.lease is not None and "GenerationsLeased" in atelier.facts(job)
 
 
@@ -232,12 +208,10 @@ def test_what_fails_for_a_moment_is_tried_again_and_what_fails_for_good_is_not(a
 def test_a_source_to_be_painted_in_must_say_where(atelier: Atelier):
     with Stranger(a=answer(picture(64, 64))) as stranger:
         given = (SourceRole.SOURCE, "", stranger.url("a"))
-        job, position = atelier.ask(given, processing=SourceProcessing.INPAINTING)
-        atelier.fetch(job, position)
-        assert atelier.row(job)["source_fault"] == "NO_MASK"
-        other, position = atelier.ask(given, processing=SourceProcessing.OUTPAINTING)
-        atelier.fetch(other, position)
-        assert atelier.row(other)["source_fault"] is None
+        for alpha, fault in ((True, "NO_MASK"), (False, None)):
+            job, position = atelier.ask(given, alpha=alpha)
+            atelier.fetch(job, position)
+            assert atelier.row(job)["source_fault"] == fault
 
 
 @contextmanager
@@ -290,6 +264,27 @@ def test_of_two_processes_one_settles_it_and_the_other_leaves_nothing(atelier: A
         go.set()
         eventually(lambda: not one._tasks and not two._tasks, 5, "both are done")
     assert len(stranger.visits) == 2
+    assert atelier.facts(job).count("SourcesFetched") == 1
+    assert [key for key, _ in atelier.rows(job)] == atelier.kept()
+
+
+def test_killed_in_the_midst_it_is_fetched_by_the_next_process(atelier: Atelier, tmp_path: Path):
+    """`kill -9`, and then the message that the relay sends again."""
+    settings = msgspec.structs.replace(
+        atelier.settings, redis_url=f"{atelier.settings.redis_url.rpartition('/')[0]}/7"
+    )
+    broker = make_sender(settings)
+    with waiting("a", picture(64, 64)) as (stranger, go):
+        job, position = atelier.by_url(stranger.url("a"))
+        for number, end in ((1, signal.SIGKILL), (2, signal.SIGTERM)):
+            process = Process(tmp_path / f"{number}.log", "actors", "run", variables=settings.to_env())
+            send(broker, settings.realm, actors.FETCH_SOURCES, position)
+            eventually(lambda wanted=number: len(stranger.visits) == wanted, 30, "it is asked for")
+            if end is signal.SIGTERM:
+                go.set()
+                eventually(atelier.ended(job), 20, "it is queued")
+            process.stop(end)
+    broker.client.close()
     assert atelier.facts(job).count("SourcesFetched") == 1
     assert [key for key, _ in atelier.rows(job)] == atelier.kept()
 
@@ -545,7 +540,7 @@ async def test_workers_get_fresh_links_to_what_was_given_whenever_they_ask(ateli
         roles = [SourceRole.SOURCE, SourceRole.MASK, SourceRole.EXTRA, SourceRole.EXTRA]
         keys = [(await client.source(await client.upload(data))).key for data in files]
         job, _ = atelier.ask(*((role, key, "") for role, key in zip(roles, keys, strict=True)))
-        lease = run(atelier.writer, pop(atelier.worker, atelier.owner)).result.lease
+        lease = run(atelier.writer, pop(atelier.worker, atelier.owner, ABLE)).result.lease
         shown: Sequence[Any] = (await worker.ask(LIVE))["liveAssignments"]
         (first,) = shown
         assert first["sourceProcessing"] == "IMG2IMG"

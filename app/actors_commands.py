@@ -20,7 +20,7 @@ from app.platform.settings import Settings, SettingsError
 
 @click.group("actors")
 def actors_group() -> None:
-    """What happens after a commit: publishing shared pictures."""
+    """What happens after a commit: publishing shared pictures, fetching source images."""
 
 
 @actors_group.command("run")

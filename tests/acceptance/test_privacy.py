@@ -19,6 +19,7 @@ from pyarrow import parquet
 from tests.acceptance.horde import GRANT_REASON, Horde, User, final, registration, submit, unique, upload
 from tests.acceptance.processes import eventually, run_cli
 from tests.acceptance.wires import Api, Refusal
+from tests.stranger import OUTSIDE
 
 
 def marker(place: str) -> str:
@@ -68,6 +69,7 @@ def secrets(horde: Horde) -> Secrets:
         mark.words["accesskey"] = job.access_key
         return job
 
+    ask(source={"url": f"http://{OUTSIDE}:9/{mark('sourceurl')}"})
     job = ask()
     worker = bob.worker(model, name=mark("workername"), blacklist=[mark("blacklist", 30)])
     taken = worker.take(bridgeAgent=f"tool:1:{mark('contact')}", idempotencyKey=mark("popkey"))
@@ -118,6 +120,7 @@ def refusals(horde: Horde, mark: Secrets, alice: User) -> None:
         {"prompt": "x", "models": [mark("refusedmodel") + "\n"]},
         {"prompt": mark("toolarge"), "params": {"width": 3072, "height": 3072, "steps": 500}},
         {"prompt": mark("overpriced"), "maxKudos": "0.01"},
+        {"prompt": "x", "source": {"url": f"https://10.0.0.1/{mark('refusedurl')}"}},
     ):
         with pytest.raises(Refusal):
             submit(alice.api, **given)

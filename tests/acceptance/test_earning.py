@@ -22,7 +22,7 @@ MONEY = (
     "{ viewer { kudos held escrow trusted roles totals { generated uptime granted received sent spent } } }"
 )
 WORKER = (
-    "query($worker: String!) { worker(worker: $worker) { id speed paused suspicions maintenance maintenanceUntil "
+    "query($worker: String!) { worker(worker: $worker) { id megapixelstepsPerSecond paused suspicions maintenance maintenanceUntil "
     "uptimeSeconds uptimeEarned } }"
 )
 POPPED = (
@@ -254,8 +254,8 @@ def test_the_speed_of_a_worker_is_measured(horde: Horde, jump: Callable[..., Non
         taken = worker.take()
         jump(seconds=seconds)
         worker.deliver(taken)
-    most = 2 * 512 * 512 * 30 // 40
-    assert most * 0.8 < seen(bob, worker)["speed"] <= most
+    most = 2 * 512 * 512 * 30 / 40 / 1_000_000
+    assert most * 0.8 < seen(bob, worker)["megapixelstepsPerSecond"] <= most
 
 
 def test_a_worker_that_is_faster_than_any_is_suspected_and_paused(

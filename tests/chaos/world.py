@@ -23,7 +23,7 @@ from minio import Minio
 from app.accounts.console import console
 from app.accounts.seeding import parse_keys, seed
 from app.embedded.stack import EmbeddedStack, seed_keys_json
-from app.operations.migrate import migrate
+from app.operations.migrate import make_buckets, migrate
 from app.platform.settings import Settings
 from tests.acceptance.horde import Horde, User
 from tests.acceptance.processes import ApiProcess, Process
@@ -91,6 +91,7 @@ class World:
         with self.owner() as owner:
             owner.execute(_CLOCK)
         migrate(self.settings)
+        make_buckets(self.settings)
         with console(self.settings) as opened:
             seed(opened, self.settings.pepper, parse_keys(seed_keys_json(self.stack.seed_keys)))
         try:

@@ -9,7 +9,7 @@ from app.ledger import trust
 from app.workers import conduct
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def soon_trusted() -> Iterator[None]:
     """The rules with small numbers."""
     with pytest.MonkeyPatch.context() as patch:

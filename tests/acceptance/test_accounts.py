@@ -75,6 +75,7 @@ def test_without_a_key_i_am_anonymous(horde: Horde) -> None:
 
 
 def test_i_give_kudos_once_however_often_i_say_so(horde: Horde, alice: User, bob: User) -> None:
+    """Features 150, 151."""
     first = alice.transfer(bob.alias, "12.34", "my key")
     again = alice.transfer(bob.alias, "12.34", "my key")
     assert first["position"] == again["position"]

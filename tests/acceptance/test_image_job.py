@@ -49,6 +49,7 @@ def quote(api: Api, prompt: str = "a lighthouse", **given: Any) -> dict[str, Any
 
 
 def test_i_get_my_pictures_and_pay_what_was_quoted(alice: User, bob: User, model: str) -> None:
+    """Features 36 to 38, 97, 103, 113."""
     job = alice.submit("a castle", negativePrompt="fog", models=[model], params={"n": 2, "seed": "42"})
     assert (job.job["state"], job.job["kind"], job.job["shared"]) == ("WAITING", "IMAGE", False)
     assert [g["seed"] for g in job.job["generations"]] == ["42", "43"]
@@ -108,6 +109,7 @@ def test_my_worker_serves_me_before_others_who_came_first(alice: User, bob: User
 
 
 def test_with_more_kudos_i_stand_before_others(horde: Horde, bob: User, model: str) -> None:
+    """Feature 159."""
     poor = horde.register("poor").submit(models=[model])
     nobody = submit(horde.anonymous, models=[model])
     rich = horde.register("rich", "5000").submit(models=[model])
@@ -225,6 +227,7 @@ def test_anonymous_users_need_the_access_key_of_their_own_jobs(horde: Horde, mod
 
 
 def test_what_anonymous_users_get_is_paid_by_nobody(horde: Horde, bob: User, model: str) -> None:
+    """Features 146, 161."""
     job = submit(horde.anonymous, models=[model])
     bob.worker(model).serve()
     now = job.now()
@@ -238,6 +241,7 @@ def test_what_anonymous_users_get_is_paid_by_nobody(horde: Horde, bob: User, mod
 
 
 def test_i_cancel_what_waits_and_pay_nothing(alice: User, bob: User, model: str) -> None:
+    """Feature 39."""
     job = alice.submit(models=[model], params={"n": 3})
     now = job.cancel()
     assert (now["state"], now["charged"]) == ("CANCELLED", "0.00")
@@ -398,6 +402,7 @@ def test_a_job_sent_twenty_times_at_once_is_one_job(alice: User, model: str) -> 
 def test_a_worker_takes_as_many_pictures_of_one_job_as_it_asks_for(
     alice: User, bob: User, model: str
 ) -> None:
+    """Features 40, 100, 101."""
     job = alice.submit(models=[model], params={"n": 5})
     worker = bob.worker(model)
     first, second = worker.take(amount=3), worker.take(amount=20)
@@ -408,6 +413,7 @@ def test_a_worker_takes_as_many_pictures_of_one_job_as_it_asks_for(
 
 
 def test_two_workers_never_get_the_same_picture(alice: User, horde: Horde, model: str) -> None:
+    """Feature 162."""
     jobs = [alice.submit(models=[model], params={"n": 3}) for _ in range(4)]
     workers = [horde.register("w").worker(model) for _ in range(6)]
 
@@ -424,6 +430,7 @@ def test_two_workers_never_get_the_same_picture(alice: User, horde: Horde, model
 
 
 def test_an_empty_poll_says_why(horde: Horde, alice: User, bob: User, model: str) -> None:
+    """Features 56, 111."""
     word = unique("word").replace(" ", "")
     alice.submit(
         f"a {word.upper()} at dusk",
@@ -681,6 +688,7 @@ def test_a_lease_may_be_delivered_bit_by_bit(alice: User, bob: User, model: str)
 
 
 def test_what_one_worker_cannot_draw_another_may(horde: Horde, alice: User, bob: User, model: str) -> None:
+    """Feature 75."""
     job = alice.submit(models=[model])
     first = bob.worker(model)
     first.deliver(first.take(), "FAULTED")
@@ -693,6 +701,7 @@ def test_what_one_worker_cannot_draw_another_may(horde: Horde, alice: User, bob:
 def test_what_nobody_can_draw_is_faulted_and_costs_nothing(
     horde: Horde, alice: User, bob: User, model: str
 ) -> None:
+    """Feature 74."""
     job = alice.submit(models=[model], params={"n": 2})
     owners = [bob, horde.register("carol")]
     for number in range(3):
@@ -708,6 +717,7 @@ def test_what_nobody_can_draw_is_faulted_and_costs_nothing(
 def test_a_censored_picture_costs_me_the_tax_and_pays_the_worker(
     alice: User, bob: User, model: str, state: str
 ) -> None:
+    """Feature 116."""
     job = alice.submit(models=[model])
     worker = bob.worker(model)
     answer = worker.deliver(worker.take(), state)

@@ -204,6 +204,7 @@ def test_anybody_proves_a_copy_of_the_log_complete_and_unaltered(
 
 
 def test_the_operator_proves_log_and_projections(horde: Horde, alice: User) -> None:
+    """Feature 157."""
     horde.quiet()
     assert json.loads(run_cli("log", "verify", "--json", variables=horde.variables))["clean"] is True
     replayed = json.loads(run_cli("log", "replay", "--json", variables=horde.variables))

@@ -11,7 +11,7 @@ from tests.chaos.storm import Storm
 from tests.chaos.world import World
 
 #: a round: everything that can be killed once, and some of it in pairs
-KILLS, SECONDS = 16, 150.0
+KILLS, SECONDS = 20, 150.0
 
 
 def say(text: str) -> None:

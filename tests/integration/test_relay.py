@@ -469,6 +469,7 @@ def test_leases_end_when_their_time_is_over(
 def test_jobs_that_nobody_serves_expire(
     gallery: Gallery, sweeper: Sweeper, application: psycopg.Connection[Any]
 ):
+    """Feature 164."""
     old, young = (submit(gallery.requester, models=("nobody has it",)) for _ in range(2))
     run(gallery.writer, old)
     run(gallery.writer, young)

@@ -16,11 +16,14 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from app.accounts.decider import TransferKudos
+from app.accounts.decider import GrantRole, TransferKudos
 from app.jobs.decider import CancelJob, SubmitImageJob
 from app.platform.commands import Command, Rejection, Request
 from app.platform.writer import Writer
+from app.teams.decider import CreateTeam
 from app.workers.lease_decider import ReleaseLease, ResultState
+from app.workers.steering_decider import ChangeWorker
+from events.accounts import Role
 from events.base import ANONYMOUS
 from events.chain import genesis, link_of
 from events.codec import decode_metadata
@@ -30,7 +33,6 @@ from tests.factories import (
     check_in,
     deliver,
     grant,
-    many_workers,
     open_realm,
     pop,
     register,
@@ -42,6 +44,8 @@ from tests.factories import (
 
 USERS = tuple(uid(number) for number in range(1, 7))
 WORKERS = tuple(uid(0x100 + number) for number in range(6))
+#: the team that all workers are in
+TEAM = uid(0x200)
 
 #: (internal id of the command, its class, how it was answered, position)
 Answer = tuple[UUID, str, str, int]
@@ -54,9 +58,13 @@ def prepare(writer: Writer) -> None:
         run(writer, register(user, user.int))
         run(writer, grant(user, 100_000))
         run(writer, unlimited(user))
-        run(writer, many_workers(user))
     for worker in WORKERS:
         run(writer, check_in(worker, USERS[worker.int % len(USERS)]))
+    run(writer, GrantRole(user=USERS[0], role=Role.TRUSTED))
+    run(writer, CreateTeam(team=TEAM, creator=USERS[0], name="everybody", info="all workers"))
+    for worker in WORKERS:
+        joins = ChangeWorker(worker=worker, by=USERS[worker.int % len(USERS)], moves=True, team=TEAM)
+        run(writer, joins)
 
 
 class Client:

@@ -16,7 +16,7 @@ from app.jobs.wish import ImageWish, Settled
 from app.platform.services import Services
 from events.jobs import JobKind
 from projections.accounts import Account
-from projections.queue import REQUIREMENTS, WAIVED, Work, requirement_mask
+from projections.queue import REQUIREMENTS, WAIVED, Work, requirement_mask, unmet_by
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +50,13 @@ def work_of(wish: ImageWish, settled: Settled, account: Account) -> Wanted:
 
 
 async def servable(services: Services, work: Work) -> bool:
-    """Whether a worker that is online now may serve a job."""
-    return remaining(work, await online_workers(services))[-1].workers > 0
+    """Whether a worker that is online now may serve a job: the first that may is enough."""
+    return any(
+        each.worker.kind is JobKind.IMAGE
+        and _works_for(each, work.requester)
+        and unmet_by(each.search, work) is None
+        for each in await online_workers(services)
+    )
 
 
 def remaining(work: Work, fleet: Iterable[Online]) -> tuple[Remaining, ...]:

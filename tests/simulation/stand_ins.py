@@ -20,7 +20,7 @@ import psycopg
 from app.platform import ids
 from app.platform.commands import Request
 from app.platform.writer import batch, thread
-from app.relay import leader, main, reactions, sweeper, tailing
+from app.relay import leader, main, outage, reactions, sweeper, tailing
 from app.sharing import publish
 from app.sharing.picture import CleanPicture, Withheld
 from events.sharing import WithheldReason
@@ -333,6 +333,7 @@ def installed(server: Server, broker: Any) -> Iterator[None]:
         (reactions, {"time": time, "LOOK_SECONDS": HURRY}),
         (sweeper, {"time": time, "threading": threading, "psycopg": database, "Future": future}),
         (sweeper, {"SWEEP_SECONDS": HURRY}),
+        (outage, {"time": time}),
         (tailing, {"fold_chunk": fold_chunk}),
         (publish, {"inspect": inspect}),
     ]

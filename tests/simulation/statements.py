@@ -21,7 +21,7 @@ from app.platform.writer import thread
 from app.platform.writer.apply import Writes, channel
 from app.platform.writer.gather import Gathered
 from app.platform.writer.recent import Recent
-from app.relay import leader, reactions, sweeper, tailing
+from app.relay import leader, outage, reactions, sweeper, tailing
 from app.sharing import publish, story
 from events.base import Fact, Recorded
 from events.codec import EVENT_TYPES
@@ -239,7 +239,13 @@ def _due_leases(view: View, parameters: Any) -> list[tuple[Any, ...]]:
     _, passed_over, limit = parameters
     rows: Any = view.server.log.state["leases"].values()
     due = [r for r in rows if r.state.value == "LIVE" and r.expires_at < view.now and r.id not in passed_over]
-    return [(row.id,) for row in sorted(due, key=lambda row: row.expires_at)[:limit]]
+    return [(row.id, row.owner) for row in sorted(due, key=lambda row: row.expires_at)[:limit]]
+
+
+def _delivered(view: View, asked: Any) -> list[tuple[Any, ...]]:
+    since = view.now - timedelta(seconds=asked["within"])
+    latest = [e for e in view.server.log.events[-asked["latest"] :] if e.occurred_at > since]
+    return [(len(latest) >= asked["latest"] or any(e.type == asked["delivered"] for e in latest),)]
 
 
 def _due_jobs(view: View, parameters: Any) -> list[tuple[Any, ...]]:
@@ -352,6 +358,7 @@ STATEMENTS: dict[str, tuple[str, Handler]] = {
         ("checkpoint", tailing._CHECKPOINT, _checkpoint),
         ("advance", tailing._ADVANCE, _advance_tailing),
         ("due leases", sweeper._LEASES, _due_leases),
+        ("delivered?", outage._DELIVERED, _delivered),
         ("due jobs", sweeper._JOBS, _due_jobs),
         ("set", "SET LOCAL lock_timeout = '100ms'", _nothing),
         ("partitions", sweeper._PARTITIONS, _nothing),

@@ -90,7 +90,11 @@ ANY_MODEL = ""
 #: what the requester has not is no matter to its own workers, or to those who call it a friend
 WAIVED: Final = REQUIREMENTS["untrusted_requester"] | REQUIREMENTS["not_covered"]
 
+#: for whom a job waits: everybody, `+worker` for one of its allow-list, or all but those on its deny-list
 EVERYBODY = ""
+ALL_BUT = "-"
+#: in the counts of denials: all jobs of a class that deny somebody
+ANYBODY: Final = UUID(int=0)
 
 
 class ImageServer(Protocol):
@@ -141,8 +145,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """A waiting job's place in one class."""
 
     model: str
-    #: EVERYBODY, "+worker" or "-worker,worker" in ascending order
+    #: EVERYBODY, ALL_BUT or "+worker"
     audience: str
+    #: the workers on its deny-list, in ascending order, divided by commas
+    denied: str
     mask: int
     pixels: int
     rank: int
@@ -185,19 +191,20 @@ def waits(job: Job | None) -> bool:
 def entries(job: Job) -> tuple[Entry, ...]:
     """A waiting job's places: one for each model that may serve it and each audience."""
     return tuple(
-        Entry(model, audience, job.mask, job.pixels, job.rank, job.position, job.id)
+        Entry(model, audience, denied, job.mask, job.pixels, job.rank, job.position, job.id)
         for model in job.models or (ANY_MODEL,)
-        for audience in audiences(job)
+        for audience, denied in audiences(job)
     )
 
 
-def audiences(work: Work) -> tuple[str, ...]:
-    """For whom a job waits, as its entries say it."""
+def audiences(work: Work) -> tuple[tuple[str, str], ...]:
+    """For whom a job waits, and whom it denies, as its entries say it."""
     if work.allowed_workers:
-        return tuple(f"+{worker}" for worker in work.allowed_workers if worker not in work.denied_workers)
+        allowed = (worker for worker in work.allowed_workers if worker not in work.denied_workers)
+        return tuple((f"+{worker}", "") for worker in allowed)
     if work.denied_workers:
-        return ("-" + ",".join(sorted(map(str, work.denied_workers))),)
-    return (EVERYBODY,)
+        return ((ALL_BUT, ",".join(sorted(map(str, work.denied_workers)))),)
+    return ((EVERYBODY, ""),)
 
 
 def demand_of(job: Job) -> Demand:

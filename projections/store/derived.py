@@ -1,4 +1,4 @@
-"""Derived indexes of the queue: entries, class heads, demand and the histogram of ranks, kept by SQL from job rows.
+"""Derived indexes of the queue: entries, class heads, denials, demand and the histogram of ranks, kept by SQL from job rows.
 
 They are not folded: each is a function of the waiting rows of `jobs`, changed in the same transaction as those rows
 and recomputed whole by `fill`, which the audit compares with. May not decide what is served. Look next:
@@ -10,21 +10,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from events.store.arrays import bools, int8s, texts, uuids
 from projections.jobs import Job
-from projections.queue import BUCKET, Demand, Entry, bucket, demand_of, entries, waits
+from projections.queue import (
+    ALL_BUT,
+    ANYBODY,
+    BUCKET,
+    EVERYBODY,
+    Demand,
+    Entry,
+    bucket,
+    demand_of,
+    entries,
+    waits,
+)
 
-NAMES = ("queue_entry", "queue_head", "queue_demand", "queue_histogram")
+NAMES = ("queue_entry", "queue_head", "queue_denial", "queue_demand", "queue_histogram")
 
 #: the live autovacuum settings of the small hot tables
 _HOT = "WITH (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0)"
 
 
-#: compared byte by byte, so that those that begin with one sign stand together
-_AUDIENCE = 'audience text COLLATE "C" NOT NULL'
+_AUDIENCE = 'audience text COLLATE "C" NOT NULL, denied text COLLATE "C" NOT NULL'
 
 _DDL = {
     "queue_entry": f"""(realm bigint NOT NULL, model text NOT NULL, {_AUDIENCE}, mask bigint NOT NULL,
@@ -32,7 +43,9 @@ _DDL = {
         PRIMARY KEY (realm, job, model, audience))""",
     "queue_head": f"""(realm bigint NOT NULL, model text NOT NULL, {_AUDIENCE}, mask bigint NOT NULL,
         pixels bigint NOT NULL, rank bigint NOT NULL, position bigint NOT NULL,
-        PRIMARY KEY (realm, model, audience, mask, pixels)) {_HOT}""",
+        PRIMARY KEY (realm, model, audience, pixels, mask)) {_HOT}""",
+    "queue_denial": f"""(realm bigint NOT NULL, worker uuid NOT NULL, model text NOT NULL, pixels bigint NOT NULL,
+        mask bigint NOT NULL, jobs bigint NOT NULL, PRIMARY KEY (realm, worker, model, pixels, mask)) {_HOT}""",
     "queue_demand": f"""(realm bigint NOT NULL, models jsonb NOT NULL, mask bigint NOT NULL, pixels bigint NOT NULL,
         chosen boolean NOT NULL, jobs bigint NOT NULL, generations bigint NOT NULL, pixelsteps bigint NOT NULL,
         reward bigint NOT NULL, PRIMARY KEY (realm, models, mask, pixels, chosen)) {_HOT}""",
@@ -44,8 +57,13 @@ _DDL = {
 def ddl(schema: str) -> list[str]:
     """Statements that make the derived tables."""
     made = [f"CREATE TABLE {schema}.{name} {body}" for name, body in _DDL.items()]
-    order = "(realm, model, audience, mask, pixels, rank DESC, position) INCLUDE (job)"
-    return [*made, f"CREATE INDEX ON {schema}.queue_entry {order}"]
+    order = "(realm, model, audience, pixels, mask, rank DESC, position) INCLUDE (job, denied)"
+    best = "(realm, model, audience, rank DESC, position) INCLUDE (pixels, mask, denied)"
+    return [
+        *made,
+        f"CREATE INDEX ON {schema}.queue_entry {order}",
+        f"CREATE INDEX ON {schema}.queue_head {best}",
+    ]
 
 
 _WAITS = "waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND NOT fetching"
@@ -53,15 +71,20 @@ _WAITS = "waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND NOT fetching"
 
 #: bodies of INSERT INTO for each derived table, from job rows; binds: realm
 _FILL = {
-    "queue_entry": f"""SELECT realm, m.model, a.audience, mask, pixels, rank, position, id
+    "queue_entry": f"""SELECT realm, m.model, a.audience, a.denied, mask, pixels, rank, position, id
         FROM {{schema}}.jobs, jsonb_array_elements_text(CASE models WHEN '[]' THEN '[""]' ELSE models END) AS m(model),
-          LATERAL (SELECT '' AS audience WHERE allowed_workers = '[]' AND denied_workers = '[]'
-            UNION ALL SELECT '+' || w FROM jsonb_array_elements_text(allowed_workers) AS w WHERE NOT denied_workers ? w
-            UNION ALL SELECT '-' || string_agg(w, ',' ORDER BY w COLLATE "C")
+          LATERAL (SELECT '{EVERYBODY}' AS audience, '' AS denied WHERE allowed_workers = '[]' AND denied_workers = '[]'
+            UNION ALL SELECT '+' || w, '' FROM jsonb_array_elements_text(allowed_workers) AS w
+              WHERE NOT denied_workers ? w
+            UNION ALL SELECT '{ALL_BUT}', string_agg(w, ',' ORDER BY w COLLATE "C")
               FROM jsonb_array_elements_text(denied_workers) AS w WHERE allowed_workers = '[]' HAVING count(*) > 0) AS a
         WHERE realm = %s AND {_WAITS}""",  # noqa: S608
-    "queue_head": """SELECT DISTINCT ON (model, audience, mask, pixels) realm, model, audience, mask, pixels, rank, position
+    "queue_head": """SELECT DISTINCT ON (model, audience, mask, pixels)
+          realm, model, audience, denied, mask, pixels, rank, position
         FROM {schema}.queue_entry WHERE realm = %s ORDER BY model, audience, mask, pixels, rank DESC, position""",
+    "queue_denial": f"""SELECT realm, w::uuid, model, pixels, mask, count(*)
+        FROM {{schema}}.queue_entry, unnest(string_to_array('{ANYBODY},' || denied, ',')) AS w
+        WHERE realm = %s AND audience = '{ALL_BUT}' GROUP BY 1, 2, 3, 4, 5""",  # noqa: S608
     "queue_demand": f"""SELECT realm, models, mask, pixels, allowed_workers <> '[]' OR denied_workers <> '[]',
           count(*), sum(waiting), sum(waiting * pixelsteps), sum(waiting * price)
         FROM {{schema}}.jobs WHERE realm = %s AND {_WAITS} GROUP BY 1, 2, 3, 4, 5""",  # noqa: S608
@@ -119,26 +142,35 @@ def _count(change: Change, job: Job, sign: int) -> None:
 #: a job leaves all of its places at once
 _REMOVE = "DELETE FROM projections.queue_entry WHERE realm = %b AND job = ANY(%b::uuid[])"
 _ADD = (
-    "INSERT INTO projections.queue_entry (realm, model, audience, mask, pixels, rank, position, job) "
-    "SELECT %b::bigint, t.* FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], "
-    "%b::bigint[], %b::uuid[]) AS t"
+    "INSERT INTO projections.queue_entry (realm, model, audience, denied, mask, pixels, rank, position, job) "
+    "SELECT %b::bigint, t.* FROM unnest(%b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[], "
+    "%b::bigint[], %b::bigint[], %b::uuid[]) AS t"
 )
 _HEADS = """
 WITH touched AS (
   SELECT DISTINCT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[]) AS t(model, audience, mask, pixels)),
 best AS (
-  SELECT t.*, e.rank, e.position FROM touched t LEFT JOIN LATERAL (
-    SELECT rank, position FROM projections.queue_entry q
+  SELECT t.*, e.denied, e.rank, e.position FROM touched t LEFT JOIN LATERAL (
+    SELECT denied, rank, position FROM projections.queue_entry q
     WHERE q.realm = %b AND q.model = t.model AND q.audience = t.audience AND q.mask = t.mask AND q.pixels = t.pixels
     ORDER BY rank DESC, position LIMIT 1) e ON true),
 gone AS (
   DELETE FROM projections.queue_head h USING best b WHERE h.realm = %b AND b.rank IS NULL
     AND h.model = b.model AND h.audience = b.audience AND h.mask = b.mask AND h.pixels = b.pixels)
-INSERT INTO projections.queue_head (realm, model, audience, mask, pixels, rank, position)
-SELECT %b::bigint, model, audience, mask, pixels, rank, position FROM best WHERE rank IS NOT NULL
-ON CONFLICT (realm, model, audience, mask, pixels) DO UPDATE SET rank = excluded.rank, position = excluded.position
+INSERT INTO projections.queue_head (realm, model, audience, denied, mask, pixels, rank, position)
+SELECT %b::bigint, model, audience, denied, mask, pixels, rank, position FROM best WHERE rank IS NOT NULL
+ON CONFLICT (realm, model, audience, pixels, mask)
+DO UPDATE SET denied = excluded.denied, rank = excluded.rank, position = excluded.position
 WHERE (queue_head.rank, queue_head.position) IS DISTINCT FROM (excluded.rank, excluded.position)
 """
+_DENIAL = (
+    "INSERT INTO projections.queue_denial AS d (realm, worker, model, pixels, mask, jobs) SELECT %b::bigint, t.* "
+    "FROM unnest(%b::uuid[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[]) AS t "
+    "ON CONFLICT (realm, worker, model, pixels, mask) DO UPDATE SET jobs = d.jobs + excluded.jobs"
+)
+_DENIAL_EMPTY = (
+    "DELETE FROM projections.queue_denial WHERE realm = %b AND jobs = 0 AND worker = ANY(%b::uuid[])"
+)
 _DEMAND = (
     "INSERT INTO projections.queue_demand AS d (realm, models, mask, pixels, chosen, jobs, generations, pixelsteps, "
     "reward) SELECT %b::bigint, t.models::jsonb, t.mask, t.pixels, t.chosen, t.jobs, t.generations, "
@@ -179,6 +211,7 @@ def statements(realm: int, change: Change) -> list[Statement]:
                     realm,
                     texts([e.model for e in added]),
                     texts([e.audience for e in added]),
+                    texts([e.denied for e in added]),
                     int8s([e.mask for e in added]),
                     int8s([e.pixels for e in added]),
                     int8s([e.rank for e in added]),
@@ -191,7 +224,26 @@ def statements(realm: int, change: Change) -> list[Statement]:
         models, whom, masks, pixels = zip(*touched, strict=True)
         classes = [texts(models), texts(whom), int8s(masks), int8s(pixels)]
         made.append((_HEADS, [*classes, realm, realm, realm]))
+    made.extend(_denials(realm, change))
     made.extend(_sums(realm, change))
+    return made
+
+
+def _denials(realm: int, change: Change) -> list[Statement]:
+    counts: Counter[tuple[UUID, str, int, int]] = Counter()
+    for sign, moved in ((1, change.added), (-1, change.removed)):
+        for entry in moved:
+            if entry.audience == ALL_BUT:
+                for worker in (ANYBODY, *map(UUID, entry.denied.split(","))):
+                    counts[worker, entry.model, entry.pixels, entry.mask] += sign
+    changed = [(key, count) for key, count in counts.items() if count]
+    if not changed:
+        return []
+    workers, models, pixels, masks = zip(*(key for key, _ in changed), strict=True)
+    jobs = [count for _, count in changed]
+    made = [(_DENIAL, [realm, uuids(workers), texts(models), int8s(pixels), int8s(masks), int8s(jobs)])]
+    if min(jobs) < 0:
+        made.append((_DENIAL_EMPTY, [realm, uuids(workers)]))
     return made
 
 

@@ -16,7 +16,9 @@ from uuid import UUID
 import msgspec
 
 from projections.queue import (
+    ALL_BUT,
     ANY_MODEL,
+    ANYBODY,
     CANDIDATES,
     EVERYBODY,
     FRIENDS,
@@ -50,8 +52,20 @@ _OF_ONE = f"""
           AND g.state = 'WAITING' AND NOT g.barred ? (asker->>0) LIMIT 1)
       ORDER BY j.rank DESC, j.position LIMIT (asker->>2)::bigint"""  # noqa: S608
 
+#: the best heads of one audience: each model's by themselves, in the order of an index, and only of models that have any
+#: class of a size that the worker draws
+_HEADS_OF = f"""
+      SELECT h.model, h.audience, h.mask, h.pixels, h.rank, h.position FROM unnest(w.classes) AS m(model)
+      CROSS JOIN LATERAL (
+        SELECT h.model, h.audience, h.mask, h.pixels, h.rank, h.position FROM projections.queue_head h
+        WHERE h.realm = %(realm)s AND h.model = m.model AND h.audience = {{audience}} AND {_SERVED} {{further}}
+        ORDER BY h.rank DESC, h.position LIMIT CASE WHEN w.after_rank IS NULL THEN w.wanted END) AS h
+      WHERE w.wanted > 0 AND (SELECT true FROM projections.queue_head h WHERE h.realm = %(realm)s AND h.model = m.model
+        AND h.audience = {{audience}} AND h.pixels <= w.max_pixels LIMIT 1)"""  # noqa: S608
+
 #: One JSON array [places for everybody, candidates of each asker alone] a question, in their order. Only entries that
 #: rank at least as the last of the best heads can be among the best places: each of those heads is a place itself.
+#: Of the classes of jobs that deny somebody those in which some, and not all, deny the asker are looked at besides.
 FIND = f"""
 SELECT coalesce(json_agg(json_build_array(found, personal) ORDER BY ordinality), '[]')::text FROM
 jsonb_array_elements(%(questions)s::jsonb) WITH ORDINALITY AS s(body, ordinality)
@@ -62,8 +76,7 @@ CROSS JOIN LATERAL (SELECT ARRAY(SELECT jsonb_array_elements_text(body->'models'
   (body->'after'->>0)::bigint AS after_rank, (body->'after'->>1)::bigint AS after_position) AS w
 CROSS JOIN LATERAL (
   WITH heads AS MATERIALIZED (
-    SELECT h.model, h.mask, h.pixels, h.rank FROM projections.queue_head h
-    WHERE w.wanted > 0 AND h.realm = %(realm)s AND h.model = ANY(w.classes) AND h.audience = '{EVERYBODY}' AND {_SERVED}
+    SELECT * FROM ({_HEADS_OF.format(audience=f"'{EVERYBODY}'", further="")}) AS h
     ORDER BY h.rank DESC, h.position LIMIT CASE WHEN w.after_rank IS NULL THEN w.wanted END),
   least AS MATERIALIZED (
     SELECT CASE WHEN w.after_rank IS NULL AND count(*) = w.wanted THEN min(rank) ELSE -9223372036854775808 END AS rank
@@ -71,11 +84,15 @@ CROSS JOIN LATERAL (
   places AS MATERIALIZED (
     SELECT e.job, e.rank, e.position FROM heads CROSS JOIN LATERAL (
       SELECT q.job, q.rank, q.position FROM projections.queue_entry q
-      WHERE q.realm = %(realm)s AND q.model = heads.model AND q.audience = '{EVERYBODY}' AND q.mask = heads.mask
+      WHERE q.realm = %(realm)s AND q.model = heads.model AND q.audience = '{
+    EVERYBODY
+}' AND q.mask = heads.mask
         AND q.pixels = heads.pixels AND q.rank >= (SELECT rank FROM least) AND {_BEHIND}
       ORDER BY q.rank DESC, q.position LIMIT w.wanted) AS e
     ORDER BY e.rank DESC, e.position LIMIT w.wanted)
-  SELECT coalesce(json_agg(json_build_array(p.job, {OTHERS}, p.rank, p.position, {_BLACKLISTED.format(job="p.job")})
+  SELECT coalesce(json_agg(json_build_array(p.job, {OTHERS}, p.rank, p.position, {
+    _BLACKLISTED.format(job="p.job")
+})
     ORDER BY p.rank DESC, p.position), '[]') AS found FROM places p
 ) AS shared
 CROSS JOIN LATERAL (
@@ -83,23 +100,33 @@ CROSS JOIN LATERAL (
   FROM jsonb_array_elements(body->'askers') WITH ORDINALITY AS o(asker, ordinality)
   CROSS JOIN LATERAL (
     WITH heads AS MATERIALIZED (
-      SELECT h.model, h.audience, h.mask, h.pixels, h.rank, h.position FROM projections.queue_head h
-      WHERE w.wanted > 0 AND h.realm = %(realm)s AND h.model = ANY(w.classes) AND h.audience = '+' || (asker->>0)
-        AND {_SERVED}
-      UNION ALL
-      SELECT h.model, h.audience, h.mask, h.pixels, h.rank, h.position FROM projections.queue_head h
-      WHERE w.wanted > 0 AND h.realm = %(realm)s AND h.model = ANY(w.classes) AND h.audience > '-' AND h.audience < '.'
-        AND position(asker->>0 IN h.audience) = 0 AND {_SERVED}),
-    best AS MATERIALIZED (
-      SELECT * FROM heads ORDER BY rank DESC, position LIMIT CASE WHEN w.after_rank IS NULL THEN w.wanted END),
+      SELECT * FROM (
+        SELECT * FROM ({_HEADS_OF.format(audience="'+' || (asker->>0)", further="")}) AS one
+        UNION ALL
+        SELECT * FROM ({
+    _HEADS_OF.format(audience=f"'{ALL_BUT}'", further="AND position(asker->>0 IN h.denied) = 0")
+}) AS all_but) AS h
+      ORDER BY h.rank DESC, h.position LIMIT CASE WHEN w.after_rank IS NULL THEN w.wanted END),
+    denying AS MATERIALIZED (
+      SELECT d.model, '{ALL_BUT}' AS audience, d.mask, d.pixels FROM projections.queue_denial d
+      WHERE w.wanted > 0 AND d.realm = %(realm)s AND d.worker IN ((asker->>0)::uuid, '{ANYBODY}')
+        AND d.pixels <= w.max_pixels AND d.mask & ~w.allowed = 0
+        AND (SELECT true FROM projections.queue_denial mine
+          WHERE mine.realm = %(realm)s AND mine.worker = (asker->>0)::uuid LIMIT 1)
+      GROUP BY d.model, d.mask, d.pixels HAVING count(*) = 2 AND min(d.jobs) < max(d.jobs)),
     chosen AS MATERIALIZED (
-      SELECT e.job, e.rank, e.position FROM best CROSS JOIN LATERAL (
+      SELECT e.job, e.rank, e.position FROM (
+        SELECT model, audience, mask, pixels FROM heads
+        UNION SELECT * FROM denying WHERE model = ANY(w.classes)) AS best
+      CROSS JOIN LATERAL (
         SELECT q.job, q.rank, q.position FROM projections.queue_entry q
         WHERE q.realm = %(realm)s AND q.model = best.model AND q.audience = best.audience AND q.mask = best.mask
-          AND q.pixels = best.pixels AND {_BEHIND}
+          AND q.pixels = best.pixels AND position(asker->>0 IN q.denied) = 0 AND {_BEHIND}
         ORDER BY q.rank DESC, q.position LIMIT w.wanted) AS e
       ORDER BY e.rank DESC, e.position LIMIT w.wanted)
-    SELECT coalesce(json_agg(json_build_array(p.id, p.near, p.rank, p.position, {_BLACKLISTED.format(job="p.id")})
+    SELECT coalesce(json_agg(json_build_array(p.id, p.near, p.rank, p.position, {
+    _BLACKLISTED.format(job="p.id")
+})
       ORDER BY p.near DESC, p.rank DESC, p.position), '[]') AS found
     FROM (
       SELECT id, {OWN} AS near, rank, position FROM ({_OF_ONE.format(requester="(asker->>1)::uuid")}) AS own

@@ -38,6 +38,7 @@ def history(writer: Writer) -> Writer:
     busy(writer, 1)
     for _ in range(3):
         run(writer, submit(USERS[0], models=("served by nobody",)))
+    run(writer, submit(USERS[0], models=("denied to somebody",), wish={"denied_workers": (WORKERS[0],)}))
     run(writer, submit(USERS[0], models=("stable",)))
     run(writer, pop(WORKERS[1], USERS[WORKERS[1].int % len(USERS)]))
     return writer
@@ -173,7 +174,10 @@ def _found(owner: psycopg.Connection[Any]) -> set[str]:
 
 
 def test_a_lost_and_an_invented_row_of_any_table_are_found(history: Writer, owner: psycopg.Connection[Any]):
-    keys = {"queue_entry": "job", "queue_head": "mask", "queue_demand": "mask", "queue_histogram": "bucket"}
+    keys = {
+        "queue_entry": "job", "queue_head": "mask", "queue_denial": "mask", "queue_demand": "mask",
+        "queue_histogram": "bucket",
+    }  # fmt: skip
     for table in (*(p.name for p in INLINE), *derived.NAMES):
         one = f"(SELECT ctid FROM projections.{table} LIMIT 1)"
         with owner.transaction(force_rollback=True):

@@ -68,7 +68,8 @@ def test_without_the_upkeep_of_the_derived_indexes_the_audit_is_not_clean(
     monkeypatch.setattr(apply.derived, "statements", lambda *_: [])
     under_load([writer])
     broken = {finding.name for finding in audit.verify(owner, 0).findings if not finding.identical}
-    assert broken >= set(derived.NAMES) - {"queue_head"}, "heads are compared with entries, which are wrong"
+    by_entries = {"queue_head", "queue_denial"}  # they are compared with entries, which are wrong
+    assert broken >= set(derived.NAMES) - by_entries
 
 
 def test_a_row_that_is_not_written_is_found(

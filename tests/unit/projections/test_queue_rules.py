@@ -128,8 +128,8 @@ def test_a_job_waits_in_a_class_for_each_model_and_audience():
 
 def test_jobs_that_deny_the_same_workers_are_of_one_class_however_they_name_them():
     first, second = Work(denied_workers=(OTHER, WORKER)), Work(denied_workers=(WORKER, OTHER))
-    assert audiences(first) == audiences(second) == (f"-{WORKER},{OTHER}",)
-    assert audiences(Work(allowed_workers=(WORKER, OTHER), denied_workers=(OTHER,))) == (f"+{WORKER}",)
+    assert audiences(first) == audiences(second) == (("-", f"{WORKER},{OTHER}"),)
+    assert audiences(Work(allowed_workers=(WORKER, OTHER), denied_workers=(OTHER,))) == ((f"+{WORKER}", ""),)
 
 
 def test_what_a_worker_allows_follows_from_its_owner_and_speed_besides():

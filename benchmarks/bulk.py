@@ -46,8 +46,8 @@ _KEPT = ("accounts", "workers")
 
 _TIDY = (
     "VACUUM (ANALYZE) log.event, log.posting, vault.job, vault.generation, vault.result",
-    "VACUUM (ANALYZE) projections.jobs, projections.generations, projections.queue_entry, projections.queue_head, "
-    "projections.queue_denial",
+    "VACUUM (ANALYZE) projections.jobs, projections.generations, projections.queue_entry",
+    "VACUUM (ANALYZE) projections.queue_head, projections.queue_denial, projections.queue_demand",
     "CHECKPOINT",
 )
 

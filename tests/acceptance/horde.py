@@ -97,12 +97,20 @@ class User:
     api: Api
 
     def me(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.api.ask("{ viewer { id username kudos held consumed createdAt roles } }")
+        found: dict[str, Any] = self.api.ask(
+            "{ viewer { id username kudos held escrow consumed createdAt roles } }"
+        )
         return found["viewer"]
 
     @property
     def kudos(self) -> Decimal:
         return Decimal(self.me()["kudos"])
+
+    @property
+    def earned(self) -> Decimal:
+        """The balance of a user who only earns, with what waits in escrow until the user is trusted."""
+        me = self.me()
+        return Decimal(me["kudos"]) + Decimal(me["escrow"])
 
     def submit(self, prompt: str = "a lighthouse", **given: Any) -> "Submitted":
         return submit(self.api, prompt, **given)

@@ -20,7 +20,6 @@ from graphql import (
     get_introspection_query,
     get_named_type,
     is_enum_type,
-    is_input_object_type,
     is_list_type,
     is_non_null_type,
 )
@@ -32,6 +31,7 @@ from tests.acceptance.wires import Answer, Api
 MUTATIONS = (
     "registerUser",
     "transferKudos",
+    "createUpload",
     "submitImageJob",
     "cancelJob",
     "popJob",
@@ -178,6 +178,7 @@ class Stage:
         made: dict[str, dict[str, Any]] = {
             "registerUser": {"username": "somebody"},
             "transferKudos": {"to": self.friend.alias, "amount": "0.01"},
+            "createUpload": {"contentLength": 1_000},
             "submitImageJob": {"prompt": "a cat", "models": [self.model]},
             "cancelJob": {"id": self.own},
             "popJob": {"workerName": self.worker.name, "image": {"models": [unique("nothing")]}},
@@ -411,19 +412,43 @@ def test_hostile_keys_are_only_unknown_keys(horde: Horde) -> None:
         assert (answer.status, answer.codes) == (401, ["UNAUTHENTICATED"]), key
 
 
+SOURCE = {"url": "https://example.org/a.webp"}
+#: What has to be said, too, with a field, and with a value.
+WITH: dict[str, dict[str, Any]] = {
+    "controlType": {"source": SOURCE},
+    "workflow": {"params": {"extraTexts": [{"text": "https://example.org", "reference": "qr_code"}]}},
+    "injectTi": {"params": {"tis": [{"name": "4629"}]}},
+    "sourceProcessing": {"source": SOURCE},
+    "INPAINTING": {"sourceMask": SOURCE},
+    "OUTPAINTING": {"sourceMask": SOURCE},
+    "REMIX": {"models": ["Stable Cascade 1.0"]},
+}
+
+
+def enums(kind: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], list[str]]]:
+    """Every place in an input where one of a few words is said, with the words."""
+    named = get_named_type(kind)
+    if is_enum_type(named):
+        yield at, list(named.values)
+    elif isinstance(named, GraphQLInputObjectType):
+        for name, field in named.fields.items():
+            plain = field.type.of_type if is_non_null_type(field.type) else field.type
+            item = (0,) if is_list_type(plain) else ()
+            yield from list(enums(field.type, (*at, name, *item)))
+
+
 def test_every_enum_value_may_be_sent(served: GraphQLSchema, stage: Stage) -> None:
-    """What the schema offers is understood: every sampler and every post-processor is quoted."""
+    """What the schema offers is understood: every sampler, post-processor, control type and the like is quoted."""
     text = (
         "query($input: SubmitImageJobInput!) { quoteImageJob(input: $input) "
         "{ __typename ... on UserError { message } } }"
     )
-    kind = served.type_map["ImageParamsInput"]
-    assert is_input_object_type(kind)
-    for name, field in kind.fields.items():
-        enum = get_named_type(field.type)
-        if not is_enum_type(enum):
-            continue
-        for value in enum.values:
-            given = [value] if is_list_type(field.type) else value
-            answer = stage.user.api.ask(text, input={"prompt": "a cat", "params": {name: given}})
-            assert answer["quoteImageJob"]["__typename"] == "QuoteSuccess", (name, value)
+    tried = set()
+    for path, values in enums(served.type_map["SubmitImageJobInput"]):
+        name = next(str(step) for step in reversed(path) if isinstance(step, str))
+        for value in values:
+            base = {"prompt": "a cat", **WITH.get(name, {}), **WITH.get(value, {})}
+            answer = stage.user.api.ask(text, input=placed(base, path, value))
+            assert answer["quoteImageJob"]["__typename"] == "QuoteSuccess", (path, value, answer)
+        tried.add(name)
+    assert {"sampler", "postProcessing", *WITH} - {"INPAINTING", "OUTPAINTING", "REMIX"} <= tried

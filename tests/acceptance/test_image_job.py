@@ -72,7 +72,8 @@ def test_i_get_my_pictures_and_pay_what_was_quoted(alice: User, bob: User, model
         assert generation["state"] == "DONE"
         assert transfer("GET", generation["imageUrl"]) == (200, files[generation["id"]])
     tax = Decimal(6)
-    assert Decimal(answer["reward"]) == Decimal(now["charged"]) - tax == bob.kudos
+    assert Decimal(answer["reward"]) == Decimal(now["charged"]) - tax == bob.earned
+    assert bob.kudos == bob.earned / 2, "the other half waits until he is trusted"
     assert Decimal(1000) - alice.kudos == Decimal(now["charged"])
 
 
@@ -438,6 +439,7 @@ def test_an_empty_poll_says_why(horde: Horde, alice: User, bob: User, model: str
         params={"width": 576, "postProcessing": ["GFPGAN"]},
         nsfw=True,
     )
+    name = unique("worker")
     able: dict[str, Any] = {"maxPixels": 1024 * 1024, "nsfw": True, "allowPostProcessing": True}
     for reason, lack in (
         ("max_pixels", {"maxPixels": 512 * 512}),
@@ -445,11 +447,11 @@ def test_an_empty_poll_says_why(horde: Horde, alice: User, bob: User, model: str
         ("post_processing", {"allowPostProcessing": False}),
         ("blacklist", {"blacklist": [word]}),
     ):
-        worker = bob.worker(model, **{**able, **lack})
+        worker = bob.worker(model, name=name, **{**able, **lack})
         eventually(lambda worker=worker, reason=reason: worker.skipped().get(reason, 0) >= 1, 5, reason)
     other = bob.worker(unique("model"), **able)
     assert eventually(lambda: other.skipped().get("models", 0), 5)
-    assert bob.worker(model, **able).take()["payload"]["prompt"] == f"a {word.upper()} at dusk"
+    assert bob.worker(model, name=name, **able).take()["payload"]["prompt"] == f"a {word.upper()} at dusk"
 
 
 def test_an_empty_poll_leaves_no_trace_in_the_log(horde: Horde, bob: User, model: str) -> None:
@@ -655,12 +657,12 @@ def test_a_repeated_delivery_tells_its_first_reward_and_pays_once(
     worker = bob.worker(model)
     taken = worker.take()
     first = worker.deliver(taken)
-    earned, before = bob.kudos, horde.quiet()
+    earned, before = bob.earned, horde.quiet()
     for state in ("OK", "FAULTED", "CENSORED"):
         result = {"generationId": taken["generations"][0]["id"], "state": state}
         again = worker.report(taken["leaseId"], result)
         assert (again["reward"], again["results"]) == (first["reward"], first["results"])
-    assert (bob.kudos, horde.position()) == (earned, before)
+    assert (bob.earned, horde.position()) == (earned, before)
 
 
 def test_a_lease_may_be_delivered_bit_by_bit(alice: User, bob: User, model: str) -> None:
@@ -710,7 +712,7 @@ def test_what_nobody_can_draw_is_faulted_and_costs_nothing(
     now = job.now()
     assert (now["state"], now["charged"], alice.me()["held"]) == ("FAULTED", "0.00", "0.00")
     assert {g["state"] for g in now["generations"]} == {"FAULTED"}
-    assert (alice.kudos, bob.kudos) == (Decimal(1000), 0)
+    assert (alice.kudos, bob.earned) == (Decimal(1000), 0)
 
 
 @pytest.mark.parametrize("state", ["CENSORED", "CSAM"])
@@ -725,7 +727,8 @@ def test_a_censored_picture_costs_me_the_tax_and_pays_the_worker(
     now = job.now()
     assert now["generations"][0] | {"state": "CENSORED", "imageUrl": None} == now["generations"][0]
     price = Decimal(job.job["quote"]["total"]) - 3
-    assert Decimal(answer["reward"]) == price == bob.kudos
+    assert Decimal(answer["reward"]) == price == bob.earned
+    assert bob.kudos == price / 2, "the other half waits until he is trusted"
     assert (alice.kudos, now["charged"]) == (Decimal(997), "3.00")
 
 

@@ -60,8 +60,8 @@ _HEADS_OF = f"""
         SELECT h.model, h.audience, h.mask, h.pixels, h.rank, h.position FROM projections.queue_head h
         WHERE h.realm = %(realm)s AND h.model = m.model AND h.audience = {{audience}} AND {_SERVED} {{further}}
         ORDER BY h.rank DESC, h.position LIMIT CASE WHEN w.after_rank IS NULL THEN w.wanted END) AS h
-      WHERE w.wanted > 0 AND (SELECT true FROM projections.queue_head h WHERE h.realm = %(realm)s AND h.model = m.model
-        AND h.audience = {{audience}} AND h.pixels <= w.max_pixels LIMIT 1)"""  # noqa: S608
+      WHERE w.wanted > 0 AND (SELECT min(h.pixels) FROM projections.queue_head h WHERE h.realm = %(realm)s
+        AND h.model = m.model AND h.audience = {{audience}}) <= w.max_pixels"""  # noqa: S608
 
 #: One JSON array [places for everybody, candidates of each asker alone] a question, in their order. Only entries that
 #: rank at least as the last of the best heads can be among the best places: each of those heads is a place itself.

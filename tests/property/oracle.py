@@ -16,6 +16,7 @@ from events.base import ANONYMOUS, Fact
 from events.jobs import (
     GenerationCensored,
     GenerationDelivered,
+    GenerationsLeased,
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
@@ -42,6 +43,8 @@ class Books:
         self.rewarded: dict[UUID, datetime] = {}
         self.hold: dict[UUID, int] = {}
         self.jobs: dict[UUID, ImageJobSubmitted] = {}
+        #: (reward, surcharge) of a generation under each lease
+        self.leased: dict[UUID, tuple[int, int]] = {}
         self.charged: dict[UUID, int] = defaultdict(int)
         self.settled: set[UUID] = set()
         #: who was paid for a generation
@@ -55,6 +58,10 @@ class Books:
 
     def available(self, user: UUID) -> int:
         return self.balance[user] - self.held(user)
+
+    def trusted(self, user: UUID) -> bool:
+        """Whether a user's workers earn all at once: by three of the roles."""
+        return bool(self.roles[user] & {Role.TRUSTED, Role.MODERATOR, Role.OPERATOR})
 
     def read(self, facts: Iterable[Fact]) -> "Books":
         """Keep the books of a whole history."""
@@ -76,13 +83,13 @@ class Books:
             case RoleRevoked():
                 self.roles[event.user].discard(event.role)
             case TrustEarned():
-                assert not self.roles[event.user], "nobody earns what they have"
+                assert not self.trusted(event.user), "nobody earns what they have"
                 assert self.escrow[event.user] > trust.THRESHOLD
                 assert self.earned[event.user] >= trust.MIN_EARNED
                 assert fact.occurred_at - self.opened[event.user] >= trust.MIN_AGE
                 self.roles[event.user].add(Role.TRUSTED)
             case EscrowReleased():
-                assert self.roles[event.user]
+                assert self.trusted(event.user)
                 assert event.amount == self.escrow[event.user] > 0, "all of it"
                 self.escrow[event.user] = 0
                 self.balance[event.user] += event.amount
@@ -90,7 +97,7 @@ class Books:
                 last = self.rewarded.get(event.worker)
                 assert last is None or (fact.occurred_at - last).total_seconds() >= event.seconds >= 600
                 self.rewarded[event.worker] = fact.occurred_at
-                self._earn(event.owner, event.amount, 0 if self.roles[event.owner] else event.amount)
+                self._earn(event.owner, event.amount, 0 if self.trusted(event.owner) else event.amount)
             case KudosGranted():
                 self.balance[event.user] += event.amount
             case KudosTransferred():
@@ -100,6 +107,8 @@ class Books:
                 self.jobs[event.job] = event
                 self.hold[event.job] = 0
                 assert event.priority == self.available(event.requester)
+            case GenerationsLeased():
+                self.leased[event.lease] = self._offer(event)
             case HoldPlaced():
                 assert event.amount == min(self.available(event.requester), self.quote(event.job)) > 0
                 self.hold[event.job] += event.amount
@@ -120,16 +129,29 @@ class Books:
     def quote(self, job: UUID) -> int:
         """The most that a job may cost."""
         submitted = self.jobs[job]
-        total = (submitted.price + submitted.tax) * len(submitted.generations)
+        total = (submitted.price + submitted.surcharge + submitted.tax) * len(submitted.generations)
         assert sum(amount for _, amount in submitted.quote) == total
         return total
+
+    def _offer(self, event: GenerationsLeased) -> tuple[int, int]:
+        """What the model, or the family that it is of, was offered at; never more than what was quoted."""
+        job = self.jobs[event.job]
+        offered = {(price, surcharge) for _, price, surcharge in job.offers}
+        named = {(price, surcharge) for model, price, surcharge in job.offers if model == event.model}
+        assert event.price is not None
+        offer = (event.price, event.surcharge)
+        assert offer in (named or offered)
+        assert event.price <= job.price
+        assert sum(offer) <= job.price + job.surcharge
+        return offer
 
     def _charge(self, event: GenerationDelivered | GenerationCensored) -> None:
         assert event.generation not in self.settled, "a generation is charged once"
         self.settled.add(event.generation)
         self.paid_to[event.generation] = event.owner
         job, payer, own = self.jobs[event.job], event.requester, event.owner == event.requester
-        charge = job.tax if own or isinstance(event, GenerationCensored) else job.price + job.tax
+        price, surcharge = self.leased[event.lease]
+        charge = job.tax + (0 if own or isinstance(event, GenerationCensored) else price + surcharge)
         from_hold = min(self.hold[event.job], charge)
         paid = 0 if payer == ANONYMOUS else from_hold + min(self.available(payer), charge - from_hold)
         assert (event.charged, event.covered) == (charge, charge - paid)
@@ -141,7 +163,7 @@ class Books:
         self.charged[event.job] += charge
         assert self.charged[event.job] <= self.quote(event.job)
         if not own:
-            self._earn_by_work(event.owner, job.price)
+            self._earn_by_work(event.owner, price)
 
     def _earn(self, owner: UUID, amount: int, kept: int) -> None:
         self.balance[owner] += amount - kept
@@ -149,14 +171,14 @@ class Books:
 
     def _earn_by_work(self, owner: UUID, amount: int) -> None:
         self.earned[owner] += amount
-        self._earn(owner, amount, 0 if self.roles[owner] else amount // 2)
+        self._earn(owner, amount, 0 if self.trusted(owner) else amount // 2)
 
     def _redundant(self, fact: Fact, event: RedundantDeliveryPaid) -> None:
         assert event.generation in self.settled, "only what is settled can be redundant"
         day = (event.owner, day_of(fact.occurred_at))
         left = LATE_CAP_PER_DAY - self.late[day]
         nothing = event.owner in (event.requester, self.paid_to[event.generation])
-        expected = 0 if nothing else min(left, self.jobs[event.job].price)
+        expected = 0 if nothing else min(left, self.leased[event.lease][0])
         assert event.price == expected
         self.late[day] += expected
         self._earn_by_work(event.owner, expected)

@@ -51,6 +51,7 @@ class LogChecks:
         self.holder: dict[UUID, UUID] = {}
         self.commands: set[UUID] = set()
         self.agreed: set[UUID] = set()
+        self.from_sources: set[UUID] = set()
         self.delivered: dict[UUID, UUID] = {}
         self.verdicts: set[UUID] = set()
         self.published: set[UUID] = set()
@@ -123,13 +124,16 @@ class LogChecks:
             case _:
                 pass
 
-    def _share(self, event: Event) -> None:
+    def _share(self, event: Event) -> None:  # noqa: C901 - one case for each kind of fact
         """Sharing is agreed before, judged once after delivery, and over for good; what is published can be taken back."""
         match event:
             case ImageJobSubmitted():
                 assert not event.shared or event.job not in self.agreed
+                if event.source_processing is not None:
+                    self.from_sources.add(event.job)
             case ShareConsentGiven() | ShareConsentForced():
                 assert isinstance(event, ShareConsentForced) == (event.requester == ANONYMOUS)
+                assert event.job not in self.from_sources, "what was made from a source is to be shared"
                 self.agreed.add(event.job)
             case ShareConsentWithdrawn():
                 assert event.job in self.agreed - self.ended

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from hypothesis import strategies as st
-from hypothesis.stateful import MultipleResults, initialize, multiple, rule
+from hypothesis.stateful import MultipleResults, initialize, multiple, precondition, rule
 
 from app.jobs.decider import CancelJob, SubmitImageJob
-from app.jobs.image_params import PostProcessor
+from app.jobs.image_params import Lora, PostProcessor
+from app.platform.vault import JobSource, SourceRole
+from app.sources.decider import AcceptSources, RefuseSources
 from events.base import ANONYMOUS
+from events.jobs import SourceFault, SourceProcessing
 from tests.factories import submit
-from tests.stateful.model import SIZES, Done, Wish
+from tests.stateful.model import MODELS, SIZES, Done, Wish
 from tests.stateful.report import part_of
-from tests.stateful.town import Town, jobs, seldom, users
+from tests.stateful.town import Town, jobs, seldom, users, workers
 
-#: what a job may be besides its size: shared, not safe for work, with mended faces, at a price that is too low or exact
-FLAGS = ("", "shared", "nsfw", "faces", "shared faces", "capped", "priced")
-MODELS = ("", "a", "b", "bc", "abc")
+#: what a job may be besides its size: shared, not safe for work, with mended faces, at a price that is too low or exact,
+#: with a LoRA, from a picture that is there or that has to be fetched, for trusted workers, not for slow ones, also for
+#: those that say that they are slow
+FLAGS = (
+    "", "shared", "nsfw", "faces", "shared faces", "capped", "priced", "lora", "lora priced", "uploaded", "uploaded faces",
+    "fetched", "fetched shared", "trusted", "hasty", "hasty uploaded lora", "patient",
+)  # fmt: skip
+MODELS_NAMED = ("", "a", "b", "bc", "abc", "c")
+SOURCES = {"uploaded": "uploaded", "fetched": "is fetched"}
 
 
 class Clients(Town):
@@ -30,19 +40,51 @@ class Clients(Town):
         who=users,
         size=st.sampled_from(list(SIZES)),
         n=st.integers(1, 4),
-        models=st.sampled_from(MODELS),
+        models=st.sampled_from(MODELS_NAMED),
         flags=st.sampled_from(FLAGS),
         about=st.sampled_from(("cat", "dog")),
     )
     def submit(
         self, who: UUID, size: str, n: int, models: str, flags: str, about: str
     ) -> UUID | MultipleResults[UUID]:
-        # as the handler does it: anonymous pictures are always shared
+        words = flags.split()
+        source = next((SOURCES[word] for word in words if word in SOURCES), "")
+        # as the handler does it: anonymous pictures are always shared, and what was made from a source never
+        shared = not source and ("shared" in words or who == ANONYMOUS)
         wish = Wish(
-            size, n, frozenset(models), "shared" in flags or who == ANONYMOUS, "nsfw" in flags, "faces" in flags, about
+            size, n, frozenset(models), shared, "nsfw" in words, "faces" in words, about, lora="lora" in words,
+            source=source, trusted_workers="trusted" in words, hasty="hasty" in words, patient="patient" in words,
         )  # fmt: skip
-        limit = {"capped": wish.quote - 1, "priced": wish.quote}.get(flags)
-        return self._submit(who, Wish(**{**vars(wish), "most": limit}))
+        limit = wish.quote - 1 if "capped" in words else wish.quote if "priced" in words else None
+        return self._submit(who, replace(wish, most=limit))
+
+    @rule(target=jobs, who=users, worker=workers, another=workers, deny=st.booleans(), n=st.integers(1, 2))
+    @seldom(6)
+    def choose(
+        self, who: UUID, worker: UUID, another: UUID, deny: bool, n: int
+    ) -> UUID | MultipleResults[UUID]:
+        """A job for some workers only, or for all but those."""
+        chosen = tuple(dict.fromkeys((worker, another)))
+        wish = Wish(n=n, shared=who == ANONYMOUS, patient=True)
+        return self._submit(who, replace(wish, denied=chosen) if deny else replace(wish, only=chosen))
+
+    def something_fetched(self) -> bool:
+        """Whether a source is on its way, or was."""
+        return any(job.wish.source == "is fetched" for job in self.model.jobs.values())
+
+    @precondition(something_fetched)
+    @rule(which=st.integers(0, 3), cause=st.none() | st.sampled_from(list(SourceFault)))
+    @seldom(6)
+    def source(self, which: int, cause: SourceFault | None) -> None:
+        """What the fetching actor found out, also when nobody waits for it any more."""
+        found = [job.id for job in self.model.jobs.values() if job.wish.source == "is fetched"]
+        job = found[which % len(found)]
+        if cause is None:
+            came = AcceptSources(job=job, sources=(_source(job, key=f"jobs/{job}"),))
+            self.send(lambda: (came, lambda: self.model.source_comes(job)))
+        else:
+            gone = RefuseSources(job=job, cause=cause)
+            self.send(lambda: (gone, lambda: self.model.source_fails(job, cause.value)))
 
     def _submit(self, who: UUID, wish: Wish) -> UUID | MultipleResults[UUID]:
         first = self.ids.next("job")
@@ -79,11 +121,14 @@ class Clients(Town):
 
 def _command(job: UUID, who: UUID, wish: Wish, prompt: str) -> SubmitImageJob:
     side = SIZES[wish.size].side
+    picture = (
+        {"source_processing": SourceProcessing.IMG2IMG, "denoising_strength": 0.5} if wish.source else {}
+    )
     command = submit(
         who,
         job=job,
         generations=[part_of(job, ordinal) for ordinal in range(wish.n)],
-        models=sorted(wish.models),
+        models=sorted(MODELS[model] for model in wish.models),
         nsfw=wish.nsfw,
         shared=wish.shared,
         prompt=prompt,
@@ -91,5 +136,27 @@ def _command(job: UUID, who: UUID, wish: Wish, prompt: str) -> SubmitImageJob:
         width=side,
         height=side,
         post_processing=(PostProcessor.GFPGAN,) if wish.faces else (),
+        loras=(Lora(name=prompt),) if wish.lora else (),
+        **picture,
     )
-    return msgspec.structs.replace(command, negative_prompt=prompt, payload=f'{{"x": "{prompt}"}}')
+    return msgspec.structs.replace(
+        command,
+        negative_prompt=prompt,
+        payload=f'{{"x": "{prompt}"}}',
+        allowed_workers=wish.only,
+        denied_workers=wish.denied,
+        trusted_workers=wish.trusted_workers,
+        slow_workers=not wish.hasty,
+        extra_slow_workers=wish.patient,
+        sources=_sources(job, wish, prompt),
+    )
+
+
+def _sources(job: UUID, wish: Wish, words: str) -> tuple[JobSource, ...]:
+    if not wish.source:
+        return ()
+    return (_source(job, url=f"https://{words}") if wish.source == "is fetched" else _source(job, key="k"),)
+
+
+def _source(job: UUID, *, key: str = "", url: str = "") -> JobSource:
+    return JobSource(job, SourceRole.SOURCE, 0, 1.0, key, url)

@@ -1,14 +1,15 @@
 """The live tables beside the model: every row, in words that a reader can compare.
 
-Knows the names of columns and nothing else of the program. Look next: `model.py`, `world.py`.
+Knows the names of columns, the bits of requirements, and nothing else of the program. Look next: `model.py`, `world.py`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from projections.queue import requirement_mask
 from tests.stateful.checks import LogChecks
-from tests.stateful.model import Job, Lease, Model, User, Worker
+from tests.stateful.model import MODELS, Job, Lease, Model, User, Worker
 
 #: rows by id
 Rows = dict[str, dict[str, Any]]
@@ -60,6 +61,15 @@ def _expected(model: Model) -> dict[str, Rows]:
         "generations": {key: row for job in jobs for key, row in _generations(job).items()},
         "leases": {str(lease.id): _lease(lease) for lease in model.leases.values()},
         "workers": {str(key): _worker(key, worker) for key, worker in model.workers.items()},
+        "teams": {
+            str(key): {
+                "id": str(key),
+                "creator": str(team.creator),
+                "workers": len(model.members(key)),
+                "deleted": team.deleted,
+            }
+            for key, team in model.teams.items()
+        },
     }
 
 
@@ -71,9 +81,14 @@ def _account(model: Model, key: Any, user: User) -> dict[str, Any]:
         "held": model.held(key),
         "consumed": user.consumed,
         "earned": user.earned,
+        "uptime": user.uptime,
         "roles": sorted(user.roles),
         "waiting": model.waits(key),
         "waiting_limit": user.limit,
+        "workers": model.owns(key),
+        "worker_limit": user.worker_limit,
+        "public_workers": user.public_workers,
+        "suspicions": user.suspicions,
         "distrusted": user.distrusted,
     }
 
@@ -88,7 +103,13 @@ def _job(job: Job) -> dict[str, Any]:
         "held": job.held,
         "charged": job.charged,
         "price": job.wish.price,
+        "surcharge": job.wish.surcharge,
         "tax": job.wish.tax,
+        "mask": requirement_mask(job.needs),
+        "allowed_workers": _plain(job.wish.only),
+        "denied_workers": _plain(job.wish.denied),
+        "fetching": job.fetching,
+        "source_fault": job.refused,
         "shared": job.wish.shared,
         "active_at": str(job.touched),
         "ended": job.ended,
@@ -131,6 +152,8 @@ def _lease(lease: Lease) -> dict[str, Any]:
         "pending": [str(g.id) for g in lease.pending],
         "taken_at": str(lease.taken),
         "expires_at": str(lease.until),
+        "price": lease.price,
+        "surcharge": lease.surcharge,
     }
 
 
@@ -138,9 +161,24 @@ def _worker(key: Any, worker: Worker) -> dict[str, Any]:
     return {
         "id": str(key),
         "owner": str(worker.owner),
-        "models": sorted(worker.models),
+        "models": sorted(MODELS[model] for model in worker.models),
         "max_pixels": worker.side**2,
-        "allowed": worker.nsfw + 2 * worker.faces,
+        "allowed": requirement_mask(allows(worker)),
+        "extra_slow": worker.extra_slow,
         "maintenance": worker.maintenance,
         "rests": worker.rests,
+        "paused": worker.paused,
+        "deleted": worker.deleted,
+        "team": _plain(worker.team),
+        "fulfilled": worker.fulfilled,
+        "failed": worker.failed,
+        "earned": worker.earned,
+        "uptime": worker.uptime,
+        "speed": worker.speed,
+        "suspicions": worker.suspicions,
     }
+
+
+def allows(worker: Worker) -> tuple[str, ...]:
+    """What a worker says that it does, of which jobs of the machine need only some."""
+    return (*worker.allows, "hires_fix", "tiling", "clip_skip", "unsafe_address", "many_steps")

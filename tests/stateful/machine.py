@@ -12,10 +12,10 @@ from hypothesis.stateful import RuleStrategy
 from tests.stateful.clients import Clients
 from tests.stateful.faults import Faults
 from tests.stateful.hours import Hours
-from tests.stateful.moderating import Moderating
 from tests.stateful.people import People
 from tests.stateful.retries import Retries
 from tests.stateful.scenes import Scenes
+from tests.stateful.steering import Steering
 from tests.stateful.upkeep import Upkeep
 
 
@@ -25,7 +25,7 @@ class CoreAlways(RuleStrategy):
     core = frozenset(
         {
             *("submit", "order", "pop", "everybody_pops", "deliver", "all_deliver", "outrun", "despair"),
-            *("report", "decide_case", "withdraw_pictures"),
+            *("report", "decide_case", "withdraw_pictures", "choose", "source"),
         }
     )
 
@@ -35,7 +35,7 @@ class CoreAlways(RuleStrategy):
         return super()._rule_is_enabled(rule)
 
 
-class Hoard(People, Clients, Scenes, Hours, Retries, Faults, Moderating, Upkeep):
+class Hoard(People, Clients, Scenes, Hours, Retries, Faults, Steering, Upkeep):
     """A realm in which everything happens."""
 
     def __init__(self) -> None:

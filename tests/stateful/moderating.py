@@ -56,9 +56,7 @@ class Moderating(Sharing, Working):
         """Also a second time, otherwise than the first time, and by who may not."""
         reported = [key for key, (_, generation) in self.model.generations.items() if generation.report]
         generation = reported[which % len(reported)]
-        who = (
-            self._moderator() if by == "moderator" else list(self.model.users)[which % len(self.model.users)]
-        )
+        who = self.moderator() if by == "moderator" else list(self.model.users)[which % len(self.model.users)]
         command = DecideCase(
             case=case_of(generation),
             job=self.model.generations[generation][0].id,
@@ -71,13 +69,13 @@ class Moderating(Sharing, Working):
     @rule(user=users, limit=st.sampled_from(LIMITS), by=st.sampled_from(("console", "moderator", "user")))
     @seldom(3)
     def set_waiting_limit(self, user: UUID, limit: int | None, by: str) -> None:
-        who = {"console": None, "moderator": self._moderator() if by == "moderator" else None, "user": user}[
+        who = {"console": None, "moderator": self.moderator() if by == "moderator" else None, "user": user}[
             by
         ]
         command = SetWaitingLimit(user=user, limit=limit, by=who)
         self.send(lambda: (command, lambda: self.model.set_limit(user, limit, who)))
 
-    def _moderator(self) -> UUID:
+    def moderator(self) -> UUID:
         """A user who moderates; one is made if there is none."""
         for user in self.model.users:
             if self.model.moderates(user):

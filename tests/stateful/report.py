@@ -14,7 +14,7 @@ from events.base import ANONYMOUS, Event, Fact
 from events.codec import fact_of
 from tests.factories import uid
 
-_KINDS = ("none", "user", "worker", "job", "lease", "again", "other")
+_KINDS = ("none", "user", "worker", "job", "lease", "again", "other", "team")
 #: where in an id is what: another realm's thing is another thing
 _REALM, _PART, _KIND = 96, 64, 32
 _MOST_REALMS = 1_000_000

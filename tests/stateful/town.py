@@ -25,6 +25,7 @@ from app.platform.commands import Command, Idempotency, Rejection, Request
 from app.platform.commands import Done as Accepted
 from app.platform.writer import InternalError
 from app.sharing.actors import PUBLISH_PICTURE, WITHDRAW_PICTURES
+from app.sources.actors import FETCH_SOURCES
 from app.workers.lease_decider import PopJob, Popped
 from events.base import ANONYMOUS, Recorded
 from tests.factories import register
@@ -38,6 +39,7 @@ users: Bundle[UUID] = Bundle("user")
 workers: Bundle[UUID] = Bundle("worker")
 jobs: Bundle[UUID] = Bundle("job")
 leases: Bundle[UUID] = Bundle("lease")
+teams: Bundle[UUID] = Bundle("team")
 
 #: what the first people have, in hundredths
 RICHES = (20_000, 1_500, 1)
@@ -236,7 +238,9 @@ class Town(RuleBasedStateMachine):
 
     def something_waits(self) -> bool:
         """Whether the queue is not empty: a poll of an empty queue tells little."""
-        return any(job.count("WAITING") and not job.closed for job in self.model.jobs.values())
+        return any(
+            job.count("WAITING") and not job.closed and not job.fetching for job in self.model.jobs.values()
+        )
 
     def something_runs(self) -> bool:
         """Whether a worker is at work."""
@@ -268,8 +272,17 @@ class Town(RuleBasedStateMachine):
         assert self.checks.to_be_shared == self.model.to_be_shared(), (
             "other pictures than should be are shared"
         )
+        totals = {
+            key: [team.pixelsteps, team.fulfilled, team.earned, team.uptime]
+            for key, team in self.model.teams.items()
+            if team.fulfilled or team.uptime
+        }
+        assert self.world.team_totals() == totals, plain(f"teams should have {totals}")
         expected = self.model.to_be_shared() - self.checks.verdicts
         calls = self.world.reactions()
+        fetched = {job.id for job in self.model.jobs.values() if job.fetching and not job.closed}
+        waiting = _waiting(calls, FETCH_SOURCES)
+        assert waiting == fetched, plain(f"waiting to be fetched: {waiting}, should be {fetched}")
         called = [picture for actor, picture, _ in calls if actor == PUBLISH_PICTURE]
         assert len(set(called)) == len(called), "an actor is called once for each picture"
         waiting = _waiting(calls, PUBLISH_PICTURE)

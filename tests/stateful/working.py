@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
 from hypothesis.stateful import MultipleResults, initialize, multiple, precondition, rule
 
-from app.workers.decider import CheckIn, SetMaintenance
+from app.workers.decider import CheckIn, ImageCapabilities, SetMaintenance
 from app.workers.lease_decider import (
     ExtendLease,
     GenerationResult,
@@ -18,15 +19,20 @@ from app.workers.lease_decider import (
 )
 from app.workers.uptime import ClaimUptime
 from events.base import ANONYMOUS
-from tests.factories import capabilities, pop
-from tests.stateful.model import Done, Worker, version_of
+from tests.factories import pop
+from tests.stateful.comparing import allows
+from tests.stateful.model import MODELS, Done, Worker, version_of
 from tests.stateful.town import Town, leases, seldom, users, workers
 
-#: models, largest side, not safe for work, mending faces
-ABILITIES = {
-    "all": ("abc", 1024, True, True),
-    "a only": ("a", 640, True, False),
-    "tame": ("bc", 1024, False, True),
+#: models, largest side, what it allows, whether it says that it is slow
+ANYBODY = {"untrusted_requester", "not_covered"}
+ABILITIES: dict[str, tuple[str, int, set[str], bool]] = {
+    "all": ("abc", 1024, {*ANYBODY, "nsfw", "post_processing", "img2img", "lora", "not_extra_slow"}, False),
+    "a only": ("a", 640, {*ANYBODY, "nsfw", "img2img", "not_extra_slow"}, False),
+    "tame": ("bc", 1024, {*ANYBODY, "post_processing", "not_extra_slow"}, False),
+    "for the known": ("abc", 1024, {"lora", "not_covered", "not_extra_slow"}, False),
+    "for payers": ("ab", 1024, {"img2img", "nsfw", "untrusted_requester", "not_extra_slow"}, False),
+    "slow": ("ab", 1024, {*ANYBODY, "nsfw", "post_processing", "img2img"}, True),
 }
 #: which of a lease's generations; that one is named twice the handler refuses
 PARTS = ("all", "first", "last", "foreign")
@@ -40,7 +46,7 @@ class Working(Town):
         """Two of one owner, one of another."""
         owners = [key for key in self.model.users if key != ANONYMOUS]
         made = [self.ids.new("worker") for _ in range(3)]
-        for worker, owner, able in zip(made, (owners[0], owners[1], owners[1]), ABILITIES, strict=True):
+        for worker, owner, able in zip(made, (owners[0], owners[1], owners[1]), ABILITIES, strict=False):
             self._check_in(worker, owner, able)
         return multiple(*made)
 
@@ -56,15 +62,12 @@ class Working(Town):
         self._check_in(worker, by, able)
 
     def _check_in(self, worker: UUID, owner: UUID, able: str) -> Any:
-        models, side, nsfw, faces = ABILITIES[able]
+        models, side, allowed, slow = ABILITIES[able]
+        shown = Worker(owner, frozenset(models), side, frozenset(allowed), slow)
         command = CheckIn(
-            worker=worker,
-            owner=owner,
-            name=self.words(str(worker)),
-            capabilities=capabilities(models, max_pixels=side**2, nsfw=nsfw, post_processing=faces),
+            worker=worker, owner=owner, name=self.words(str(worker)), capabilities=declared(shown)
         )
-        shown = Worker(owner, frozenset(models), side, nsfw, faces)
-        return self.send(lambda: (command, lambda: self.model.check_in(worker, shown)))
+        return self.send(lambda: (command, lambda: self.model.check_in(worker, replace(shown))))
 
     @rule(worker=workers, by=st.sampled_from(("owner", "owner", "stranger")), on=st.booleans())
     @seldom(4)
@@ -88,9 +91,16 @@ class Working(Town):
         self.send(lambda: (command, lambda: self.model.claim_uptime(worker, owner, seconds)))
 
     @precondition(Town.something_waits)
-    @rule(target=leases, worker=workers, amount=st.integers(1, 3), shuns=st.sampled_from(("", "cat")))
-    def pop(self, worker: UUID, amount: int, shuns: str) -> UUID | MultipleResults[UUID]:
-        if not self.pop_as(self.ids.next("lease"), worker, amount, shuns):
+    @rule(
+        target=leases,
+        worker=workers,
+        amount=st.integers(1, 3),
+        shuns=st.sampled_from(("", "cat")),
+        friend=st.none() | users,
+    )
+    def pop(self, worker: UUID, amount: int, shuns: str, friend: UUID | None) -> UUID | MultipleResults[UUID]:
+        friends = () if friend is None else (friend,)
+        if not self.pop_as(self.ids.next("lease"), worker, amount, shuns, friends):
             return multiple()
         return self.ids.new("lease")
 
@@ -104,7 +114,9 @@ class Working(Town):
         ]
         return multiple(*made)
 
-    def pop_as(self, first: UUID, worker: UUID, amount: int, shuns: str = "") -> bool:
+    def pop_as(
+        self, first: UUID, worker: UUID, amount: int, shuns: str = "", friends: tuple[UUID, ...] = ()
+    ) -> bool:
         """Poll under an id; whether there is a lease."""
         if self.model.crowded():
             self.flush()  # all candidates may be turned down: it may have to go on behind them, see `go_on`
@@ -115,14 +127,15 @@ class Working(Town):
             command = pop(
                 worker,
                 able.owner,
-                capabilities(sorted(able.models), max_pixels=able.side**2, nsfw=able.nsfw, post_processing=able.faces),
+                declared(able),
                 lease=lease,
                 amount=amount,
                 choice=lease.int,
                 blacklist=(shuns,) if shuns else (),
+                friends=friends,
                 own_only=able.maintenance,
-            )  # fmt: skip
-            return command, lambda: self.model.pop(lease, worker, amount, shuns)
+            )
+            return command, lambda: self.model.pop(lease, worker, amount, shuns, friends)
 
         answer = self.send(ask, who=able.owner, mutation="popJob")
         return isinstance(answer, Done) and answer.changed
@@ -199,3 +212,15 @@ class Working(Town):
     def release(self, lease: UUID, by: str) -> None:
         owner = self.model.leases[lease].owner if by == "owner" else ANONYMOUS
         self.send(lambda: (ReleaseLease(lease=lease, owner=owner), lambda: self.model.release(lease, owner)))
+
+
+def declared(worker: Worker) -> ImageCapabilities:
+    """What a worker says of itself, as the log takes it."""
+    return ImageCapabilities(
+        models=tuple(sorted(MODELS[model] for model in worker.models)),
+        max_pixels=worker.side**2,
+        allows=tuple(sorted(allows(worker))),
+        threads=1,
+        agent="test:1",
+        extra_slow=worker.extra_slow,
+    )

@@ -63,12 +63,16 @@ _POSTINGS = (
 )
 #: what of each table is compared with the model
 COLUMNS = {
-    "accounts": "id, balance, escrow, held, consumed, earned, roles, waiting, waiting_limit, distrusted",
-    "jobs": "id, requester, state, waiting, processing, done, censored, faulted, cancelled, held, charged, price, tax, "
-    "shared, active_at, ended_at IS NOT NULL AS ended, unshared, withdrawing",
+    "accounts": "id, balance, escrow, held, consumed, earned, uptime, roles, waiting, waiting_limit, workers, worker_limit, "
+    "public_workers, suspicions, distrusted",
+    "jobs": "id, requester, state, waiting, processing, done, censored, faulted, cancelled, held, charged, price, surcharge, "
+    "tax, mask, allowed_workers, denied_workers, fetching, source_fault, shared, active_at, ended_at IS NOT NULL AS ended, "
+    "unshared, withdrawing",
     "generations": "id, job, ordinal, state, lease, failures, barred, reward, redundant, version, sha256, withheld, report",
-    "leases": "id, job, worker, owner, state, generations, pending, taken_at, expires_at",
-    "workers": "id, owner, models, max_pixels, allowed & 3 AS allowed, maintenance, maintenance_until IS NOT NULL AS rests",
+    "leases": "id, job, worker, owner, state, generations, pending, taken_at, expires_at, price, surcharge",
+    "workers": "id, owner, models, max_pixels, allowed, extra_slow, maintenance, maintenance_until IS NOT NULL AS rests, "
+    "paused, deleted, team, fulfilled, failed, earned, uptime, speed, suspicions",
+    "teams": "id, creator, workers, deleted",
 }
 
 
@@ -216,6 +220,13 @@ class World:
     def _live(self, name: str, columns: str) -> psycopg.Cursor[Any]:
         cursor = self.owner.cursor(row_factory=namedtuple_row)
         return cursor.execute(f"SELECT {columns} FROM projections.{name} WHERE realm = %s", (self.realm,))
+
+    def team_totals(self) -> dict[UUID, tuple[int, ...]]:
+        """What the relay's tail says of teams: pixelsteps, generations, hundredths, seconds."""
+        statement = (
+            "SELECT team, pixelsteps, fulfilled, earned, uptime FROM projections.team_totals WHERE realm = %s"
+        )
+        return {team: totals for team, *totals in self.owner.execute(statement, (self.realm,))}
 
     def reactions(self) -> list[Any]:
         """The relay's calls: (actor, picture or job, whether it is done)."""

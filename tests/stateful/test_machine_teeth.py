@@ -11,17 +11,20 @@ import pytest
 from hypothesis import Phase
 from hypothesis.errors import HypothesisException
 
+from app.fleet import serving
 from app.jobs import decider as jobs_decider
+from app.jobs import wish
 from app.ledger import closing, postings
+from app.ledger.price_book import PriceBook
 from app.moderation import decider as moderation_decider
 from app.platform.rows import Rows
 from app.platform.writer import Writer, apply, batch, gather
 from app.relay import sweeper, tailing
 from app.sharing import decider as sharing_decider
 from app.sharing import story
-from app.workers import lease_decider, matching, payment
+from app.workers import lease_decider, matching, payment, steering_decider
 from events.store import log
-from projections import accounts
+from projections import accounts, jobs, queue
 from projections.queue import Found
 from projections.store import build, search
 from tests.stateful.machine import Hoard
@@ -39,6 +42,7 @@ QUICK = frozenset(
         "what is leased waits on",
         "later commands do not see earlier ones",
         "a prompt is in the log",
+        "a source costs nothing",
     }
 )
 
@@ -76,7 +80,10 @@ def words_in_the_log(command: Any, *others: Any) -> Any:
 
 def untold_price(*arguments: Any, **fields: Any) -> Any:
     quote = REAL["quote_image"](*arguments, **fields)
-    return msgspec.structs.replace(quote, price=quote.price + 1, total=quote.total + fields["n"])
+    offers = tuple((model, price + 1, surcharge) for model, price, surcharge in quote.offers)
+    return msgspec.structs.replace(
+        quote, offers=offers, price=quote.price + 1, total=quote.total + fields["n"]
+    )
 
 
 def every_second(connection: Any, realm: int, schema: str, projection: Any, chunk: Any) -> None:
@@ -103,6 +110,18 @@ def leased_still_waits(event: Any) -> int:
     return 0 if event.TYPE == "jobs.GenerationsLeased" else REAL["_queued"](event)
 
 
+def for_everybody(event: Any, fact: Any) -> Any:
+    return msgspec.structs.replace(REAL["_submitted"](event, fact), allowed_workers=(), denied_workers=())
+
+
+def queued_at_once(event: Any, fact: Any) -> Any:
+    return msgspec.structs.replace(REAL["_submitted"](event, fact), fetching=False)
+
+
+def paid_at_once(**fields: Any) -> Any:
+    return REAL["delivery"](**{**fields, "trusted_owner": True})
+
+
 def own_among_others(self: Any, text: str) -> Any:
     return {
         question: Found(tuple(sorted(found.candidates, key=lambda c: (-c.rank, c.position))), found.after)
@@ -116,7 +135,8 @@ REAL: dict[str, Any] = {
     "delivery": postings.delivery,
     "_late": lease_decider._late,
     "_submission": jobs_decider._submission,
-    "quote_image": jobs_decider.quote_image,
+    "quote_image": wish.quote_image,
+    "_submitted": jobs._submitted,
     "fold_chunk": build.fold_chunk,
     "head_of": log.head_of,
 }
@@ -137,7 +157,7 @@ FAULTS: dict[str, Fault] = {
     "all that is available is held": (jobs_decider.holds, "place", lambda available, _: max(0, available)),
     "a hold is kept at the end of its job": (lease_decider, "end_if_over", kept_to_the_end),
     "more is released than is free": (closing, "release_on_drop", lambda left, *_: left),
-    "another price is charged than was quoted": (jobs_decider, "quote_image", untold_price),
+    "another price is charged than was quoted": (wish, "quote_image", untold_price),
     "whatever comes late is paid": (lease_decider, "_late", always_paid),
     "what was cancelled is answered as paid": (lease_decider, "_late", late_is_paid_after_cancel),
     "a repeated result is no repeat": (lease_decider, "_repeat", lambda *_: None),
@@ -152,7 +172,10 @@ FAULTS: dict[str, Fault] = {
     "jobs never expire": (jobs_decider, "EXPIRY", lease_decider.LONGEST_LEASE * 20),
     "one failure is enough": (closing, "MAX_FAILURES", 2),
     "the last is served first": swapped(
-        search, "FIND", "p.rank DESC, p.position), '[]') FROM", "p.rank, p.position DESC), '[]') FROM"
+        search,
+        "FIND",
+        "p.rank DESC, p.position), '[]') AS found FROM places",
+        "p.rank, p.position DESC), '[]') AS found FROM places",
     ),
     "own jobs do not come first": (search.Questions, "answers", own_among_others),
     "what failed is offered again": (
@@ -160,9 +183,21 @@ FAULTS: dict[str, Fault] = {
         "_untried",
         lambda _, job, rows: tuple(g.id for g in rows.generations_of(job.id) if g.state.value == "WAITING"),
     ),
-    "what any model may serve is not found": swapped(
-        search, "FIND", f"w.models || '{search.ANY_MODEL}'::text", "w.models"
-    ),
+    "what any model may serve is not found": (serving, "token", lambda *_, **__: "*none"),
+    "every model is paid as the dearest": (payment, "price_of", lambda _, job: job.price),
+    "a source costs nothing": (PriceBook, "_surcharge_percents", lambda *_: iter(())),
+    "all is paid out at once": (postings, "delivery", paid_at_once),
+    "lists of workers are forgotten": (jobs, "_submitted", for_everybody),
+    "what is being fetched is given out": (jobs, "_submitted", queued_at_once),
+    "all workers are trusted": (serving, "_OF_FAST", serving._OF_FAST | serving._OF_TRUSTED),
+    "every worker is fast": (serving, "_slow", lambda _: False),
+    "friends come with the others": (search, "FRIENDS", search.OTHERS),
+    "what newcomers ask for is waived for all": (queue, "WAIVED", 0),
+    "a pause changes nothing": (steering_decider, "WorkerPaused", steering_decider.WorkerResumed),
+    "what is deleted works on": (steering_decider, "WorkerDeleted", steering_decider.WorkerDescribed),
+    "anybody pauses workers": (steering_decider, "moderates", lambda _: True),
+    "work counts for no team": (payment, "_team", lambda *_: None),
+    "leases of slow workers are as short": (lease_decider, "EXTRA_SLOW_FACTOR", 1),
     "the queue is not kept": (apply.derived, "statements", lambda *_: []),
     "a key promises nothing": (batch.Batch, "_repeat", lambda *_: None),
     "a key is valid for any parameters": (batch.Batch, "_repeat", same_whatever_it_says),
@@ -182,8 +217,8 @@ FAULTS: dict[str, Fault] = {
         "_eligible",
         lambda job, _, rows: rows.job(job),
     ),
-    "whoever asks may have anything wait": (jobs_decider, "check_waiting", lambda *_: None),
-    "a newcomer is trusted": (jobs_decider, "established", lambda account: not account.anonymous),
+    "whoever asks may have anything wait": (wish, "check_waiting", lambda *_: None),
+    "a newcomer is trusted": (wish, "established", lambda account: not account.anonymous),
     "what is leased waits on": (accounts, "_queued", leased_still_waits),
     "a report opens no case": (lease_decider, "report", lambda *_: None),
     "anybody decides cases": (moderation_decider, "moderates", lambda _: True),

@@ -204,6 +204,14 @@ def _may(search: Search, job: Job, *, waived: bool = True) -> bool:
     return not lacking
 
 
+def _stands_for(worker: Worker, owner: Account | None, job: Job) -> bool:
+    """Whether a worker is trusted and fast where a job wants that; of a worker that showed nothing nobody knows."""
+    trusted = owner is not None and bool({"trusted", "moderator", "operator"} & set(owner.roles))
+    fast = not worker.extra_slow and not 0 < worker.speed < 500_000
+    wants_trusted = job.mask & REQUIREMENTS["trusted_worker"]
+    return (trusted or not wants_trusted) and (fast or not job.mask & REQUIREMENTS["not_slow"])
+
+
 def naive_pop(
     state: memory.State, prompts: dict[UUID, str], worker: Worker, search: Search
 ) -> tuple[tuple[int, int, int], Job, list[UUID]] | None:
@@ -211,6 +219,7 @@ def naive_pop(
     if worker.paused or worker.deleted:
         return None
     untried: dict[UUID, list[Generation]] = {}
+    accounts: Any = state["accounts"]
     rows: Any = state["generations"]
     for generation in rows.values():
         tried = worker.id in generation.barred
@@ -224,6 +233,8 @@ def naive_pop(
         if not _waits(job) or not _may(search, job) or barred or job.id not in untried:
             continue
         if (search.own_only or worker.maintenance) and near != OWN:
+            continue
+        if not _stands_for(worker, accounts.get(worker.owner), job):
             continue
         if search.after is not None and (near != OTHERS or not _behind(job, search.after)):
             continue

@@ -14,15 +14,20 @@ from app.accounts.decider import (
     GrantKudos,
     GrantRole,
     OpenRealm,
+    SetPublicWorkers,
     SetTrust,
     SetWaitingLimit,
+    SetWorkerLimit,
     TransferKudos,
 )
 from app.jobs.decider import CancelJob, ExpireJob, SubmitImageJob, WithdrawConsent
-from app.jobs.image_params import PostProcessor
+from app.jobs.image_params import Lora, PostProcessor
 from app.moderation.decider import DecideCase
 from app.platform.commands import Command, Request
+from app.platform.vault import JobSource, SourceRole
 from app.sharing.decider import WithdrawPictures
+from app.sources.decider import AcceptSources, RefuseSources
+from app.teams.decider import CreateTeam, DeleteTeam, EditTeam
 from app.workers.conduct import EndRest
 from app.workers.decider import ImageCapabilities, SetMaintenance
 from app.workers.lease_decider import (
@@ -35,10 +40,13 @@ from app.workers.lease_decider import (
     SubmitResults,
 )
 from app.workers.reports import case_of
+from app.workers.steering_decider import ChangeWorker, DeleteMessage, DeleteWorker, PauseWorker, SendMessage
 from app.workers.uptime import ClaimUptime
 from events.accounts import Role
 from events.base import ANONYMOUS
+from events.jobs import SourceFault, SourceProcessing
 from events.moderation import Verdict
+from projections.queue import ALLOWED_BEFORE
 from tests.factories import capabilities, check_in, many_workers, pop, register, submit, uid
 from tests.model import MemoryLog
 
@@ -50,12 +58,20 @@ PAUSES = (1, 60, 200, 1300, 90_000)
 #: 650, 650 and 9310 hundredths a picture; only the last must be affordable
 SIZES: tuple[dict[str, Any], ...] = ({}, {"width": 448, "height": 512}, {"width": 1024, "height": 1024})
 
+#: what workers do besides; the first does all that is asked for here
+ALLOWS = (
+    (*ALLOWED_BEFORE, "many_steps", "img2img", "lora"),
+    (*ALLOWED_BEFORE, "img2img"),
+    ("not_extra_slow", "not_covered", "lora"),
+    ALLOWED_BEFORE,
+)
+
 Move = tuple[str, int, int, int]
 KINDS = (
     "grant", "transfer", "submit", "submit", "submit", "check_in", "pop", "pop", "pop", "deliver", "deliver",
     "deliver", "late", "fault", "extend", "release", "expire_lease", "cancel", "expire_job", "wait", "wait",
     "maintenance", "role", "race", "doom", "limit",
-    "uptime", "trust", "rest",
+    "uptime", "trust", "rest", "lora", "choose", "source", "fetched", "steer", "steer", "team", "join", "message", "own",
     "consent", "case", "case", "withdraw", "extend", "extend",
 )  # fmt: skip
 
@@ -82,6 +98,8 @@ class Play:
         self.outcomes: list[Any] = []
         self._serial = 0x10000
         self._able: dict[UUID, ImageCapabilities] = {}
+        #: messages to workers, and who wrote them
+        self._told: list[tuple[UUID, UUID]] = []
         users = [each for user in USERS for each in (register(user, user.int), many_workers(user))]
         for command in (OpenRealm(), *users):
             self.do(command)
@@ -133,6 +151,107 @@ class Play:
     def _pause(self, seconds: float) -> None:
         self.script.append(seconds)
         self.log.wait(seconds)
+
+    def _lora(self, a: int, b: int, c: int) -> Command:
+        """Work that not every worker does, for workers that are not slow, or trusted."""
+        return submit(
+            USERS[a % 4],
+            job=self.new(),
+            generations=[self.new()],
+            models=(MODELS, ("SDXL 1.0", "a"), ())[b % 3],
+            loras=(Lora(name="x"),),
+            max_kudos=(None, 100_000)[c % 2],
+            wish={"slow_workers": c % 3 > 0, "trusted_workers": c % 5 == 0, "extra_slow_workers": b > 5},
+        )
+
+    def _choose(self, a: int, b: int, c: int) -> Command:
+        """For some workers only, or for all but some."""
+        chosen = tuple(dict.fromkeys((WORKERS[a % 6], WORKERS[b % 6])))
+        listed = {"denied_workers": chosen} if c % 2 else {"allowed_workers": chosen}
+        return submit(USERS[c % 4], job=self.new(), generations=[self.new()], models=(), wish=listed)
+
+    def _source(self, a: int, b: int, c: int) -> Command:
+        """A job from a picture: one that is there, or one that is to be fetched."""
+        job = self.new()
+        given = JobSource(
+            job, SourceRole.SOURCE, 0, 1.0, "" if b % 2 else "key", "https://x" if b % 2 else ""
+        )
+        return submit(
+            (*USERS, ANONYMOUS)[a % 5],
+            job=job,
+            generations=[self.new() for _ in range(1 + c % 2)],
+            models=MODELS,
+            source_processing=SourceProcessing.IMG2IMG,
+            denoising_strength=0.5,
+            wish={"sources": (given,)},
+        )
+
+    def _fetched(self, a: int, b: int, _: int) -> Command | None:
+        """What the fetching actor found out, mostly of a job that waits for it."""
+        jobs = [key for key, job in self.log.jobs().items() if job.fetching or b > 9]
+        if not jobs:
+            return None
+        job = jobs[a % len(jobs)]
+        if b % 2:
+            return RefuseSources(job=job, cause=tuple(SourceFault)[b % len(SourceFault)])
+        return AcceptSources(job=job, sources=())
+
+    def _steer(self, a: int, b: int, c: int) -> Command | None:
+        """A worker is paused, goes on, gets another name, or is gone; by its owner or another."""
+        worker = WORKERS[a % 6]
+        rows: Any = self.log.state["workers"]
+        known = rows.get(worker)
+        by = owner_of(worker) if b % 3 else USERS[b % 4]
+        if c < 5:
+            return PauseWorker(worker=worker, by=by, paused=c < 2)
+        if c < 10 or known is None:
+            return ChangeWorker(
+                worker=worker, by=by, name="n" if c % 2 else None, description="d" if c > 6 else None
+            )
+        leases = tuple(x.id for x in self._leases("LIVE") if x.worker == worker)
+        return DeleteWorker(
+            worker=worker, by=by, owner=known.owner, team=known.team, leases=leases if c == 10 else (), messages=()
+        )  # fmt: skip
+
+    def _team(self, a: int, b: int, c: int) -> Command:
+        """Founded, edited or dissolved."""
+        by, teams = USERS[a % 4], self._teams()
+        if not teams or b < 6:
+            return CreateTeam(team=self.new(), creator=by, name="t", info="")
+        team = teams[b % len(teams)]
+        if c % 3:
+            return EditTeam(team=team, by=by, name="t", info="")
+        rows: Any = self.log.state["workers"]
+        members = tuple(row.id for row in rows.values() if row.team == team)
+        return DeleteTeam(team=team, by=by, workers=members[c % 2 :])
+
+    def _join(self, a: int, b: int, c: int) -> Command | None:
+        rows: Any = self.log.state["workers"]
+        if not (teams := self._teams()) or (known := rows.get(WORKERS[a % 6])) is None:
+            return None
+        to = teams[b % len(teams)] if c % 4 else None
+        return ChangeWorker(worker=known.id, by=known.owner, moves=True, team=to, before=known.team)
+
+    def _teams(self) -> list[UUID]:
+        rows: Any = self.log.state["teams"]
+        return list(rows)
+
+    def _message(self, a: int, b: int, c: int) -> Command:
+        if self._told and b % 3 == 0:
+            message, sender = self._told[a % len(self._told)]
+            return DeleteMessage(message=message, sender=sender, by=sender if c else USERS[a % 4])
+        worker, message = WORKERS[a % 6], self.new()
+        to = worker if c % 4 else None
+        sender = owner_of(worker) if b % 2 else USERS[c % 4]
+        self._told.append((message, sender))
+        return SendMessage(message=message, sender=sender, worker=to, words="w", origin="o", hours=1 + b)
+
+    def _own(self, a: int, b: int, c: int) -> Command:
+        """Whose workers are whose, and how many there may be."""
+        if c % 2:
+            return SetPublicWorkers(user=(*USERS, ANONYMOUS)[a % 5], public=b % 2 == 0)
+        by = None if c < 6 else (*USERS, ANONYMOUS)[c % 5]
+        return SetWorkerLimit(user=(*USERS, ANONYMOUS)[a % 5], limit=(None, 0, 2, 30, -1)[b % 5], by=by)
 
     def _grant(self, a: int, b: int, _: int) -> Command:
         return GrantKudos(
@@ -189,7 +308,11 @@ class Play:
     def _check_in(self, worker: int | UUID, b: int, _: int = 0) -> Command:
         worker = worker if isinstance(worker, UUID) else WORKERS[worker % 6]
         able = capabilities(
-            (MODELS, MODELS[:1], MODELS[1:])[b % 3], max_pixels=(1024 * 1024, 512 * 512)[b % 2], nsfw=b < 8
+            ((*MODELS, "SDXL 1.0"), MODELS[:1], MODELS[1:])[b % 3],
+            max_pixels=(1024 * 1024, 512 * 512)[b % 2],
+            nsfw=b < 8,
+            allows=ALLOWS[b % len(ALLOWS)],
+            extra_slow=b == 11,
         )
         self._able[worker] = able
         return check_in(worker, owner_of(worker), able)
@@ -205,6 +328,7 @@ class Play:
         return pop(
             worker, owner_of(worker), self._able.get(worker), lease=self.new(), amount=22 if b == 20 else 1 + b % 3, choice=c,
             own_only=known is not None and known.maintenance, blacklist=("cat",) if c in (3, 7) else (),
+            friends=(USERS[b % 4],) if c in (2, 7, 9) else (),
         )  # fmt: skip
 
     def _leases(self, *states: str) -> list[Any]:
@@ -270,14 +394,17 @@ class Play:
         return WithdrawPictures(job=jobs[a % len(jobs)]) if jobs else None
 
     def _case(self, a: int, b: int, c: int) -> Command | None:
-        """Mostly of what was reported, by anybody."""
+        """Mostly of what was reported, by who may or by anybody."""
         rows: Any = self.log.state["generations"]
         if not (found := [g for g in rows.values() if g.report is not None or c > 9]):
             return None
         generation = found[a % len(found)]
+        accounts = self.log.accounts()
+        may = [user for user in USERS if {Role.OPERATOR, Role.MODERATOR} & set(accounts[user].roles)]
+        by = may[0] if may and b % 2 else (*USERS, ANONYMOUS)[b % 5]
         return DecideCase(
             case=case_of(generation.id), job=generation.job, generation=generation.id,
-            verdict=tuple(Verdict)[c % 2], by=(*USERS, ANONYMOUS)[b % 5],
+            verdict=tuple(Verdict)[c % 2], by=by,
         )  # fmt: skip
 
     def _expire_job(self, a: int, _: int, __: int) -> Command | None:
@@ -292,6 +419,10 @@ def created_by(command: Command) -> set[UUID]:
             return {command.job}
         case PopJob():
             return {command.lease}
+        case CreateTeam():
+            return {command.team}
+        case SendMessage():
+            return {command.message}
         case _:
             return set()
 
@@ -308,7 +439,7 @@ def cut(script: Sequence[Command | float], sizes: Sequence[int]) -> list[list[Co
     for step in script:
         named: set[UUID] = set()
         if not isinstance(step, int | float):
-            ids = {getattr(step, "job", None), getattr(step, "lease", None)} - {None}
+            ids = {getattr(step, name, None) for name in ("job", "lease", "team", "message")} - {None}
             named = ids - created_by(step)
         full = len(batch) >= sizes[limit % len(sizes)]
         if batch and (isinstance(step, int | float) or full or named & fresh):

@@ -98,7 +98,7 @@ class User:
 
     def me(self) -> dict[str, Any]:
         found: dict[str, Any] = self.api.ask(
-            "{ viewer { id username kudos held escrow consumed createdAt roles } }"
+            "{ viewer { id username kudos held consumed createdAt roles } }"
         )
         return found["viewer"]
 
@@ -109,7 +109,7 @@ class User:
     @property
     def earned(self) -> Decimal:
         """The balance of a user who only earns, with what waits in escrow until the user is trusted."""
-        me = self.me()
+        me = self.api.ask("{ viewer { kudos escrow } }")["viewer"]
         return Decimal(me["kudos"]) + Decimal(me["escrow"])
 
     def submit(self, prompt: str = "a lighthouse", **given: Any) -> "Submitted":
@@ -195,12 +195,14 @@ class Worker:
     name: str
     models: list[str]
     capabilities: dict[str, Any] = field(default_factory=dict)
+    #: what it wants to be told when it asks for work
+    popped: str = POPPED
 
     def pop(self, **given: Any) -> dict[str, Any]:
         """An assignment or NoJob."""
         image = {"models": self.models, **self.capabilities}
         asked = {"workerName": self.name, "image": image, **given}
-        return self.owner.api.call("popJob", POPPED, asked)
+        return self.owner.api.call("popJob", self.popped, asked)
 
     def take(self, **given: Any) -> dict[str, Any]:
         """An assignment, which there must be."""

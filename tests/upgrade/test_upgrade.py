@@ -30,6 +30,8 @@ from tests.upgrade import trees
 
 #: what a client is told before it asks again
 _AGAIN = {"TRY_AGAIN", "INTERNAL", "STORAGE_UNAVAILABLE"}
+#: what the released version can tell of an assignment, too
+_POPPED = "... on ImageAssignment { leaseId generations { id seed uploadUrl } } ... on NoJob { skipped { reason } }"
 
 
 @pytest.fixture
@@ -113,10 +115,14 @@ class Crowd:
 
     def _work(self, user: User, name: str) -> None:
         key = str(uuid4())
-        taken = self._settled(user, lambda u: Worker(u, name, [self.model]).pop(idempotencyKey=key))
+
+        def worker(at: User) -> Worker:
+            return Worker(at, name, [self.model], popped=_POPPED)
+
+        taken = self._settled(user, lambda u: worker(u).pop(idempotencyKey=key))
         if taken["__typename"] != "ImageAssignment":
             return
-        self._settled(user, lambda u: Worker(u, name, [self.model]).deliver(taken, "FAULTED"))
+        self._settled(user, lambda u: worker(u).deliver(taken, "CENSORED"))
         with self._lock:
             self.delivered.append(taken["leaseId"])
 

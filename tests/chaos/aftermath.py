@@ -39,6 +39,32 @@ HALVES = {
     "time that ran backwards": """
         SELECT position FROM (SELECT position, occurred_at, lag(occurred_at) OVER (ORDER BY position) AS before
           FROM log.event) AS e WHERE occurred_at < before""",
+    "a source without its job": """
+        SELECT s.job FROM vault.source AS s WHERE NOT EXISTS (SELECT FROM log.event AS e
+          WHERE e.type = 'jobs.ImageJobSubmitted' AND (e.data::json->>'job')::uuid = s.job)""",
+    "a link of a source that was fetched": """
+        SELECT s.job FROM vault.source AS s WHERE s.url <> '' AND EXISTS (SELECT FROM log.event AS e
+          WHERE e.type = 'jobs.SourcesFetched' AND (e.data::json->>'job')::uuid = s.job)""",
+    "sources settled twice, or never asked for": """
+        SELECT job FROM (SELECT data::json->>'job' AS job, count(*) AS times FROM log.event
+          WHERE type IN ('jobs.SourcesFetched', 'jobs.SourcesRefused') GROUP BY 1) AS settled
+        WHERE times > 1 OR job NOT IN (SELECT data::json->>'job' FROM log.event
+          WHERE type = 'jobs.ImageJobSubmitted' AND (data::json->>'fetching')::boolean)""",
+    "a job drawn before its sources were there": """
+        SELECT l.position FROM log.event AS l JOIN log.event AS s ON s.type = 'jobs.ImageJobSubmitted'
+          AND s.data::json->>'job' = l.data::json->>'job' AND (s.data::json->>'fetching')::boolean
+        WHERE l.type = 'jobs.GenerationsLeased' AND NOT EXISTS (SELECT FROM log.event AS f
+          WHERE f.type = 'jobs.SourcesFetched' AND f.position < l.position
+          AND f.data::json->>'job' = l.data::json->>'job')""",
+    "kudos that came from nowhere": "SELECT sum(amount) FROM log.posting HAVING sum(amount) <> 0",
+    "an escrow that is not what was put there": """
+        SELECT a.id FROM projections.accounts AS a WHERE a.escrow <> (
+          SELECT coalesce(sum(p.amount), 0) FROM log.posting AS p WHERE p.account = 'escrow:' || a.id)
+          OR a.escrow < 0""",
+    "uptime that was rewarded twice": """
+        SELECT position FROM (SELECT position, occurred_at, lag(occurred_at) OVER (
+            PARTITION BY data::json->>'worker' ORDER BY position) AS before
+          FROM log.event WHERE type = 'workers.UptimeRewarded') AS e WHERE occurred_at < before + interval '10 minutes'""",
     "a picture lost although its upload was answered": """
         SELECT position FROM log.event WHERE type = 'sharing.PictureWithheld' AND data::json->>'reason' = 'MISSING'""",
 }
@@ -47,7 +73,7 @@ EVENTS = """
 SELECT type, last, subject::text, data FROM (
   SELECT type, subject, data, max(position) OVER (PARTITION BY metadata::json->>'command') AS last FROM log.event) AS e
 WHERE type = ANY(ARRAY['jobs.ImageJobSubmitted', 'kudos.KudosTransferred', 'jobs.JobCancelled',
-  'jobs.GenerationsLeased', 'jobs.GenerationDelivered'])
+  'jobs.GenerationsLeased', 'jobs.GenerationDelivered', 'jobs.SourcesFetched'])
 """
 #: what a process writes when it met a bug
 BUGS = ("command_raised", "batch_failed", "follower_failed", "Traceback")
@@ -96,6 +122,7 @@ def every_promise_is_kept_once(storm: Storm) -> None:
     delivered = times("jobs.GenerationDelivered", "generation")
     paid = [fact for fact in ledger.of("submitResult") if fact["asked"] == "OK" and fact["state"] == "DONE"]
     assert paid, "something was delivered"
+    assert any(kind == "jobs.SourcesFetched" for kind, *_ in log), "something was drawn from a picture"
     assert all(delivered[fact["generation"]] == 1 for fact in paid), "deliveries"
     assert max(delivered.values()) == 1, "no generation is delivered twice"
 
@@ -133,7 +160,16 @@ def the_log_is_whole(storm: Storm) -> None:
 
 
 def _everything(storm: Storm) -> dict[str, list[tuple[Any, ...]]]:
-    tables = ("accounts", "jobs", "generations", "leases", "workers", "queue_head", "queue_histogram")
+    tables = (
+        "accounts",
+        "jobs",
+        "generations",
+        "leases",
+        "workers",
+        "teams",
+        "queue_head",
+        "queue_histogram",
+    )
     return {
         name: storm.world.rows(f"SELECT t::text FROM projections.{name} AS t ORDER BY 1") for name in tables
     }

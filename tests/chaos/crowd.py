@@ -69,7 +69,9 @@ class Caller:
         ledger: Ledger,
         chance: random.Random,
         stop: threading.Event,
+        source: str = "",
     ) -> None:
+        self.source = source
         self.apis = [Api(url, key) for url in urls]
         self.ledger, self.chance, self.stop = ledger, chance, stop
 
@@ -152,6 +154,8 @@ def _submit(caller: Caller, user: str | None) -> dict[str, Any] | None:
         "share": chance.random() < 0.5,
         "idempotencyKey": caller.key(),
     }
+    if chance.random() < 0.2:
+        given["source"] = {"url": caller.source}
     result = caller.call("submitImageJob", given)
     if result.get("code") == "TOO_MANY_JOBS":
         return None

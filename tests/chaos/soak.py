@@ -18,7 +18,7 @@ from app.embedded.stack import EmbeddedStack
 from app.platform.settings import Settings
 from tests.acceptance.wires import CONNECTIONS
 from tests.chaos import aftermath
-from tests.chaos.storm import Storm
+from tests.chaos.storm import Storm, outside
 from tests.chaos.world import World
 
 #: kills of one storm; after each everything is checked, and the next begins with an empty database
@@ -64,8 +64,8 @@ def _storm(
     """One storm with everything checked after it; how many were killed."""
     logs = folder / f"storm-{seed}"
     logs.mkdir()
-    with World(logs, stack, settings, apis=2, relays=2) as world:
-        storm = Storm(world, seed)
+    with outside() as source, World(logs, stack, settings, apis=2, relays=2) as world:
+        storm = Storm(world, seed, source)
         try:
             storm.rage(kills, seconds)
             storm.calm()

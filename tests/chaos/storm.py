@@ -10,14 +10,16 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import redis
 
-from tests.acceptance.horde import User
+from tests.acceptance.horde import User, picture
 from tests.acceptance.processes import eventually
 from tests.chaos.crowd import PATIENCE, Caller, Crowd, Ledger, ask_for_pictures, work
 from tests.chaos.world import SERVERS, World
+from tests.stranger import Stranger, answer
 
 #: who is killed; `backend` is the database's process of a writer, which takes all other sessions with it
 VICTIMS = ("api0", "api1", "relay0", "relay1", "actors", "worker0", *SERVERS, "backend")
@@ -37,12 +39,21 @@ def rounds(chance: random.Random) -> list[tuple[str, ...]]:
     return deck
 
 
+@contextlib.contextmanager
+def outside() -> Iterator[str]:
+    """A server outside, which nobody kills, with a picture: the picture's URL."""
+    with Stranger(picture=answer(picture(64, 64), content_type="image/webp")) as stranger:
+        yield stranger.url("picture")
+
+
 @dataclass
 class Storm:
     """A storm over a world: `rage`, then `calm`; `ledger` has what was promised, `kills` who was killed how often."""
 
     world: World
     seed: int
+    #: the URL of a picture outside; some jobs are drawn from it
+    source: str
     kills: Counter[str] = field(default_factory=Counter)
     #: seconds until a command was acknowledged after a blow, at worst
     longest_silence: float = 0.0
@@ -114,7 +125,7 @@ class Storm:
 
         def caller(key: str | None) -> Caller:
             chance = random.Random(self.chance.random())
-            return Caller(urls, key, self.ledger, chance, self.crowd.stop)
+            return Caller(urls, key, self.ledger, chance, self.crowd.stop, self.source)
 
         self.world.start("worker0")
         for user in self.users:

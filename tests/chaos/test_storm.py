@@ -7,7 +7,7 @@ from pathlib import Path
 from app.embedded.stack import EmbeddedStack
 from app.platform.settings import Settings
 from tests.chaos import aftermath
-from tests.chaos.storm import Storm
+from tests.chaos.storm import Storm, outside
 from tests.chaos.world import World
 
 #: a round: everything that can be killed once, and some of it in pairs
@@ -25,8 +25,8 @@ def test_a_storm_of_kills_loses_nothing(
     seed = int(os.environ.get("STORM_SEED") or random.randrange(10**9))
     say(f"STORM_SEED={seed}")
     stack, settings = stack_settings
-    with World(tmp_path, stack, settings, apis=2, relays=2) as world:
-        storm = Storm(world, seed)
+    with outside() as source, World(tmp_path, stack, settings, apis=2, relays=2) as world:
+        storm = Storm(world, seed, source)
         storm.rage(KILLS, SECONDS)
         storm.calm()
         say(storm.table())

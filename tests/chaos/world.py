@@ -28,6 +28,7 @@ from app.platform.settings import Settings
 from tests.acceptance.horde import Horde, User
 from tests.acceptance.processes import ApiProcess, Process
 from tests.acceptance.wires import Api
+from tests.stranger import OUTSIDE
 
 SERVERS = ("postgres", "valkey", "seaweedfs")
 
@@ -70,7 +71,9 @@ class World:
             redis_url=_at(settings.redis_url, str(4 + 2 * (self.number % 6))),
             s3_url=s3_url or settings.s3_url,
             rate_limits=False,
+            source_networks=f"{OUTSIDE}/32",
             bucket_shared=f"shared-{os.getpid()}-{self.number}",
+            bucket_sources=f"sources-{os.getpid()}-{self.number}",
             bucket_results=f"results-{os.getpid()}-{self.number}",
         )
         self.straight = settings.s3_url

@@ -25,6 +25,8 @@ _COMMANDS = {
     "migrate": ("app.operations.commands", "migrate_command"),
     "seed": ("app.accounts.commands", "seed_command"),
     "grant": ("app.accounts.commands", "grant_command"),
+    "adjust": ("app.accounts.commands", "adjust_command"),
+    "allowance": ("app.accounts.commands", "allowance_command"),
     "role": ("app.accounts.commands", "role_command"),
     "trust": ("app.accounts.commands", "trust_command"),
     "limit": ("app.accounts.commands", "limit_command"),

@@ -28,6 +28,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.accounts import decider as accounts
+from app.accounts import treasury
 from app.accounts.authentication import authenticate
 from app.jobs import decider as jobs
 from app.jobs.graphql import job_of_viewer, jobs_of
@@ -73,6 +74,7 @@ TAIL_SILENT_SECONDS = 15.0
 #: every command that the API decides
 API_RULES: Rules = rules(
     accounts.RULES,
+    treasury.RULES,
     jobs.RULES,
     workers.RULES,
     leases.RULES,

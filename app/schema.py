@@ -11,6 +11,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from app.accounts.graphql import AccountMutations, AccountQueries, load_user
+from app.accounts.treasury_graphql import TreasuryMutations
 from app.accounts.workers_graphql import AccountWorkersMutations
 from app.jobs.graphql import JobMutations, JobQueries, JobSubscriptions, generation_of_viewer, job_of_viewer
 from app.jobs.types import ImageJob
@@ -71,6 +72,7 @@ class Query(
 class Mutation(
     AccountMutations,
     AccountWorkersMutations,
+    TreasuryMutations,
     JobMutations,
     SourceMutations,
     WorkerMutations,

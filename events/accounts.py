@@ -24,6 +24,16 @@ class Role(StrEnum):
     SERVICE = "service"
 
 
+class AllowanceSource(StrEnum):
+    """Why an account has a monthly allowance."""
+
+    MANUAL = "manual"
+    #: for moderating
+    MODERATOR = "moderator"
+    #: for supporting the house with money
+    PATRON = "patron"
+
+
 class UserEvent(Event, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A fact on the stream of one user, about that user."""
 
@@ -104,6 +114,17 @@ class PublicWorkersSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_fiel
     public: bool
 
 
+class AllowanceSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An operator said what the treasury pays an account each month."""
+
+    TYPE: ClassVar[str] = "accounts.AllowanceSet"
+
+    #: hundredths of kudos a month; 0 ends it
+    amount: int
+    #: what it is paid for
+    source: AllowanceSource
+
+
 EVENTS: tuple[type[Event], ...] = (
     AnonymousOpened,
     UserRegistered,
@@ -113,4 +134,5 @@ EVENTS: tuple[type[Event], ...] = (
     WaitingLimitSet,
     WorkerLimitSet,
     PublicWorkersSet,
+    AllowanceSet,
 )

@@ -1,11 +1,12 @@
-"""Facts about kudos that move without a job: grants, transfers, escrows released.
+"""Facts about kudos that move without a job: grants, corrections, monthly allowances, transfers, escrows released.
 
-Amounts are integers in hundredths of kudos; the postings of each event sum to zero. The reason of a grant is
-free text and lives in the vault. Look next: `app.ledger.postings`, `projections.accounts`.
+Amounts are integers in hundredths of kudos; the postings of each event sum to zero. The reasons of grants
+and corrections are free text and live in the vault. Look next: `app.ledger.postings`, `projections.accounts`.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -18,6 +19,27 @@ class KudosGranted(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     TYPE: ClassVar[str] = "kudos.KudosGranted"
 
+    amount: int
+    postings: Postings
+
+
+class KudosAdjusted(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An operator corrected a balance, up or down, from or to the treasury."""
+
+    TYPE: ClassVar[str] = "kudos.KudosAdjusted"
+
+    #: what the balance changed by, in hundredths: below zero where kudos were taken, never zero
+    amount: int
+    postings: Postings
+
+
+class AllowancePaid(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The treasury paid an account its allowance for one month, or what is missing of it since it was raised."""
+
+    TYPE: ClassVar[str] = "kudos.AllowancePaid"
+
+    #: when the month begins for which it is: an instant counted in calendar months from the first payment
+    month: datetime
     amount: int
     postings: Postings
 
@@ -51,4 +73,10 @@ class EscrowReleased(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields
     postings: Postings
 
 
-EVENTS: tuple[type[Event], ...] = (KudosGranted, KudosTransferred, EscrowReleased)
+EVENTS: tuple[type[Event], ...] = (
+    KudosGranted,
+    KudosAdjusted,
+    AllowancePaid,
+    KudosTransferred,
+    EscrowReleased,
+)

@@ -16,6 +16,8 @@ import msgspec
 from msgspec.structs import replace
 
 from events.accounts import (
+    AllowanceSet,
+    AllowanceSource,
     AnonymousOpened,
     PublicWorkersSet,
     Role,
@@ -43,9 +45,10 @@ from events.jobs import (
     RedundantDeliveryPaid,
     SourcesRefused,
 )
-from events.kudos import EscrowReleased, KudosGranted, KudosTransferred
+from events.kudos import AllowancePaid, EscrowReleased, KudosAdjusted, KudosGranted, KudosTransferred
 from events.workers import SuspicionRaised, UptimeRewarded, WorkerDeleted, WorkerRegistered
 from projections.base import FoldError, Projection, known
+from projections.months import neighbour
 
 #: the facts that touch it
 FACTS = (
@@ -57,11 +60,14 @@ FACTS = (
     WaitingLimitSet,
     WorkerLimitSet,
     PublicWorkersSet,
+    AllowanceSet,
     WorkerRegistered,
     WorkerDeleted,
     UptimeRewarded,
     SuspicionRaised,
     KudosGranted,
+    KudosAdjusted,
+    AllowancePaid,
     KudosTransferred,
     EscrowReleased,
     ImageJobSubmitted,
@@ -118,12 +124,23 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     distrusted: bool = False
     #: all that was ever rewarded for workers being there, in escrow or not
     uptime: int = 0
+    #: all that operators ever corrected, up less down; all that was ever paid as an allowance
+    adjusted: int = 0
+    allowances: int = 0
     #: all that was ever granted, given to others, received from others
     granted: int = 0
     sent: int = 0
     received: int = 0
     #: all that ever left the balance for generations: `consumed` without what subsidies covered
     spent: int = 0
+    #: what the treasury pays each month, and what for; 0 and None where nothing was ever set
+    allowance: int = 0
+    allowance_source: AllowanceSource | None = None
+    #: from when on its months are counted; when the next of them begins; what was paid for the present one. They stay
+    #: when the allowance ends, so that the same month is not paid twice when it begins again
+    allowance_from: datetime | None = None
+    allowance_due: datetime | None = None
+    allowance_paid: int = 0
 
     @property
     def available(self) -> int:
@@ -175,7 +192,10 @@ _KEYS: dict[type[Event], Callable[[Any], tuple[UUID, ...]]] = {
             WaitingLimitSet,
             WorkerLimitSet,
             PublicWorkersSet,
+            AllowanceSet,
             KudosGranted,
+            KudosAdjusted,
+            AllowancePaid,
             EscrowReleased,
         ),
         lambda event: (event.user,),
@@ -226,6 +246,8 @@ def _standing(key: UUID, account: Account, fact: Fact) -> Account:
             return replace(account, waiting_limit=event.limit)
         case WorkerLimitSet() | PublicWorkersSet() | WorkerRegistered() | WorkerDeleted():
             return _with_workers(account, event)
+        case AllowanceSet() | AllowancePaid():
+            return _allowed(account, event, fact.occurred_at)
         case HoldPlaced():
             return replace(account, held=account.held + event.amount)
         case HoldCaptured() | HoldReleased():
@@ -243,6 +265,8 @@ def _moved(key: UUID, account: Account, fact: Fact) -> Account:
             return replace(account, uptime=account.uptime + event.amount)
         case KudosGranted():
             return replace(account, granted=account.granted + event.amount)
+        case KudosAdjusted():
+            return replace(account, adjusted=account.adjusted + event.amount)
         case KudosTransferred():
             if key == event.source:
                 return replace(account, sent=account.sent + event.amount)
@@ -258,6 +282,25 @@ def _moved(key: UUID, account: Account, fact: Fact) -> Account:
         case _:
             queued = _queued(event)
             return replace(account, waiting=account.waiting + queued) if queued else account
+
+
+def _allowed(account: Account, event: AllowanceSet | AllowancePaid, at: datetime) -> Account:
+    if isinstance(event, AllowanceSet):
+        over = account.allowance_due is None or account.allowance_due <= at
+        begins = event.amount > 0 and not account.allowance and over
+        account = replace(account, allowance=event.amount, allowance_source=event.source)
+        if begins:
+            account = replace(account, allowance_from=at, allowance_due=at, allowance_paid=0)
+        return account
+    start, due = account.allowance_from, account.allowance_due
+    if start is None or due is None or event.month > due:
+        message = f"{account.id} was paid an allowance that was not due"
+        raise FoldError(message)
+    allowances = account.allowances + event.amount
+    if event.month < due:
+        return replace(account, allowances=allowances, allowance_paid=account.allowance_paid + event.amount)
+    following = neighbour(start, due, 1)
+    return replace(account, allowances=allowances, allowance_paid=event.amount, allowance_due=following)
 
 
 def _with_workers(
@@ -310,4 +353,13 @@ def _queued(event: Event) -> int:
             return 0
 
 
-PROJECTION = Projection("accounts", 4, Account, FACTS, keys, evolve)
+PROJECTION = Projection(
+    "accounts",
+    5,
+    Account,
+    FACTS,
+    keys,
+    evolve,
+    # for the sweeper, which looks every second
+    indexes=("(realm, allowance_due) WHERE allowance > 0",),
+)

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from app.accounts import decider as accounts
+from app.accounts import treasury
 from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, SetWaitingLimit, SetWorkerLimit
 from app.fleet.serving import families_of
 from app.jobs import decider as jobs
@@ -44,6 +45,7 @@ from projections.queue import (
 #: the rules of all slices
 RULES = rules(
     accounts.RULES,
+    treasury.RULES,
     jobs.RULES,
     workers.RULES,
     leases.RULES,

@@ -1,4 +1,6 @@
-"""The commands of `hoard` about accounts: `seed`, `grant`, `role`, `trust`, `limit`. They only read options and print.
+"""The commands of `hoard` about accounts: `seed`, `grant`, `adjust`, `allowance`, `role`, `trust`, `limit`.
+
+They only read options and print.
 
 Look next: `app.accounts.console`, `app.accounts.seeding`; `app.operations.commands` has the other commands.
 """
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
@@ -25,24 +28,29 @@ from app.platform.terminal import (
     settings_from_environment,
 )
 from app.platform.versions import stand_by
-from events.accounts import Role
+from events.accounts import AllowanceSource, Role
 
 #: The variable with the API keys of the users to seed, as JSON; no setting, since only `seed` is told it.
 SEED_KEYS: Final = "HOARD_SEED_KEYS"
 
-_AMOUNT: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2})?")
+_AMOUNT: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,2})?")
 
 
 class KudosType(click.ParamType[int]):
-    """A positive amount of kudos with at most two decimal places; hundredths inside."""
+    """An amount of kudos with at most two decimal places, positive unless said otherwise; hundredths inside."""
 
     name = "kudos"
+
+    def __init__(
+        self, said: str = "a positive number", fits: Callable[[int], bool] = lambda n: n > 0
+    ) -> None:
+        self._said, self._fits = said, fits
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The hundredths. Ends the command with a usage error."""
         text = str(value)
-        if _AMOUNT.fullmatch(text) is None or (amount := int(Decimal(text) * 100)) == 0:
-            self.fail("must be a positive number with at most two decimal places", param, ctx)
+        if _AMOUNT.fullmatch(text) is None or not self._fits(amount := int(Decimal(text) * 100)):
+            self.fail(f"must be {self._said} with at most two decimal places", param, ctx)
         return amount
 
 
@@ -94,6 +102,54 @@ def grant_command(user: str, amount: int, reason: str, *, as_json: bool) -> None
         print_json({"user": subject, "granted": kudos(amount), "balance": kudos(balance)})
     else:
         click.echo(f"{user} was granted {kudos(amount)} kudos; the balance is {kudos(balance)}")
+
+
+# An amount below zero looks like an option.
+@click.command("adjust", context_settings={"ignore_unknown_options": True})
+@click.argument("user")
+@click.argument("amount", type=KudosType("a number other than zero", lambda amount: amount != 0))
+@click.option("--reason", required=True, help="Why: kept where it can be forgotten, never in the log.")
+@json_option
+@one_line_errors
+def adjust_command(user: str, amount: int, reason: str, *, as_json: bool) -> None:
+    """Correct the balance of USER (name#number, or an id) by AMOUNT kudos; below zero to take what is available."""
+    with console(settings_from_environment()) as opened:
+        done = opened.adjust(opened.subject(user), amount, reason)
+    if as_json:
+        print_json({"user": done.user, "adjusted": kudos(amount), "balance": kudos(done.balance)})
+    else:
+        click.echo(f"{user} was corrected by {kudos(amount)} kudos; the balance is {kudos(done.balance)}")
+
+
+@click.command("allowance")
+@click.argument("user")
+@click.argument("amount", type=KudosType("zero or more", lambda amount: amount >= 0), required=False)
+@click.option(
+    "--source",
+    type=click.Choice([source.value for source in AllowanceSource]),
+    default=AllowanceSource.MANUAL.value,
+    show_default=True,
+    help="What it is for.",
+)
+@json_option
+@one_line_errors
+def allowance_command(user: str, amount: int | None, source: str, *, as_json: bool) -> None:
+    """Give USER (name#number, or an id) AMOUNT kudos each month, the first at once; 0 ends it. Without AMOUNT: show it."""
+    with console(settings_from_environment()) as opened:
+        subject = opened.subject(user)
+        paid = 0
+        if amount is not None:
+            paid = opened.set_allowance(subject, amount, AllowanceSource(source)).paid
+        monthly, next_at = opened.allowance(subject)
+    if as_json:
+        told = None if next_at is None else next_at.isoformat()
+        print_json({"user": subject, "allowance": kudos(monthly), "paid": kudos(paid), "nextAt": told})
+    elif next_at is None:
+        click.echo(f"{user} gets no allowance")
+    else:
+        click.echo(
+            f"{user} gets {kudos(monthly)} kudos a month, next at {next_at:%Y-%m-%d %H:%M} UTC; {kudos(paid)} were paid now"
+        )
 
 
 @click.command("role")

@@ -8,13 +8,14 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg import Connection
 
-from app.accounts import people
+from app.accounts import people, treasury
 from app.accounts.decider import (
     RULES,
     GrantKudos,
@@ -27,13 +28,17 @@ from app.accounts.decider import (
     TrustSet,
 )
 from app.accounts.people import NUMBERS
+from app.accounts.treasury import Adjusted, AdjustKudos, Allowed, SetAllowance
 from app.platform.commands import Command, Rejection, Request, rules
 from app.platform.ids import new_id
 from app.platform.settings import Settings
 from app.platform.terminal import WrongError, database
 from app.platform.writer import Writer
-from events.accounts import Role
+from events.accounts import AllowanceSource, Role
 
+_ALLOWANCE = (
+    "SELECT allowance, allowance_due FROM projections.accounts WHERE realm = %s AND id = %s AND allowance > 0"
+)
 _BALANCE = "SELECT balance FROM projections.accounts WHERE realm = %s AND id = %s"
 
 
@@ -75,6 +80,24 @@ class Console:
         self._execute(GrantKudos(user=user, amount=amount, note=note, reason=reason), note)
         return self.balance(user)
 
+    def adjust(self, user: UUID, amount: int, reason: str) -> Adjusted:
+        """Correct a balance by so many hundredths, up or down."""
+        note = new_id()
+        command = AdjustKudos(user=user, amount=amount, note=note, reason=reason)
+        result: Adjusted = self._execute(command, note)
+        return result
+
+    def set_allowance(self, user: UUID, amount: int, source: AllowanceSource) -> Allowed:
+        """Pay an account so many hundredths a month; 0 for nothing more."""
+        command = SetAllowance(user=user, amount=amount, source=source)
+        result: Allowed = self._execute(command, new_id())
+        return result
+
+    def allowance(self, user: UUID) -> tuple[int, datetime | None]:
+        """What an account gets each month, in hundredths, and when next."""
+        row = self.connection.execute(_ALLOWANCE, (self.realm, user)).fetchone()
+        return (row[0], row[1]) if row else (0, None)
+
     def grant_role(self, user: UUID, role: Role) -> None:
         """Give a role, if the account does not have it."""
         self._execute(GrantRole(user=user, role=role), new_id())
@@ -112,7 +135,9 @@ def _report_nothing(_: BaseException) -> None:
 def console(settings: Settings) -> Iterator[Console]:
     """A console for a moment. Raises `psycopg.OperationalError` at once where the database does not answer."""
     with database(settings.database_url) as connection:
-        writer = Writer(settings.database_url, settings.realm, rules(RULES), on_fatal=_report_nothing)
+        writer = Writer(
+            settings.database_url, settings.realm, rules(RULES, treasury.RULES), on_fatal=_report_nothing
+        )
         writer.start()
         try:
             yield Console(connection, settings.realm, writer)

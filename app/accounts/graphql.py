@@ -7,6 +7,7 @@ can be looked up by the subject ids of the public log. Look next: `app.accounts.
 from __future__ import annotations
 
 from datetime import datetime
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from app.platform.graphql.scalars import Kudos, Position
 from app.platform.graphql.shared import After, First, JobState, Node, PriceItem
 from app.platform.rates import REGISTRATIONS
 from app.platform.services import Info, services_of
+from events import accounts
 from projections.accounts import USER, Account
 
 if TYPE_CHECKING:
@@ -81,9 +83,31 @@ class KudosTotals:
     generated: Kudos = strawberry.field(description="Earned by your workers' deliveries, in escrow or not.")
     uptime: Kudos = strawberry.field(description="Rewarded for your workers being there, in escrow or not.")
     granted: Kudos = strawberry.field(description="Granted by operators.")
+    adjusted: Kudos = strawberry.field(description="Corrected by operators: up, less down.")
+    allowances: Kudos = strawberry.field(description="Paid by the treasury as a monthly allowance.")
     received: Kudos = strawberry.field(description="Received from other users.")
     sent: Kudos = strawberry.field(description="Given to other users.")
     spent: Kudos = strawberry.field(description="Paid for generations: what was charged and not covered.")
+
+
+@strawberry.enum(description="What a monthly allowance is for.")
+class AllowanceSource(Enum):
+    """The sources of `events.accounts.AllowanceSource`."""
+
+    MANUAL = strawberry.enum_value("MANUAL", description="An operator wished so.")
+    MODERATOR = strawberry.enum_value("MODERATOR", description="Moderating.")
+    PATRON = strawberry.enum_value("PATRON", description="Supporting the house with money.")
+
+
+@strawberry.type(description="Kudos that the treasury pays each month.")
+class Allowance:
+    """A monthly allowance."""
+
+    amount: Kudos = strawberry.field(description="Kudos a month.")
+    source: AllowanceSource = strawberry.field(description="What it is for.")
+    next_at: datetime = strawberry.field(
+        description="When it is paid next: each calendar month, counted from the first payment."
+    )
 
 
 @strawberry.type(description="A user: you, or the anonymous user all callers without a key share.")
@@ -103,6 +127,9 @@ class User(Node):
         description="Whether you get the whole of what your workers earn at once."
     )
     totals: KudosTotals | None = strawberry.field(description="Where your kudos came from and went.")
+    allowance: Allowance | None = strawberry.field(
+        description="What the treasury pays you each month; null for nothing."
+    )
     consumed: Kudos | None = strawberry.field(
         description="All that was ever charged for generations, whether or not the balance could cover it."
     )
@@ -186,10 +213,21 @@ def _totals(account: Account) -> KudosTotals:
         generated=Kudos(account.earned),
         uptime=Kudos(account.uptime),
         granted=Kudos(account.granted),
+        adjusted=Kudos(account.adjusted),
+        allowances=Kudos(account.allowances),
         received=Kudos(account.received),
         sent=Kudos(account.sent),
         spent=Kudos(account.spent),
     )
+
+
+def allowance_of(
+    amount: int, source: accounts.AllowanceSource | None, due: datetime | None
+) -> Allowance | None:
+    """An allowance as the API shows it; None for none."""
+    if not amount or source is None or due is None:
+        return None
+    return Allowance(amount=Kudos(amount), source=AllowanceSource[source.name], next_at=due)
 
 
 async def load_user(info: Info, subject: UUID, *, private: bool = True) -> User:
@@ -211,6 +249,9 @@ async def load_user(info: Info, subject: UUID, *, private: bool = True) -> User:
         escrow=Kudos(account.escrow) if private else None,
         trusted=account.trusted,
         totals=_totals(account) if private else None,
+        allowance=allowance_of(account.allowance, account.allowance_source, account.allowance_due)
+        if private
+        else None,
         consumed=Kudos(account.consumed) if private else None,
         created_at=account.registered_at,
         roles=[role.value for role in account.roles],

@@ -1,6 +1,6 @@
-"""Registering and transferring: checks of words, ids and keys made, then the writer.
+"""Registering, transferring, setting: checks of words, ids and keys made, then the writer.
 
-Look next: `app.accounts.decider`.
+Look next: `app.accounts.decider`, `app.accounts.treasury`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from app.accounts.decider import (
 )
 from app.accounts.people import ANONYMOUS_ALIAS, NUMBERS
 from app.accounts.queries import BY_NUMBER
+from app.accounts.treasury import AdjustKudos, SetAllowance
 from app.platform.commands import Done, Rejection
 from app.platform.handling import idempotency, run
 from app.platform.ids import new_id
 from app.platform.keys import key_hash, new_api_key
 from app.platform.services import Services
+from events.accounts import AllowanceSource
 from events.base import ANONYMOUS
 
 MAX_USERNAME = 30
@@ -105,6 +107,26 @@ async def set_trusted(services: Services, actor: UUID, to: str, *, trusted: bool
     """Whether the user with an alias is trusted."""
     target = await find_user(services, to) or new_id()  # as in `set_waiting_limit`
     return await run(services, SetTrust(user=target, trusted=trusted, by=actor), actor=actor)
+
+
+async def adjust_kudos(
+    services: Services, actor: UUID, to: str, amount: int, reason: str, key: str | None
+) -> Done | Rejection:
+    """Correct the balance of the user with an alias by so many hundredths."""
+    target = await find_user(services, to) or new_id()  # as in `set_waiting_limit`
+    note = new_id()
+    command = AdjustKudos(user=target, amount=amount, note=note, reason=reason, by=actor)
+    promise = idempotency(actor, "adjustKudos", key, {"user": to, "amount": amount, "reason": reason})
+    return await run(services, command, actor=actor, promise=promise, id_=note)
+
+
+async def set_allowance(
+    services: Services, actor: UUID, to: str, amount: int, source: AllowanceSource
+) -> Done | Rejection:
+    """What the user with an alias gets each month, in hundredths; 0 for nothing."""
+    target = await find_user(services, to) or new_id()  # as in `set_waiting_limit`
+    command = SetAllowance(user=target, amount=amount, source=source, by=actor)
+    return await run(services, command, actor=actor)
 
 
 async def find_user(services: Services, alias: str) -> UUID | None:

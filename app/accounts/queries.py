@@ -26,7 +26,7 @@ from app.platform.sql import (
     rows_of,
 )
 from app.platform.vault import Person
-from events.kudos import KudosGranted
+from events.kudos import KudosAdjusted, KudosGranted
 
 SUBJECT_OF_KEY: Query[UUID] = Query(
     sa.select(api_keys.c.subject).where(
@@ -60,7 +60,7 @@ class Movement(msgspec.Struct, frozen=True):
     schema_version: int
     data: str
     occurred_at: datetime
-    #: what the operator said, for grants
+    #: what the operator said, for grants and corrections
     note: str | None
 
 
@@ -80,7 +80,7 @@ STATEMENT: Query[Movement] = Query(
     .outerjoin(
         notes,
         sa.and_(
-            event.c.type == constant(KudosGranted.TYPE),
+            event.c.type.in_([constant(KudosGranted.TYPE), constant(KudosAdjusted.TYPE)]),
             notes.c.realm == event.c.realm,
             notes.c.command
             == sa.cast(

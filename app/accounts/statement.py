@@ -13,9 +13,10 @@ from app.accounts.queries import Movement
 from app.ledger import statement
 from app.ledger.quote import PriceItem
 from events.accounts import AnonymousOpened
+from events.base import Event
 from events.codec import decode
 from events.jobs import GenerationCensored, GenerationDelivered, RedundantDeliveryPaid
-from events.kudos import EscrowReleased, KudosGranted, KudosTransferred
+from events.kudos import AllowancePaid, EscrowReleased, KudosAdjusted, KudosGranted, KudosTransferred
 from events.workers import UptimeRewarded
 
 
@@ -38,26 +39,38 @@ def explain(movement: Movement, user: UUID) -> Line:
             line = Line("redundant delivery", event.job, made)
         case UptimeRewarded():
             line = Line("uptime", None, statement.uptime(event.amount, event.escrowed))
+        case _:
+            line = _without_work(event, movement, user)
+    if statement.total(line.breakdown) != movement.amount:
+        message = f"the breakdown at {movement.position} does not add up"
+        raise ValueError(message)
+    return line
+
+
+def _without_work(event: Event, movement: Movement, user: UUID) -> Line:
+    """Why kudos moved that nobody worked for."""
+    match event:
         case EscrowReleased():
-            line = Line("escrow released", None, statement.escrow_released(event.amount))
+            return Line("escrow released", None, statement.escrow_released(event.amount))
         case KudosGranted():
             reason = f"grant: {movement.note}" if movement.note else "grant"
-            line = Line(reason, None, statement.granted(event.amount))
+            return Line(reason, None, statement.granted(event.amount))
+        case KudosAdjusted():
+            reason = f"correction: {movement.note}" if movement.note else "correction"
+            return Line(reason, None, statement.adjusted(event.amount))
+        case AllowancePaid():
+            return Line("monthly allowance", None, statement.allowance(event.amount))
         case KudosTransferred():
             sent = event.source == user
             made = (
                 statement.transfer_sent(event.amount) if sent else statement.transfer_received(event.amount)
             )
-            line = Line("transfer sent" if sent else "transfer received", None, made)
+            return Line("transfer sent" if sent else "transfer received", None, made)
         case AnonymousOpened():
-            line = Line("opening of the anonymous user", None, statement.anonymous_genesis(movement.amount))
+            return Line("opening of the anonymous user", None, statement.anonymous_genesis(movement.amount))
         case _:
             message = f"{movement.type} moves no kudos"
             raise ValueError(message)
-    if statement.total(line.breakdown) != movement.amount:
-        message = f"the breakdown at {movement.position} does not add up"
-        raise ValueError(message)
-    return line
 
 
 def _settlement(event: GenerationDelivered | GenerationCensored, user: UUID) -> Line:

@@ -84,6 +84,20 @@ def grant(user: UUID, amount: int) -> Postings:
     return _move(TREASURY, user_account(user), amount)
 
 
+def adjustment(user: UUID, amount: int) -> Postings:
+    """An operator's correction, up or down; that what it takes is available is the decider's to check."""
+    return (
+        _move(TREASURY, user_account(user), amount)
+        if amount > 0
+        else _move(user_account(user), TREASURY, -amount)
+    )
+
+
+def allowance(user: UUID, amount: int) -> Postings:
+    """A month's allowance out of the treasury."""
+    return _move(TREASURY, user_account(user), amount)
+
+
 def transfer(source: UUID, target: UUID, amount: int) -> Postings:
     """A user's gift to another user; that it is available is the decider's to check."""
     if source == target:

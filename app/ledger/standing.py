@@ -66,6 +66,11 @@ def moderates(account: Account | None) -> bool:
     return account is not None and not _MODERATORS.isdisjoint(account.roles)
 
 
+def operates(account: Account | None) -> bool:
+    """Whether an account may move the treasury's kudos."""
+    return account is not None and Role.OPERATOR in account.roles
+
+
 def customizes(account: Account | None) -> bool:
     """Whether an account may host models that nobody else knows."""
     return account is not None and not _CUSTOMIZERS.isdisjoint(account.roles)

@@ -68,6 +68,16 @@ def granted(amount: int) -> Breakdown:
     return (PriceItem("grant", amount),)
 
 
+def adjusted(amount: int) -> Breakdown:
+    """A correction, up or down, as its account sees it."""
+    return (PriceItem("correction", amount),)
+
+
+def allowance(amount: int) -> Breakdown:
+    """A month's allowance, as its receiver sees it."""
+    return (PriceItem("monthly allowance", amount),)
+
+
 def transfer_sent(amount: int) -> Breakdown:
     """A transfer, as its sender sees it."""
     return (PriceItem("transfer sent", -amount),)

@@ -122,6 +122,8 @@ _WORDS: Final[Mapping[str, Any]] = {
 _POSTINGS: Final[Mapping[str, tuple[tuple[str, int], ...]]] = {
     "accounts.AnonymousOpened": (("user", -5_000), ("system:treasury", 5_000)),
     "kudos.KudosGranted": (("system:treasury", -1_000), ("user", 1_000)),
+    "kudos.KudosAdjusted": (("system:treasury", -1_000), ("user", 1_000)),
+    "kudos.AllowancePaid": (("system:treasury", -1_000), ("user", 1_000)),
     "kudos.KudosTransferred": (("source", -1_000), ("target", 1_000)),
     "kudos.EscrowReleased": (("escrow:user", -1_000), ("user", 1_000)),
     "workers.UptimeRewarded": (("system:treasury", -1_000), ("owner", 0), ("escrow:owner", 1_000)),

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import psycopg
 
+from app.accounts import treasury
 from app.jobs import decider as jobs
 from app.platform.broker import make_sender, send
 from app.platform.commands import rules
@@ -69,7 +70,7 @@ class Relay:
         self.leading = threading.Event()
         self._failure: BaseException | None = None
         self._broker = make_sender(settings)
-        table = rules(jobs.RULES, leases.RULES)
+        table = rules(jobs.RULES, leases.RULES, treasury.RULES)
         self._writer = Writer(settings.database_url, settings.realm, table, on_fatal=self._give_up)
         self._sweeper = Sweeper(
             settings.database_url, settings.realm, self._writer, leading=self.leading, stop=stop

@@ -1,8 +1,9 @@
-"""What time brings about: leases and jobs whose time is over end by commands, as everything does; and upkeep.
+"""What time brings about, by commands, as everything is: leases and jobs end, allowances are paid; and upkeep.
 
 Upkeep makes partitions ahead and forgets old reactions. All this on a thread and connection of its own, only while its
 relay leads. It only proposes, by the database's clock: the decider checks again under the lock, so that two sweepers
-do no harm. Look next: `app.workers.lease_decider.expire_lease`, `app.jobs.decider.expire_job`.
+do no harm. Look next: `app.workers.lease_decider.expire_lease`, `app.jobs.decider.expire_job`,
+`app.accounts.treasury.pay_allowance`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
+from app.accounts.treasury import PayAllowance
 from app.jobs.decider import EXPIRY, ExpireJob
 from app.platform.commands import Command, Done, Outcome, Request
 from app.platform.ids import new_id
@@ -37,7 +39,7 @@ HURRY_SECONDS: Final = 0.05
 UPKEEP_SECONDS: Final = 60.0
 #: completed reactions are kept until so many positions lie behind them
 KEPT_POSITIONS: Final = 1_000_000
-#: leases, and jobs, that one sweep ends at most
+#: leases, and jobs, that one sweep ends at most, and allowances that it pays
 AT_ONCE: Final = 200
 #: the writer answers long before
 ANSWER_SECONDS: Final = 60.0
@@ -55,6 +57,10 @@ _JOBS = (
     f"SELECT id FROM {LIVE}.jobs WHERE realm = %s AND ended_at IS NULL AND processing = 0 "  # noqa: S608
     "AND active_at < now() - %s::interval AND id <> ALL(%s) ORDER BY active_at LIMIT %s"
 )
+_ALLOWANCES = (
+    f"SELECT id FROM {LIVE}.accounts WHERE realm = %s AND allowance > 0 AND allowance_due <= now() "  # noqa: S608
+    "AND id <> ALL(%s) ORDER BY allowance_due LIMIT %s"
+)
 _PARTITIONS = "SELECT log.ensure_partitions(), vault.ensure_partitions()"
 _FORGET = (
     "DELETE FROM relay.reaction WHERE realm = %(realm)s AND completed_by IS NOT NULL AND position < "
@@ -63,7 +69,7 @@ _FORGET = (
 
 
 class Sweeper:
-    """Ends what is over. `start` it once; it sweeps while `leading` is set, until `stop` is."""
+    """Ends what is over and pays what is due. `start` it once; it sweeps while `leading` is set, until `stop` is."""
 
     def __init__(
         self,
@@ -97,7 +103,7 @@ class Sweeper:
         self._thread.join(timeout=seconds)
 
     def sweep(self) -> int:
-        """End what is over now, and now and then make partitions ahead; how many commands were accepted.
+        """End what is over now, pay what is due, and now and then make partitions ahead; how many commands were accepted.
 
         Raises:
             psycopg.Error: the database does not answer.
@@ -106,11 +112,13 @@ class Sweeper:
         passed_over = list(self._passed_over)
         leases = connection.execute(_LEASES, (self._realm, passed_over, AT_ONCE)).fetchall()
         jobs = connection.execute(_JOBS, (self._realm, self._expiry, passed_over, AT_ONCE)).fetchall()
+        allowances = connection.execute(_ALLOWANCES, (self._realm, passed_over, AT_ONCE)).fetchall()
         away = bool(leases) and self._outage.seen(connection, self._realm, {owner for _, owner in leases})
         due: list[tuple[UUID, Command]] = [
             (key, ExpireLease(lease=key, server_away=away)) for key, _ in leases
         ]
         due += [(key, ExpireJob(job=key)) for (key,) in jobs]
+        due += [(key, PayAllowance(user=key)) for (key,) in allowances]
         accepted = self._execute(due)
         if time.monotonic() >= self._upkeep_at:
             self._keep_up(connection)

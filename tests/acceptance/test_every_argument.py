@@ -54,6 +54,8 @@ MUTATIONS = (
     "deleteTeam",
     "setWorkerLimit",
     "setPublicWorkers",
+    "adjustKudos",
+    "setAllowance",
 )
 
 HOSTILE: tuple[Any, ...] = (
@@ -204,6 +206,8 @@ class Stage:
             "deleteTeam": {"team": str(uuid4())},
             "setWorkerLimit": {"user": self.friend.alias, "limit": 3},
             "setPublicWorkers": {"public": False},
+            "adjustKudos": {"user": self.friend.alias, "amount": "1", "reason": "a correction"},
+            "setAllowance": {"user": self.friend.alias, "amount": "1"},
         }
         return made[mutation]
 

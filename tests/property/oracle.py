@@ -24,7 +24,7 @@ from events.jobs import (
     JobEnded,
     RedundantDeliveryPaid,
 )
-from events.kudos import EscrowReleased, KudosGranted, KudosTransferred
+from events.kudos import AllowancePaid, EscrowReleased, KudosAdjusted, KudosGranted, KudosTransferred
 from events.workers import UptimeRewarded
 from tests.model import day_of
 
@@ -98,7 +98,7 @@ class Books:
                 assert last is None or (fact.occurred_at - last).total_seconds() >= event.seconds >= 600
                 self.rewarded[event.worker] = fact.occurred_at
                 self._earn(event.owner, event.amount, 0 if self.trusted(event.owner) else event.amount)
-            case KudosGranted():
+            case KudosGranted() | KudosAdjusted() | AllowancePaid():
                 self.balance[event.user] += event.amount
             case KudosTransferred():
                 self.balance[event.source] -= event.amount

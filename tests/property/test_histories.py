@@ -48,6 +48,7 @@ def check_money(log: MemoryLog) -> None:
         assert account.held == books.held(user)
         assert account.escrow == sums[f"escrow:{user}"] == books.escrow[user] >= 0
         came = account.earned + account.uptime + account.granted + account.received
+        came += account.adjusted + account.allowances
         genesis_of_account = -5000 if account.anonymous else 0
         assert account.balance + account.escrow == came - account.sent - account.spent + genesis_of_account
         assert (account.consumed, account.earned) == (books.consumed[user], books.earned[user])

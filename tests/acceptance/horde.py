@@ -97,9 +97,7 @@ class User:
     api: Api
 
     def me(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.api.ask(
-            "{ viewer { id username kudos held consumed createdAt roles } }"
-        )
+        found: dict[str, Any] = self.api.ask("{ viewer { id username kudos held consumed createdAt roles } }")
         return found["viewer"]
 
     @property

@@ -55,14 +55,22 @@ def secrets(horde: Horde) -> Secrets:
     bob = horde.register("bob")
     mark.words["bobskey"] = bob.key
     assert horde.bank is not None
-    horde.bank.transfer(alice.alias, "10", mark("transferkey"))
+    horde.bank.transfer(alice.alias, "100", mark("transferkey"))
+    horde.promote(alice, "service")
 
     def ask(**given: Any) -> Any:
         job = alice.submit(
             f"a {mark('prompt')} at night",
             negativePrompt=mark("negative"),
             models=[model],
-            params={"seed": mark("seed"), "n": 2},
+            params={
+                "seed": mark("seed"),
+                "n": 2,
+                "loras": [{"name": mark("lora"), "injectTrigger": mark("trigger", 30)}],
+                "tis": [{"name": mark("ti")}],
+                "workflow": "QR_CODE",
+                "extraTexts": [{"text": mark("qrtext"), "reference": "qr_code"}],
+            },
             idempotencyKey=mark("jobkey"),
             **given,
         )
@@ -70,8 +78,10 @@ def secrets(horde: Horde) -> Secrets:
         return job
 
     ask(source={"url": f"http://{OUTSIDE}:9/{mark('sourceurl')}"})
-    job = ask()
-    worker = bob.worker(model, name=mark("workername"), blacklist=[mark("blacklist", 30)])
+    job = ask(proxiedAccount=mark("proxiedaccount"))
+    told_of_teams_and_workers(mark, horde, bob, model)
+    able = {"allowLora": True, "allowControlnet": True, "features": ["TEXTUAL_INVERSION", "QR_CODE"]}
+    worker = bob.worker(model, name=mark("workername"), blacklist=[mark("blacklist", 30)], **able)
     taken = worker.take(bridgeAgent=f"tool:1:{mark('contact')}", idempotencyKey=mark("popkey"))
     for task in taken["generations"]:
         upload(task)
@@ -93,6 +103,19 @@ def secrets(horde: Horde) -> Secrets:
     refusals(horde, mark, alice)
     contested(mark, horde, model)
     return mark
+
+
+def told_of_teams_and_workers(mark: Secrets, horde: Horde, bob: User, model: str) -> None:
+    """What owners say of their workers and teams, and what is said to workers."""
+    steered = bob.worker(model, name=mark("steeredworker"), blacklist=["night"])
+    steered.pop()
+    given = {"worker": steered.name, "description": mark("description")}
+    bob.api.call("updateWorker", "... on UpdateWorkerSuccess { position }", given)
+    told = {"worker": steered.name, "message": mark("message")}
+    bob.api.call("sendWorkerMessage", "... on SendWorkerMessageSuccess { position }", told)
+    founder = horde.promote(horde.register("founder"), "trusted")
+    team = {"name": mark("teamname"), "info": mark("teaminfo")}
+    founder.api.call("createTeam", "... on CreateTeamSuccess { position }", team)
 
 
 def contested(mark: Secrets, horde: Horde, model: str) -> None:
@@ -174,6 +197,13 @@ def test_the_search_finds_what_is_there(
         "workername",
         "grantreason",
         "contestedname",
+        "lora",
+        "ti",
+        "qrtext",
+        "description",
+        "message",
+        "teamname",
+        "teaminfo",
     } <= words
 
 

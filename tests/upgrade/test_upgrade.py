@@ -31,7 +31,9 @@ from tests.upgrade import trees
 #: what a client is told before it asks again
 _AGAIN = {"TRY_AGAIN", "INTERNAL", "STORAGE_UNAVAILABLE"}
 #: what the released version can tell of an assignment, too
-_POPPED = "... on ImageAssignment { leaseId generations { id seed uploadUrl } } ... on NoJob { skipped { reason } }"
+_POPPED = (
+    "... on ImageAssignment { leaseId generations { id seed uploadUrl } } ... on NoJob { skipped { reason } }"
+)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from app.fleet.online import BASELINE_PER_THREAD
+from app.fleet.serving import families_of
 from app.jobs.decider import CancelJob
 from app.jobs.queries import JOBS
 from app.jobs.standing import standings
@@ -35,7 +36,19 @@ from projections.queue import BUCKET, bucket
 from projections.store.build import fold_chunk
 from projections.store.tables import LIVE, TABLES
 from projections.workers import Worker
-from tests.factories import capabilities, check_in, deliver, grant, open_realm, pop, register, request, submit
+from tests.factories import (
+    REFERENCE,
+    capabilities,
+    check_in,
+    deliver,
+    grant,
+    many_workers,
+    open_realm,
+    pop,
+    register,
+    request,
+    submit,
+)
 from tests.integration.test_writer import Answers
 
 pytestmark = pytest.mark.anyio
@@ -168,8 +181,9 @@ def naive_speed(facts: list[Fact], worker: UUID) -> float | None:
 
 
 def may(worker: Worker, job: Job) -> bool:
-    """These jobs require nothing but models, size and whether nsfw may come."""
-    named = not job.models or bool(set(job.models) & set(worker.models))
+    """These jobs require nothing but models or families, size, and what every worker here allows but nsfw."""
+    families = {name for name, _ in families_of(worker.models, REFERENCE)}
+    named = bool(set(job.models) & {*worker.models, *families})
     return named and job.pixels <= worker.max_pixels and not job.mask & ~worker.allowed
 
 
@@ -190,6 +204,7 @@ async def test_places_and_waits_are_those_of_a_naive_look(
     scene = Scene(services, owner, writer, seed)
     for number, user in enumerate((*USERS, HOST)):
         scene.commit(register(user), grant(user, 1_000 * 3**number))
+    scene.commit(many_workers(HOST))
     await scene.host()
     checked = estimated = 0
     for turn in range(ROUNDS):
@@ -227,7 +242,7 @@ async def test_a_wait_follows_what_was_measured(
     services: Services, owner: psycopg.Connection[Any], writer: Writer
 ):
     scene, worker, job = Scene(services, owner, writer, 0), uuid4(), uuid4()
-    scene.commit(register(USERS[0]), grant(USERS[0], 1_000_000), check_in(worker, HOST))
+    scene.commit(register(USERS[0]), grant(USERS[0], 1_000_000), register(HOST), check_in(worker, HOST))
     scene.commit(submit(USERS[0], job=job, width=1024, height=1024, steps=100))
     (row,) = await JOBS.all(services.pool, realm=0, ids=[job])
     (told,) = await standings(services, [row])

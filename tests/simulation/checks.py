@@ -18,7 +18,9 @@ from app.accounts.decider import GrantKudos, TransferKudos
 from app.jobs.decider import CancelJob, SubmitImageJob
 from app.platform.commands import Done, Rejection, Request
 from app.platform.objects import shared_keys
+from app.platform.vault import JobSource
 from app.sharing.actors import PUBLISH_PICTURE, WITHDRAW_PICTURES
+from app.sources.actors import FETCH_SOURCES
 from app.workers.lease_decider import SubmitResults
 from events.base import Fact, Metadata, Recorded
 from events.jobs import (
@@ -26,11 +28,14 @@ from events.jobs import (
     GenerationDelivered,
     GenerationFailed,
     GenerationsLeased,
+    ImageJobSubmitted,
     JobCancelled,
     JobExpired,
     LeaseExpired,
     LeaseExtended,
     LeaseReleased,
+    SourcesFetched,
+    SourcesRefused,
 )
 from events.moderation import CaseOpened
 from events.sharing import PicturePublished, PicturesWithdrawn, PictureWithheld, ShareConsentWithdrawn
@@ -38,7 +43,7 @@ from projections import memory
 from projections.registry import TAILING
 from tests.model import MemoryLog
 from tests.property.test_histories import bare, check_log, check_money, check_work
-from tests.simulation.cluster import BUCKETS, Cluster
+from tests.simulation.cluster import BUCKETS, SOURCES, Cluster
 from tests.simulation.people import Known, Operation, foundation
 from tests.simulation.scheduler import Failure
 
@@ -103,7 +108,7 @@ class Watch:
                 self._claimed.pop(event.generation, None)
             case GenerationFailed():
                 must(self._claimed.pop(event.generation, None) == event.lease, "a failure of another's lease")
-            case LeaseReleased() | JobCancelled() | JobExpired():
+            case LeaseReleased() | JobCancelled() | JobExpired() | SourcesRefused():
                 for generation in event.generations:
                     self._claimed.pop(generation, None)
             case LeaseExpired():
@@ -256,7 +261,27 @@ def check_reactions(cluster: Cluster) -> None:
         must(not shown, f"{shown} are shared, which they are not any more")
     calls = {(position, PUBLISH_PICTURE) for position in wanted.values()}
     calls |= {(position, WITHDRAW_PICTURES) for position in ends}
+    calls |= check_sources(cluster)
     must(set(cluster.server.tables["reaction"]) == calls, "reactions are not those of the log")
+
+
+def check_sources(cluster: Cluster) -> set[tuple[int, str]]:
+    """What was to be fetched was asked for; what a job was queued with lies there, at no address. The calls."""
+    calls: set[tuple[int, str]] = set()
+    for fact in cluster.log.facts:
+        match event := fact.event:
+            case ImageJobSubmitted() if event.fetching:
+                calls.add((fact.position, FETCH_SOURCES))
+                must(not event.shared, f"{event.job} is from a source and is shared")
+            case SourcesFetched():
+                kept: Any = cluster.server.words[JobSource, event.job]
+                must(not kept.url, f"the address of {event.job}'s source is kept")
+                must((SOURCES, kept.key) in cluster.storage.objects, f"{event.job}'s source is gone")
+            case GenerationsLeased():
+                must(not cluster.log.jobs()[event.job].fetching, f"{event.job} is leased without its source")
+            case _:
+                pass
+    return calls
 
 
 def check_tailing(cluster: Cluster) -> None:

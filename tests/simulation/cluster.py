@@ -25,15 +25,20 @@ from app.relay.main import Relay
 from app.sharing import actors as sharing_actors
 from app.sharing import decider as sharing
 from app.sharing.publish import Buckets, Publisher
+from app.sources import actors as sources_actors
+from app.sources import decider as sources
+from app.sources.actors import FETCH_SOURCES
+from app.sources.fetching import Fetcher
 from app.workers import decider as workers
 from app.workers import lease_decider as leases
 from tests.simulation.database import Network, Server, SimulatedLog
 from tests.simulation.outside import Broker, Storage
 from tests.simulation.scheduler import Failure, Process, Scheduler, Task
-from tests.simulation.stand_ins import Event, Pool, Psycopg
+from tests.simulation.stand_ins import Event, Pool, Psycopg, driven
 
 API_RULES = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES)
 BUCKETS = Buckets("results", "shared")
+SOURCES = "sources"
 #: what programs take from settings
 SETTINGS: Any = SimpleNamespace(
     database_url="", realm=0, redis_url="", s3_url="", s3_access_key="", s3_secret_key="", s3_region=""
@@ -142,14 +147,37 @@ class Actors(Node):
 
     def main(self) -> None:
         cluster = self.cluster
-        writer = Writer("", 0, rules(sharing.RULES), on_fatal=self.fatal)
+        writer = Writer("", 0, rules(sharing.RULES, sources.RULES), on_fatal=self.fatal)
         writer.start()
         pool: Any = Pool(Psycopg(cluster.server).connect)
         storage: Any = cluster.storage
         publisher = Publisher(
             realm=0, pool=pool, writer=writer, objects=storage, buckets=BUCKETS, upscale=lambda _: 1
         )
+        outside: Any = None
+        fetcher = Fetcher(
+            realm=0,
+            pool=pool,
+            writer=writer,
+            objects=storage,
+            bucket=SOURCES,
+            outside=outside,
+            lookup=_no_names,
+        )
+        fetching: set[int] = set()
+
+        def begin(position: int) -> None:
+            """What the fetcher's loop does: once at a time, and the message is done."""
+            if position not in fetching:
+                fetching.add(position)
+                cluster.scheduler.spawn(self.process, f"fetch{position}", lambda: settle(position))
+
+        def settle(position: int) -> None:
+            driven(fetcher._settle(position))
+            fetching.discard(position)
+
         actors = {
+            FETCH_SOURCES: begin,
             sharing_actors.PUBLISH_PICTURE: publisher.publish,
             sharing_actors.WITHDRAW_PICTURES: publisher.withdraw,
         }
@@ -177,11 +205,17 @@ class Actors(Node):
             process.at_death.remove(give_back)
 
 
+async def _no_names(_: str, __: int) -> list[str]:
+    """Nobody asks for a name: what is outside is in `stand_ins`."""
+    return []
+
+
 @functools.cache
 def _declared() -> StubBroker:
     """The actors as they are declared, for how often each is tried again."""
     broker = StubBroker(middleware=[Retries()])
     sharing_actors.declare(broker, lambda _: None, lambda _: None)
+    sources_actors.declare(broker, lambda _: None)
     return broker
 
 

@@ -26,6 +26,7 @@ from app.relay.reactions import _ADVANCE, _CHECKPOINT, FOLLOWER, PAGE, Reactions
 from app.sharing import decider as sharing
 from app.sharing.decider import PublishPicture, Verdict
 from app.sharing.publish import Publisher
+from app.sources.fetching import Fetcher
 from events.chain import genesis
 from events.codec import fact_of
 from events.sharing import WithheldReason
@@ -42,6 +43,7 @@ _eligible = sharing._eligible
 _commit = thread.commit_batch
 _settle = Publisher._settle
 _reactions = Reactions.__init__
+_record = Fetcher._record
 
 
 def _unlocked(view: View, needs: Any, keys: Any) -> Gathered:
@@ -153,6 +155,12 @@ def _as_if_new(publisher: Publisher, story: Any, _: str) -> None:
     _settle(publisher, story)
 
 
+async def _unkept(fetcher: Fetcher, wanted: Any, command: Any) -> bool:
+    """Whoever recorded that a source is there takes itself for the second."""
+    await _record(fetcher, wanted, command)
+    return False
+
+
 def _half(view: View, writes: Any, before: Any, rows: Any) -> None:
     """Events are committed, the rows of accounts are forgotten."""
     kept = dict(view.server.log.state["accounts"])
@@ -184,6 +192,7 @@ FAULTS: dict[str, list[Patch]] = {
         (Publisher, "_repair", lambda *_: None),
     ],
     "what is not shared any more stays in the bucket": [(Publisher, "_remove", lambda *_: None)],
+    "a source that is kept is removed": [(Fetcher, "_record", _unkept)],
     "later commands do not see earlier ones": [(Rows, "accept", Rows.discard)],
     "a session that stood still is no lost connection": [(thread, "LOST", (psycopg.OperationalError,))],
 }

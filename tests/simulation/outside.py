@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import msgspec
@@ -118,6 +119,10 @@ class Storage:
         self._hop()
         self.objects.pop((bucket, key), None)
         self._hop()
+
+    def remove_many(self, bucket: str, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.remove(bucket, key)
 
     def _hop(self) -> None:
         self._scheduler.sleep(self._scheduler.dice.uniform(0.001, 0.02))

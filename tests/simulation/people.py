@@ -20,6 +20,7 @@ from app.platform import ids
 from app.platform.commands import Command, Done, Idempotency, Request
 from app.platform.handling import idempotency
 from app.platform.objects import result_key
+from app.platform.vault import JobSource, SourceRole
 from app.platform.writer import WriterBusyError
 from app.workers.decider import CheckIn
 from app.workers.lease_decider import (
@@ -31,6 +32,8 @@ from app.workers.lease_decider import (
     SubmitResults,
 )
 from events.base import ANONYMOUS
+from events.jobs import SourceProcessing
+from projections.queue import ALLOWED_BEFORE
 from tests.factories import capabilities, check_in, many_workers, pop, submit, uid
 from tests.simulation.cluster import BUCKETS, Cluster, UnreachableError, VanishedError
 from tests.simulation.database import SimulatedLog
@@ -40,6 +43,13 @@ from tests.simulation.scheduler import Failure
 MODELS = ("a", "b")
 USERS = tuple(uid(number) for number in (1, 2, 3))
 WORKERS = tuple(uid(0x100 + number) for number in range(3))
+#: what workers do besides drawing from words
+ALLOWS = (
+    (*ALLOWED_BEFORE, "img2img"),
+    (*ALLOWED_BEFORE, "img2img"),
+    ALLOWED_BEFORE,
+    ("not_extra_slow", "img2img", "not_covered"),
+)
 #: commands that may be repeated without a key: the second one finds nothing to do
 NATURAL = (CancelJob, CheckIn, ExtendLease, ReleaseLease, SubmitResults, WithdrawConsent)
 #: asked again so often at most while nobody says what became of a request
@@ -83,7 +93,9 @@ def _with_new_ids(command: Command) -> Command:
             return replace(command, lease=ids.new_id())
         case SubmitImageJob():
             made = tuple(ids.new_id() for _ in command.generations)
-            return replace(command, job=ids.new_id(), generations=made)
+            job = ids.new_id()
+            given = tuple(replace(source, job=job) for source in command.sources)
+            return replace(command, job=job, generations=made, sources=given)
         case GrantKudos():
             return replace(command, note=ids.new_id())
     return command
@@ -231,27 +243,41 @@ class People:
                 self.ask(wanted, user, promised=dice.random() < 0.7)
 
     def _job(self, user: UUID) -> Any:
-        dice = self.dice
+        """From words, from a picture that is to be fetched, or for some workers only."""
+        dice, job, kind = self.dice, ids.new_id(), self.dice.random()
+        params: dict[str, Any] = {}
+        wish: dict[str, Any] = {}
+        if kind < 0.15:
+            url = f"https://{dice.choice(('there', 'there', 'busy', 'gone'))}.example/cat.png"
+            wish["sources"] = (JobSource(job, SourceRole.SOURCE, 0, 1.0, "", url),)
+            params = {"source_processing": SourceProcessing.IMG2IMG, "denoising_strength": 0.5}
+        elif kind < 0.3:
+            name = dice.choice(("allowed_workers", "denied_workers"))
+            wish[name] = tuple(dice.sample(WORKERS, dice.choice((1, 2))))
         return submit(
             user,
-            job=ids.new_id(),
+            job=job,
             generations=[ids.new_id() for _ in range(dice.choice((1, 1, 2, 3)))],
             models=dice.choice((MODELS, MODELS[:1], ())),
-            shared=dice.random() < 0.75,
+            shared=not params and dice.random() < 0.75,
+            wish=wish,
+            **params,
         )
 
     def _worker(self, worker: UUID) -> None:
         dice, owner = self.dice, owner_of(worker)
+        mine = capabilities(MODELS)
         while not self.leaving:
             self._idle()
-            if dice.random() < 0.1:
-                able = capabilities(dice.choice((MODELS, MODELS[:1])))
-                self.ask(check_in(worker, owner, able), owner, promised=False)
+            if dice.random() < 0.2:
+                able = capabilities(dice.choice((MODELS, MODELS[:1])), allows=dice.choice(ALLOWS))
+                if isinstance(self.ask(check_in(worker, owner, able), owner, promised=False), Done):
+                    mine = able
                 continue
             wanted = pop(
                 worker,
                 owner,
-                capabilities(MODELS),
+                mine,
                 lease=ids.new_id(),
                 amount=dice.choice((1, 2, 3)),
                 choice=dice.randrange(8),

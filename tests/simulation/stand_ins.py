@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Self
 from unittest import mock
 from uuid import UUID
@@ -23,6 +23,9 @@ from app.platform.writer import batch, thread
 from app.relay import leader, main, outage, reactions, sweeper, tailing
 from app.sharing import publish
 from app.sharing.picture import CleanPicture, Withheld
+from app.sources import fetching
+from app.sources.fetch import FetchError
+from events.jobs import SourceFault
 from events.sharing import WithheldReason
 from tests.simulation import statements
 from tests.simulation.database import Client, Server
@@ -38,6 +41,52 @@ class Time:
     def __init__(self, scheduler: Scheduler) -> None:
         self.monotonic = self.perf_counter = lambda: scheduler.now
         self.sleep = scheduler.sleep
+
+
+class Turn:
+    """`asyncio.Semaphore` where nobody has to wait."""
+
+    def __init__(self, _: int) -> None:
+        pass
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+class Asyncio:
+    """The module `asyncio`, for coroutines that are driven each by a task of its own: what waits, waits here."""
+
+    Semaphore = Turn
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+
+    async def to_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return work(*arguments)
+
+    async def sleep(self, seconds: float) -> None:
+        self._scheduler.sleep(seconds)
+
+
+def driven(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine of which nothing ever waits for a loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("it waits for a loop that is not there")
+
+
+async def fetched(url: str, *_: object, **__: object) -> bytes:
+    """What strangers' servers send: pictures, nothing for now, or nothing for good. Raises `FetchError`."""
+    if "gone" in url:
+        raise FetchError(SourceFault.UNREACHABLE)
+    if "busy" in url:
+        raise FetchError(SourceFault.UNREACHABLE, passing=True)
+    return b"good source"
 
 
 class Waiters:
@@ -336,6 +385,7 @@ def installed(server: Server, broker: Any) -> Iterator[None]:
         (outage, {"time": time}),
         (tailing, {"fold_chunk": fold_chunk}),
         (publish, {"inspect": inspect}),
+        (fetching, {"asyncio": Asyncio(scheduler), "fetch": fetched}),
     ]
     with contextlib.ExitStack() as stack:
         for module, names in places:

@@ -23,6 +23,7 @@ from app.platform.writer.gather import Gathered
 from app.platform.writer.recent import Recent
 from app.relay import leader, outage, reactions, sweeper, tailing
 from app.sharing import publish, story
+from app.sources import fetching
 from events.base import Fact, Recorded
 from events.codec import EVENT_TYPES
 from events.store import log
@@ -295,6 +296,16 @@ def _words(kind: type[msgspec.Struct]) -> Handler:
     return read
 
 
+def _wanted(view: View, parameters: Any) -> list[tuple[Any, ...]]:
+    job = view.server.log.jobs().get(parameters[1])
+    return [] if job is None else [(job.fetching and job.state.value == "WAITING",)]
+
+
+def _unfetched(view: View, asked: Any) -> list[tuple[Any, ...]]:
+    row: Any = view.server.words.get((vault.JobSource, asked["job"]))
+    return [msgspec.structs.astuple(row)] if row is not None and row.url else []
+
+
 def _advisory(view: View, parameters: Any) -> list[tuple[Any, ...]]:
     name = ("advisory", parameters)
     view.session.session_locks.add(name)
@@ -371,6 +382,8 @@ STATEMENTS: dict[str, tuple[str, Handler]] = {
         ("job words", _kept(vault.JobWords, "job"), _words(vault.JobWords)),
         ("seed", _kept(vault.GenerationSeed, "generation"), _words(vault.GenerationSeed)),
         ("result words", _kept(vault.ResultWords, "generation"), _words(vault.ResultWords)),
+        ("wanted sources", fetching._WANTED, _wanted),
+        ("unfetched sources", fetching._UNFETCHED, _unfetched),
         ("lock picture", publish._LOCK, _advisory),
         ("unlock picture", publish._UNLOCK, _advisory_free),
     )

@@ -50,6 +50,7 @@ def test_the_seeds_reach_what_they_are_for():
         "in log?",
         "lock timeout",
         "asks WithdrawConsent",
+        "unfetched sources",
     ):
         assert any(word in line for line in said), word
 

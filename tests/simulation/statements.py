@@ -260,6 +260,17 @@ def _due_jobs(view: View, parameters: Any) -> list[tuple[Any, ...]]:
     return [(job.id,) for job in sorted(due, key=lambda job: job.active_at)[:limit]]
 
 
+def _due_allowances(view: View, parameters: Any) -> list[tuple[Any, ...]]:
+    _, passed_over, limit = parameters
+    due = [
+        (account.allowance_due, account.id)
+        for account in view.server.log.accounts().values()
+        if account.allowance and account.allowance_due is not None and account.allowance_due <= view.now
+        if account.id not in passed_over
+    ]
+    return [(key,) for _, key in sorted(due)[:limit]]
+
+
 def _forget(view: View, asked: Any) -> list[tuple[Any, ...]]:
     view.session.sweeping = True
     behind = (view.get("checkpoint", asked["follower"]) or 0) - asked["kept"]
@@ -371,6 +382,7 @@ STATEMENTS: dict[str, tuple[str, Handler]] = {
         ("due leases", sweeper._LEASES, _due_leases),
         ("delivered?", outage._DELIVERED, _delivered),
         ("due jobs", sweeper._JOBS, _due_jobs),
+        ("due allowances", sweeper._ALLOWANCES, _due_allowances),
         ("set", "SET LOCAL lock_timeout = '100ms'", _nothing),
         ("partitions", sweeper._PARTITIONS, _nothing),
         ("forget", sweeper._FORGET, _forget),

@@ -36,6 +36,7 @@ from projections.generations import Generation, GenerationState
 from projections.jobs import Job
 from projections.leases import Lease, LeaseState
 from projections.queue import Search
+from projections.workers import Worker
 
 #: a lease can be extended until so long after it was taken
 MAX_LEASE = timedelta(hours=1)
@@ -162,7 +163,7 @@ def pop_job(command: PopJob, rows: Rows) -> Decision | Rejection:
     if not isinstance(match, Match):
         return Decision((), Popped(after=match.after, blacklisted=match.blacklisted))
     job = match.job
-    seconds = job.lease_seconds * (EXTRA_SLOW_FACTOR if worker.extra_slow else 1)
+    seconds = _lease_seconds(job, worker)
     fitting = max(1, int(LONGEST_LEASE.total_seconds()) // seconds) if job.batching else 1
     taken = match.generations[: min(command.amount, fitting)]
     offers = offered(job, worker, command.families)
@@ -182,6 +183,11 @@ def pop_job(command: PopJob, rows: Rows) -> Decision | Rejection:
         surcharge=surcharge,
     )
     return Decision((leased,), Popped(lease=command.lease, blacklisted=match.blacklisted))
+
+
+def _lease_seconds(job: Job, worker: Worker) -> int:
+    """How long a worker has for each generation of a job."""
+    return job.lease_seconds * (EXTRA_SLOW_FACTOR if worker.extra_slow else 1)
 
 
 def submit_results(command: SubmitResults, rows: Rows) -> Decision | Rejection:
@@ -302,7 +308,9 @@ def extend_lease(command: ExtendLease, rows: Rows) -> Decision | Rejection:
         return lease
     job = rows.job(lease.job)
     assert job is not None, "a lease brings its job"
-    length = timedelta(seconds=job.lease_seconds * len(lease.generations))
+    worker = rows.worker(lease.worker)
+    assert worker is not None, "a lease brings its worker"
+    length = timedelta(seconds=_lease_seconds(job, worker) * len(lease.generations))
     expires_at = max(lease.expires_at, min(rows.now + length, lease.taken_at + max(MAX_LEASE, length)))
     if expires_at == lease.expires_at:
         return Decision((), Extended(expires_at=lease.expires_at))

@@ -289,8 +289,6 @@ class Lease:
     owner: UUID
     #: what draws
     model: str
-    #: how long one generation of it may take
-    length: timedelta
     generations: tuple[Generation, ...]
     pending: list[Generation]
     taken: datetime

@@ -83,14 +83,16 @@ class Work(Orders, Fleet):
         for generation in taken:
             generation.state, generation.lease = "PROCESSING", lease
         models = self._with(worker, job)
-        length = timedelta(seconds=SIZES[job.wish.size].lease * (EXTRA_SLOW if worker.extra_slow else 1))
-        until, now = self.now + length * len(taken), self.now
+        until, now = self.now + self._length(job, worker) * len(taken), self.now
         model = models[lease.int % len(models)]
         self.leases[lease] = Lease(
-            lease, job, key, worker.owner, model, length, tuple(taken), list(taken), now, until, now
+            lease, job, key, worker.owner, model, tuple(taken), list(taken), now, until, now
         )
         job.touched = self.now
         return Done(changed=True, says={"lease": lease})
+
+    def _length(self, job: Job, worker: Worker) -> timedelta:
+        return timedelta(seconds=SIZES[job.wish.size].lease * (EXTRA_SLOW if worker.extra_slow else 1))
 
     def extend(self, key: UUID, owner: UUID) -> Answer:
         lease = self.leases.get(key)
@@ -98,7 +100,7 @@ class Work(Orders, Fleet):
             return Refused("NOT_FOUND")
         if lease.state != "LIVE":
             return Refused("LEASE_ENDED")
-        length = lease.length * len(lease.generations)
+        length = self._length(lease.job, self.workers[lease.worker]) * len(lease.generations)
         until = max(lease.until, min(self.now + length, lease.taken + max(LEASE_LIVES, length)))
         changed, lease.until = until != lease.until, until
         if changed:

@@ -386,6 +386,14 @@ def test_extending_gives_the_full_length_from_now():
     assert scene.when(ExtendLease(lease=LEASE, owner=BOB)).then(event).result.expires_at == until
 
 
+def test_an_extra_slow_worker_has_three_times_as_long_when_it_extends_too():
+    able = capabilities(extra_slow=True)
+    scene = waiting(wish={"extra_slow_workers": True}).and_given(check_in(W_BOB, BOB, able))
+    scene = scene.and_given(pop(W_BOB, BOB, able, lease=LEASE), later(100))
+    (event,) = scene.when(ExtendLease(lease=LEASE, owner=BOB)).events
+    assert event.expires_at == scene.log.now + timedelta(seconds=3 * SECONDS)
+
+
 def test_extending_never_shortens_and_ends_an_hour_after_the_lease_was_taken():
     scene = leased()
     taken = scene.log.now

@@ -336,7 +336,7 @@ async def test_a_mask_is_asked_for_where_it_must_be(stranger: Stranger):
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000 + b"\r\n" + GOOD, True),
         (b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n", True),
     ],
-    ids=lambda value: repr(value)[2:40] if isinstance(value, bytes) else None,
+    ids=lambda value: repr(value)[2:19] if isinstance(value, bytes) else None,
 )
 async def test_answers_that_are_none(stranger: Stranger, page: bytes, passing: bool):
     stranger.pages["/odd"] = page

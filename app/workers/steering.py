@@ -157,24 +157,28 @@ async def send_message(
         if worker is None:
             return _no_worker()
         key = worker.worker.id
-    if (full := await _too_much_told(services, actor, key)) is not None:
-        return full
-    command = SendMessage(message=new_id(), sender=actor, worker=key, words=words, origin=origin, hours=hours)
+    command = SendMessage(
+        message=new_id(),
+        sender=actor,
+        worker=key,
+        words=words,
+        origin=origin,
+        hours=hours,
+        full=await _too_much_told(services, actor, key),
+    )
     outcome = await run(services, command, actor=actor)
     return outcome if isinstance(outcome, Rejection) else (outcome, command.message)
 
 
-async def _too_much_told(services: Services, sender: UUID, worker: UUID | None) -> Rejection | None:
+async def _too_much_told(services: Services, sender: UUID, worker: UUID | None) -> str:
     """Every message is read with every poll, so that nobody may fill the worker's, or the server's, attention."""
     counts = await COUNTS.one(services.pool, realm=services.realm, worker=worker, sender=sender)
     to_worker, by_sender = counts or (0, 0)
     if to_worker >= MAX_MESSAGES:
-        message = f"{MAX_MESSAGES} messages are told already: delete one"
-    elif by_sender >= MAX_SENT:
-        message = f"{MAX_SENT} messages of yours are told already: delete one"
-    else:
-        return None
-    return Rejection(code="INVALID_INPUT", message=message, path=("input", "worker"))
+        return f"{MAX_MESSAGES} messages are told already: delete one"
+    if by_sender >= MAX_SENT:
+        return f"{MAX_SENT} messages of yours are told already: delete one"
+    return ""
 
 
 async def delete_message(services: Services, actor: UUID, text: str) -> Done | Rejection:

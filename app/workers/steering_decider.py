@@ -72,6 +72,8 @@ class SendMessage(Command, frozen=True, kw_only=True):
     words: str
     origin: str
     hours: int
+    #: why nothing more may be told, as it was a moment before; whoever may not tell anything is told that first
+    full: str = ""
 
 
 class DeleteMessage(Command, frozen=True, kw_only=True):
@@ -174,6 +176,8 @@ def send_message(command: SendMessage, rows: Rows) -> Decision | Rejection:
             )
     elif isinstance(worker := steered(rows, command.worker, command.sender), Rejection):
         return worker
+    if command.full:
+        return Rejection(code="INVALID_INPUT", message=command.full, path=("input", "worker"))
     expires_at = rows.now + timedelta(hours=command.hours)
     event = WorkerMessageSent(
         message=command.message, sender=command.sender, worker=command.worker, expires_at=expires_at

@@ -43,7 +43,7 @@ def instants(horde: Horde, after: int, kind: str) -> dict[str, datetime]:
 def test_a_job_submitted_through_one_process_wakes_a_poll_at_the_other_at_once(
     horde: Horde, second: ApiProcess, alice: User, bob: User, model: str
 ) -> None:
-    there, start = at(bob, second), horde.position()
+    there, start = at(horde.promote(bob, "trusted"), second), horde.position()
     with ThreadPoolExecutor(1) as pool:
         for number in range(9):
             waiting = pool.submit(there.worker(model, name=unique("waits")).pop, waitSeconds=20)

@@ -234,12 +234,21 @@ def unmet(
 
 def unmet_by(search: Search, work: Work) -> str | None:
     """The first thing that keeps a job from the worker that asks; None if it may serve it."""
-    near = work.requester == search.owner or work.requester in search.friends
-    reason = unmet(search, work.models, work.mask, work.pixels, waived=WAIVED if near else 0)
+    waived = waived_by(search, work.requester)
+    reason = unmet(search, work.models, work.mask, work.pixels, waived=waived)
     if reason is not None:
         return reason
-    chosen = not work.allowed_workers or search.worker in work.allowed_workers
-    return None if chosen and search.worker not in work.denied_workers else "worker_id"
+    return None if admits(work, search.worker) else "worker_id"
+
+
+def waived_by(search: Search, requester: UUID) -> int:
+    """The requirement bits that do not matter between a worker and a requester."""
+    return WAIVED if nearness(search, requester) else 0
+
+
+def admits(work: Work, worker: UUID) -> bool:
+    """Whether a job's lists of workers let one serve it."""
+    return worker not in work.denied_workers and (not work.allowed_workers or worker in work.allowed_workers)
 
 
 #: how many places in the queue a search looks at; a job that names several models has several

@@ -15,7 +15,6 @@ from projections import (
     generations,
     jobs,
     leases,
-    speeds,
     team_totals,
     teams,
     throughput,
@@ -33,7 +32,6 @@ INLINE: tuple[Projection[Any], ...] = (
 )
 TAILING: tuple[Projection[Any], ...] = (
     throughput.PROJECTION,
-    speeds.PROJECTION,
     cases.PROJECTION,
     team_totals.PROJECTION,
 )

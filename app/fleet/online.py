@@ -1,12 +1,11 @@
 """The workers that are online now and how fast they draw, as every slice that shows waits or warnings needs them.
 
-Copies at most a second old; no decision reads them. Look next: `app.platform.presence`, `projections.workers`,
-`projections.speeds`.
+Copies at most a second old; no decision reads them. Look next: `app.platform.presence`, `projections.workers`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -15,7 +14,7 @@ import sqlalchemy as sa
 from app.fleet.serving import families_of, search_of
 from app.platform.caching import fresh
 from app.platform.services import Services
-from app.platform.sql import Query, accounts, any_of, rows_of, workers
+from app.platform.sql import accounts, any_of, rows_of, workers
 from events.jobs import JobKind
 from projections.accounts import Account
 from projections.queue import Search, unmet
@@ -28,11 +27,6 @@ BASELINE_PER_THREAD = 1_000_000
 
 _ALL = rows_of("workers", sa.not_(workers.c.deleted), workers.c.id.asc())
 _OWNERS = rows_of("accounts", any_of(accounts.c.id, "ids"))
-_SPEEDS: Query[tuple[UUID, int, int]] = Query(
-    "SELECT worker, pixelsteps, microseconds FROM projections.speeds "
-    "WHERE realm = %(realm)s AND worker = ANY(%(workers)s::uuid[]) AND pixelsteps > 0 AND microseconds > 0",
-    lambda row: (row[0], row[1], row[2]),
-)
 
 
 class Online(msgspec.Struct, frozen=True):
@@ -40,6 +34,12 @@ class Online(msgspec.Struct, frozen=True):
 
     worker: Worker
     search: Search
+
+    def works_for(self, requester: UUID | None) -> bool:
+        """Whether it draws for a user, or for everybody: paused it draws for nobody, in maintenance for its owner."""
+        if self.worker.kind is not JobKind.IMAGE or self.worker.paused or self.worker.threads < 1:
+            return False
+        return not self.search.own_only or self.search.owner == requester
 
 
 class Capacity:
@@ -89,26 +89,16 @@ async def capacity(services: Services) -> Capacity:
     """What the workers that are online and serve everybody can do, by their measured speeds."""
 
     async def load() -> Capacity:
-        online = [each for each in await online_workers(services) if _draws(each.worker)]
-        if not online:
-            return Capacity(())
-        ids = [each.worker.id for each in online]
-        found = await _SPEEDS.all(services.pool, realm=services.realm, workers=ids)
-        return Capacity(with_speeds(online, found))
+        return Capacity(
+            with_speeds([each for each in await online_workers(services) if each.works_for(None)])
+        )
 
     return await fresh(services.caches, "capacity", AGE_SECONDS, load)
 
 
-def with_speeds(
-    online: Sequence[Online], measured: Iterable[tuple[UUID, int, int]]
-) -> list[tuple[Online, float]]:
+def with_speeds(online: Sequence[Online]) -> list[tuple[Online, float]]:
     """Workers with their speeds; one of which nothing was measured is as fast as a thread of the others on average."""
-    speeds = {worker: work * 1_000_000 / microseconds for worker, work, microseconds in measured}
-    known = [each.worker for each in online if each.worker.id in speeds]
+    known = [each.worker for each in online if each.worker.speed]
     threads = sum(worker.threads for worker in known)
-    mean = sum(worker.threads * speeds[worker.id] for worker in known) / threads if threads else None
-    return [(each, speeds.get(each.worker.id, mean or BASELINE_PER_THREAD)) for each in online]
-
-
-def _draws(worker: Worker) -> bool:
-    return worker.kind is JobKind.IMAGE and worker.threads > 0 and not (worker.maintenance or worker.paused)
+    mean = sum(worker.threads * worker.speed for worker in known) / threads if threads else None
+    return [(each, each.worker.speed or mean or BASELINE_PER_THREAD) for each in online]

@@ -6,7 +6,7 @@ Pure. Look next: `projections.queue` for the rules, `app.ledger.families`, `app.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, Protocol
 
 from app.ledger.families import family_of, token
@@ -35,8 +35,12 @@ class Reference(Protocol):
         """Whether a model only fills in."""
 
 
-def families_of(models: Sequence[str], reference: Reference) -> Families:
-    """The families that models are of, by name. A model of one owner's own (`name::owner`) is of none."""
+@lru_cache(maxsize=4096)
+def families_of(models: tuple[str, ...], reference: Reference) -> Families:
+    """The families that models are of, by name. A model of one owner's own (`name::owner`) is of none.
+
+    Every poll asks; a worker's models and the reference of a process hardly change.
+    """
     found: dict[str, list[str]] = defaultdict(list)
     for model in models:
         if "::" not in model:

@@ -16,7 +16,7 @@ from app.jobs.wish import ImageWish, Settled
 from app.platform.services import Services
 from events.jobs import JobKind
 from projections.accounts import Account
-from projections.queue import REQUIREMENTS, WAIVED, Work, requirement_mask, unmet_by
+from projections.queue import REQUIREMENTS, Work, admits, requirement_mask, unmet_by, waived_by
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,9 +52,7 @@ def work_of(wish: ImageWish, settled: Settled, account: Account) -> Wanted:
 async def servable(services: Services, work: Work) -> bool:
     """Whether a worker that is online now may serve a job: the first that may is enough."""
     return any(
-        each.worker.kind is JobKind.IMAGE
-        and _works_for(each, work.requester)
-        and unmet_by(each.search, work) is None
+        each.works_for(work.requester) and unmet_by(each.search, work) is None
         for each in await online_workers(services)
     )
 
@@ -69,31 +67,21 @@ def remaining(work: Work, fleet: Iterable[Online]) -> tuple[Remaining, ...]:
         left = list(able)
         found.append(Remaining(constraint, len(left)))
 
-    keep("at_work", (each for each in left if _works_for(each, work.requester)))
+    keep("at_work", (each for each in left if each.works_for(work.requester)))
     if work.models:
         wanted = set(work.models)
         keep("models", (each for each in left if not wanted.isdisjoint(each.search.models)))
     keep("max_pixels", (each for each in left if work.pixels <= each.search.max_pixels))
     for name, bit in REQUIREMENTS.items():
         if work.mask & bit:
-            keep(name, [each for each in left if bit & (each.search.allowed | _waived(each, work.requester))])
+            keep(
+                name,
+                [
+                    each
+                    for each in left
+                    if bit & (each.search.allowed | waived_by(each.search, work.requester))
+                ],
+            )
     if work.allowed_workers or work.denied_workers:
-        keep("worker_id", (each for each in left if _chosen(each, work)))
+        keep("worker_id", (each for each in left if admits(work, each.worker.id)))
     return tuple(found)
-
-
-def _works_for(each: Online, requester: UUID) -> bool:
-    """One that is paused serves nobody, one in maintenance nobody but its owner."""
-    if each.worker.paused or each.worker.deleted or each.worker.threads < 1:
-        return False
-    return not each.search.own_only or each.search.owner == requester
-
-
-def _waived(each: Online, requester: UUID) -> int:
-    near = requester == each.search.owner or requester in each.search.friends
-    return WAIVED if near else 0
-
-
-def _chosen(each: Online, work: Work) -> bool:
-    worker = each.worker.id
-    return (not work.allowed_workers or worker in work.allowed_workers) and worker not in work.denied_workers

@@ -5,6 +5,7 @@ Random queues on the real database: several tiers and kudos, so that histogram b
 
 import random
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from math import ceil
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,11 +31,9 @@ from events.base import ANONYMOUS, Fact
 from events.codec import fact_of
 from events.jobs import GenerationDelivered
 from events.store import log
-from projections import speeds
 from projections.jobs import Job
 from projections.queue import BUCKET, bucket
-from projections.store.build import fold_chunk
-from projections.store.tables import LIVE, TABLES
+from projections.store.tables import TABLES
 from projections.workers import Worker
 from tests.factories import (
     REFERENCE,
@@ -127,13 +126,6 @@ class Scene:
     def facts(self) -> list[Fact]:
         return [fact_of(event) for event in log.read_all(self.connection, 0)]
 
-    def measure(self) -> None:
-        """What the relay does."""
-        self.connection.execute("DELETE FROM projections.speeds")
-        concerned = [fact for fact in self.facts() if isinstance(fact.event, speeds.FACTS)]
-        with self.connection.transaction():
-            fold_chunk(self.connection, 0, LIVE, speeds.PROJECTION, concerned)
-
     def rows(self, name: str) -> list[Any]:
         table = TABLES[name]
         columns = ", ".join(column.name for column in table.columns)
@@ -162,22 +154,23 @@ class Scene:
         return [(worker, found[worker.id] or mean or BASELINE_PER_THREAD) for worker in fleet]
 
 
-def naive_speed(facts: list[Fact], worker: UUID) -> float | None:
-    """Weighted by nine tenths for every delivery since."""
+def naive_speed(facts: list[Fact], worker: UUID) -> int | None:
+    """The last 20 deliveries' work by their time, each counted from what came before it under its lease."""
     begun: dict[UUID, Any] = {}
-    work = seconds = 0.0
+    measured: list[tuple[int, int]] = []
     for fact in facts:
         event: Any = fact.event
         if getattr(event, "worker", None) != worker or not hasattr(event, "lease"):
             continue
         if isinstance(event, GenerationDelivered) and event.lease in begun:
-            work = 0.9 * work + event.pixelsteps
-            seconds = 0.9 * seconds + (fact.occurred_at - begun[event.lease]).total_seconds()
+            took = (fact.occurred_at - begun[event.lease]) // timedelta(milliseconds=1)
+            measured.append((event.pixelsteps, took))
         if type(event).__name__ in ("LeaseReleased", "LeaseExpired"):
             begun.pop(event.lease, None)
         elif type(event).__name__ == "GenerationsLeased" or event.lease in begun:
             begun[event.lease] = fact.occurred_at
-    return work / seconds if seconds else None
+    milliseconds = sum(took for _, took in measured[-20:])
+    return sum(work for work, _ in measured[-20:]) * 1000 // milliseconds if milliseconds else None
 
 
 def may(worker: Worker, job: Job) -> bool:
@@ -213,7 +206,6 @@ async def test_places_and_waits_are_those_of_a_naive_look(
             scene.work()
         waiting = scene.jobs()
         scene.commit(*(CancelJob(job=job.id) for job in scene.dice.sample(waiting, len(waiting) // 10)))
-        scene.measure()
         services.caches.clear()  # what was kept of the histogram and of the fleet may be a second old
         waiting, fleet = scene.jobs(), await scene.fleet()
         rows = await JOBS.all(services.pool, realm=0, ids=[job.id for job in scene.rows("jobs")])
@@ -254,8 +246,7 @@ async def test_a_wait_follows_what_was_measured(
     assert told is not None
     assert told.wait_seconds == ceil(1024 * 1024 * 100 / 1_000_000), "nothing is measured yet"
     owner.execute(
-        "INSERT INTO projections.speeds (realm, worker, pixelsteps, microseconds, deliveries, leases) "
-        "VALUES (0, %s, 50000000, 10000000, 9, '[]')",
+        "UPDATE projections.workers SET speed = 5000000 WHERE id = %s",
         (worker,),
     )
     services.caches.clear()

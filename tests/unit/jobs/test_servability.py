@@ -57,7 +57,7 @@ def test_each_constraint_says_how_many_remain():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("change", [{"paused": True}, {"deleted": True}, {"threads": 0}])
+@pytest.mark.parametrize("change", [{"paused": True}, {"threads": 0}])
 def test_who_serves_nobody_does_not_remain(change):
     assert left(JOB, online(**change))["at_work"] == 0
 

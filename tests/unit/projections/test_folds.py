@@ -8,19 +8,15 @@ from msgspec.structs import replace
 from events.accounts import RoleGranted, UserRegistered
 from events.base import ANONYMOUS, Event, Fact
 from events.jobs import (
-    FailureCause,
-    GenerationDelivered,
-    GenerationFailed,
     GenerationFaulted,
     GenerationsLeased,
     HoldCaptured,
     HoldPlaced,
     JobState,
     LeaseExtended,
-    LeaseReleased,
 )
 from events.kudos import KudosGranted, KudosTransferred
-from projections import accounts, generations, jobs, leases, memory, queue, speeds, throughput, workers
+from projections import accounts, generations, jobs, leases, memory, queue, throughput, workers
 from projections.base import FoldError
 from projections.jobs import Job
 from projections.queue import NSFW, POST_PROCESSING, Demand
@@ -119,65 +115,6 @@ def test_deliveries_are_counted_in_their_minute():
     state = memory.replay(scene.log.facts)
     minute = int(at(0).timestamp()) // 60
     assert state["throughput"] == {minute: throughput.Minute(minute, 1, 512 * 512 * 30)}
-
-
-def lived(*events: tuple[float, Event]) -> speeds.Speed:
-    """The worker's speed after events at so many seconds."""
-    row: speeds.Speed | None = None
-    for position, (seconds, event) in enumerate(events, 1):
-        fact = Fact(position, at(seconds), event)
-        assert speeds.keys(fact) == (WORKER,)
-        row = speeds.evolve(WORKER, row, fact)
-    assert row is not None
-    return row
-
-
-def leased(lease: int, n: int = 1) -> Event:
-    return GenerationsLeased(
-        job=JOB, requester=ALICE, lease=uid(lease), worker=WORKER, owner=BOB,
-        generations=tuple(uid(100 * lease + i) for i in range(n)), model="a", expires_at=START,
-    )  # fmt: skip
-
-
-def delivered(lease: int, pixelsteps: int) -> Event:
-    return GenerationDelivered(
-        job=JOB, requester=ALICE, generation=uid(1), lease=uid(lease), worker=WORKER, owner=BOB, model="a", etag="e",
-        pixelsteps=pixelsteps, waited=False, price=1, tax=1, charged=2, covered=0, postings=(),
-    )  # fmt: skip
-
-
-def released(lease: int) -> Event:
-    return LeaseReleased(job=JOB, requester=ALICE, lease=uid(lease), worker=WORKER, generations=())
-
-
-def test_a_speed_is_work_by_the_time_from_one_picture_of_a_lease_to_the_next():
-    speed = lived((0, leased(1, 2)), (10, delivered(1, 5_000)), (14, delivered(1, 5_000)))
-    assert (speed.pixelsteps, speed.microseconds) == (4_500 + 5_000, 9_000_000 + 4_000_000)
-    assert (speed.deliveries, speed.leases) == (2, ((uid(1), at(14)),))
-
-
-def test_leases_side_by_side_are_threads_of_their_own():
-    speed = lived((0, leased(1)), (5, leased(2)), (20, delivered(1, 1_000)), (25, delivered(2, 1_000)))
-    assert (speed.pixelsteps, speed.microseconds) == (900 + 1_000, 18_000_000 + 20_000_000)
-
-
-def test_what_was_failed_or_given_back_or_came_late_is_not_counted():
-    failed = GenerationFailed(
-        job=JOB, requester=ALICE, generation=uid(1), lease=uid(1), worker=WORKER, owner=BOB, cause=FailureCause.REPORTED_BY_WORKER
-    )  # fmt: skip
-    speed = lived((0, leased(1, 2)), (50, failed), (53, delivered(1, 3_000)))
-    assert (speed.pixelsteps, speed.microseconds) == (3_000, 3_000_000)
-    speed = lived((0, leased(1)), (50, released(1)), (60, delivered(1, 1_000)))
-    assert (speed.pixelsteps, speed.microseconds, speed.leases) == (0, 0, ())
-
-
-def test_an_old_speed_fades_and_leases_that_never_end_are_forgotten():
-    slow = [(n * 100.0, event) for n in range(30) for event in (leased(1), released(1))]
-    events: list[tuple[float, Event]] = [*slow, (3_000, leased(1)), (3_100, delivered(1, 1_000_000))]
-    events += [(3_100 + n, event) for n in range(1, 60) for event in (delivered(2, 1_000_000), leased(2))]
-    speed = lived(*events)
-    assert speed.pixelsteps * 1_000_000 / speed.microseconds == pytest.approx(1_000_000, rel=0.05)
-    assert len(lived(*[(n, leased(n)) for n in range(1, 300)]).leases) == speeds.MAX_LEASES
 
 
 def test_kudos_of_strangers_do_not_touch_an_account():

@@ -379,6 +379,19 @@ def test_a_job_of_which_every_generation_faulted_is_faulted():
 # --- extending, releasing, expiring
 
 
+def test_a_picture_took_what_passed_since_the_one_before_it_under_its_lease():
+    scene = leased(G1, G2, amount=2).and_given(later(50), deliver(LEASE, BOB, G1, state=ResultState.FAULTED))
+    scene.and_given(later(3))
+    (took,) = [e for e in scene.when(deliver(LEASE, BOB, G2)).events if isinstance(e, GenerationDelivered)]
+    assert took.took_milliseconds == 3_000
+
+
+def test_what_a_late_picture_took_nobody_knows():
+    scene = leased().and_given(later(SECONDS + 1), ExpireLease(lease=LEASE), later(10))
+    (late,) = [e for e in scene.when(deliver(LEASE, BOB, G1)).events if isinstance(e, GenerationDelivered)]
+    assert late.took_milliseconds is None
+
+
 def test_extending_gives_the_full_length_from_now():
     scene = leased(G1, G2, amount=2).and_given(later(100))
     until = scene.log.now + timedelta(seconds=2 * SECONDS)

@@ -73,7 +73,7 @@ def horde(
 def no_lease_of_before(request: pytest.FixtureRequest) -> None:
     """Leases that an earlier module left are given back: each would lapse, and the log move, in the midst of a test."""
     if "horde" in request.fixturenames:
-        _tidy(
+        tidy(
             request,
             "SELECT id, owner FROM projections.leases WHERE state = 'LIVE'",
             lambda lease, owner: ReleaseLease(lease=lease, owner=owner),
@@ -84,14 +84,14 @@ def no_lease_of_before(request: pytest.FixtureRequest) -> None:
 def nothing_waits_for_any_model(request: pytest.FixtureRequest) -> None:
     """Jobs for any model that an earlier test left waiting are cancelled: every worker would be given them first."""
     if "horde" in request.fixturenames:
-        _tidy(
+        tidy(
             request,
             "SELECT id FROM projections.jobs WHERE waiting > 0 AND coalesce(models ->> 0, '*') LIKE '*%' AND ended_at IS NULL",
             lambda job: CancelJob(job=job),
         )
 
 
-def _tidy(request: pytest.FixtureRequest, left_over: str, ended_by: Callable[..., Command]) -> None:
+def tidy(request: pytest.FixtureRequest, left_over: str, ended_by: Callable[..., Command]) -> None:
     """Run the command that ends it for every row that the statement finds."""
     settings = Settings.from_env(request.getfixturevalue("variables"))
     with psycopg.connect(settings.database_url, autocommit=True) as connection:

@@ -364,7 +364,7 @@ def test_whom_one_may_tell_what(horde: Horde, alice: User, bob: User, moderator:
 FOLLOW = f"subscription($worker: String!) {{ workerUpdated(worker: $worker) {{ {SEEN} }} }}"
 
 
-@pytest.mark.parametrize("wire", ["websocket", "events"])
+@pytest.mark.parametrize("wire", ["websocket", pytest.param("events", marks=pytest.mark.slow)])
 def test_an_owner_follows_what_a_worker_does_and_why_it_finds_nothing(
     alice: User, bob: User, model: str, wire: str
 ) -> None:

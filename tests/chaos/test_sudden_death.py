@@ -23,6 +23,9 @@ GIVE = (
 )
 GIVERS, EACH = 4, 25
 
+#: that both wires tell the same is for the soak
+WIRES = ["websocket", pytest.param("events", marks=pytest.mark.slow)]
+
 
 def kill(stack: EmbeddedStack, name: str) -> None:
     os.kill(stack.pid(name), signal.SIGKILL)
@@ -151,7 +154,7 @@ def test_while_the_database_is_away_i_am_told_to_try_again(
     eventually(lambda: not ask(READS[1], horde.anonymous), 20, "the log is read again")
 
 
-@pytest.mark.parametrize("wire", ["websocket", "events"])
+@pytest.mark.parametrize("wire", WIRES)
 def test_who_reads_the_whole_log_is_not_thrown_out_when_the_database_is_killed(
     horde: Horde, stack: EmbeddedStack, wire: str, tmp_path: Path
 ) -> None:
@@ -168,7 +171,7 @@ def test_who_reads_the_whole_log_is_not_thrown_out_when_the_database_is_killed(
     assert told == [str(place) for place in range(1, end + 1)]
 
 
-@pytest.mark.parametrize("wire", ["websocket", "events"])
+@pytest.mark.parametrize("wire", WIRES)
 def test_who_follows_the_log_misses_nothing_when_the_database_is_killed(
     horde: Horde, stack: EmbeddedStack, wire: str
 ) -> None:
@@ -188,7 +191,7 @@ def test_who_follows_the_log_misses_nothing_when_the_database_is_killed(
     assert all(stored[event["position"]] == event["hash"] for event in told)
 
 
-@pytest.mark.parametrize("wire", ["websocket", "events"])
+@pytest.mark.parametrize("wire", WIRES)
 def test_who_watches_a_job_gets_its_end_although_the_database_was_killed(
     horde: Horde, stack: EmbeddedStack, alice: User, bob: User, model: str, wire: str
 ) -> None:
@@ -238,7 +241,7 @@ def delivered(worker: Worker, lease: str, result: dict[str, str]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("limits", ["false", "true"])
+@pytest.mark.parametrize("limits", [pytest.param("false", marks=pytest.mark.slow), "true"])
 def test_without_valkey_the_main_job_goes_on(
     horde: Horde, stack: EmbeddedStack, alice: User, bob: User, model: str, tmp_path: Path, limits: str
 ) -> None:

@@ -33,6 +33,18 @@ class JobState(StrEnum):
     EXPIRED = "EXPIRED"
 
 
+class InterrogationForm(StrEnum):
+    """What can be told of a picture; besides these, every post-processor is a form."""
+
+    CAPTION = "caption"
+    NSFW = "nsfw"
+    INTERROGATION = "interrogation"
+    VECTORIZE = "vectorize"
+    PALETTE = "palette"
+    DESCRIBE = "describe"
+    AESTHETIC = "aesthetic"
+
+
 class SourceProcessing(StrEnum):
     """What a worker does with a source image."""
 
@@ -89,6 +101,7 @@ class ImageJobSubmitted(JobEvent, frozen=True, kw_only=True, forbid_unknown_fiel
     """A client asked for pictures, and the server promised what they will cost at most."""
 
     TYPE: ClassVar[str] = "jobs.ImageJobSubmitted"
+    kind: ClassVar[JobKind] = JobKind.IMAGE
 
     generations: tuple[UUID, ...]
     #: any of these will do; none means any model at all
@@ -158,6 +171,85 @@ class ImageJobSubmitted(JobEvent, frozen=True, kw_only=True, forbid_unknown_fiel
     downgraded: bool = False
 
 
+class _WorkSubmitted(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is recorded of every job that asks for words, whatever their kind."""
+
+    generations: tuple[UUID, ...]
+    nsfw: bool
+    #: the version of the price book that the quote was made with
+    price_book: int
+    #: the worker's reward for a generation by the dearest offer, at most, and the flat tax on it, in hundredths
+    price: int
+    tax: int
+    #: the itemised quote, (label, hundredths): what all generations cost at most
+    quote: tuple[tuple[str, int], ...]
+    #: (what of the queue's models may serve it, the worker's reward, surcharge) for each, a generation, in hundredths
+    offers: tuple[tuple[str, int, int], ...]
+    #: what the requester pays for a generation on top of `price` and `tax`, burnt: the most of any offer
+    surcharge: int
+    #: what the requester had available before this job's hold, in hundredths
+    priority: int
+    #: 0 registered, 1 anonymous: a lower tier is always served first
+    tier: int
+    #: the constant key of the queue: higher is served first (see `app.ledger.priority`)
+    rank: int
+    #: seconds that a lease on one generation lasts
+    lease_seconds: int
+    #: what a worker must allow to serve it, by the names in `projections.queue`
+    requirements: tuple[str, ...]
+    #: only these workers may serve it; empty: all
+    allowed_workers: tuple[UUID, ...] = ()
+    #: none of these may
+    denied_workers: tuple[UUID, ...] = ()
+
+
+class TextJobSubmitted(_WorkSubmitted, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A client asked for texts, and the server promised what they will cost at most."""
+
+    TYPE: ClassVar[str] = "jobs.TextJobSubmitted"
+    kind: ClassVar[JobKind] = JobKind.TEXT
+
+    #: any of these will do; none means any model at all
+    models: tuple[str, ...]
+    #: tokens that are written, and read, at most
+    max_length: int
+    max_context_length: int
+    #: tokens of the prompt as they are estimated for the price
+    prompt_tokens: int
+    temperature: float
+    #: by name, as workers declare them; none: plain
+    soft_prompt: str | None = None
+    #: whether a worker may write several of its generations at once
+    batching: bool = True
+    #: made smaller than was asked for, as the client allowed, because the kudos were short
+    downgraded: bool = False
+
+
+class InterrogationJobSubmitted(_WorkSubmitted, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A client asked what a picture shows, or for what becomes of it: one generation a form."""
+
+    TYPE: ClassVar[str] = "jobs.InterrogationJobSubmitted"
+    kind: ClassVar[JobKind] = JobKind.INTERROGATION
+
+    #: the form of each generation: one of `InterrogationForm`, or a post-processor
+    forms: tuple[str, ...]
+    #: squares of 512 x 512 pixels that the source takes up, each begun one counting
+    tiles: int
+    #: its source is still to be fetched: it is queued when it is there
+    fetching: bool = False
+
+
+class FormReused(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was asked of a picture was told before: the result is given again, free."""
+
+    TYPE: ClassVar[str] = "jobs.FormReused"
+    kind: ClassVar[JobKind] = JobKind.INTERROGATION
+
+    generation: UUID
+    #: the generation whose result it is
+    reused: UUID
+
+
 class SourcesFetched(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All sources of a job are there and are pictures: it is queued."""
 
@@ -171,6 +263,7 @@ class SourcesRefused(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=
 
     generations: tuple[UUID, ...]
     cause: SourceFault
+    kind: JobKind = JobKind.IMAGE
 
 
 class HoldPlaced(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -213,6 +306,7 @@ class GenerationsLeased(JobEvent, frozen=True, kw_only=True, forbid_unknown_fiel
     price: int | None = None
     #: what the requester pays on top, at most, burnt
     surcharge: int = 0
+    kind: JobKind = JobKind.IMAGE
 
 
 class LeaseExtended(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -232,6 +326,7 @@ class LeaseReleased(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=T
     lease: UUID
     worker: UUID
     generations: tuple[UUID, ...]
+    kind: JobKind = JobKind.IMAGE
 
 
 class LeaseExpired(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -244,7 +339,7 @@ class LeaseExpired(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class GenerationDelivered(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A worker delivered a picture that is there and looks like one; it was paid."""
+    """A worker delivered a picture that is there and looks like one, or words; it was paid."""
 
     TYPE: ClassVar[str] = "jobs.GenerationDelivered"
 
@@ -253,11 +348,11 @@ class GenerationDelivered(JobEvent, frozen=True, kw_only=True, forbid_unknown_fi
     worker: UUID
     owner: UUID
     model: str
-    #: entity tag of the stored object: later copies are conditional on it
+    #: entity tag of the stored object: later copies are conditional on it; empty of words
     etag: str
     #: version of the stored object, which later uploads do not replace; empty where storage keeps none
     version: str = ""
-    #: width x height x accurate steps
+    #: width x height x accurate steps; 0 of what is no picture
     pixelsteps: int
     #: the lease had ended and nobody else had taken the generation: it went from waiting straight to done
     waited: bool
@@ -275,6 +370,11 @@ class GenerationDelivered(JobEvent, frozen=True, kw_only=True, forbid_unknown_fi
     took_milliseconds: int | None = None
     #: the team that the worker was in when it delivered
     team: UUID | None = None
+    kind: JobKind = JobKind.IMAGE
+    #: tokens of a text, as they are estimated from its length
+    tokens: int = 0
+    #: what an interrogation was about; none of other kinds
+    form: str | None = None
 
 
 class RedundantDeliveryPaid(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -290,6 +390,7 @@ class RedundantDeliveryPaid(JobEvent, frozen=True, kw_only=True, forbid_unknown_
     postings: Postings
     #: how much of the reward waits in the owner's escrow
     escrowed: int = 0
+    kind: JobKind = JobKind.IMAGE
 
 
 class GenerationCensored(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -312,6 +413,7 @@ class GenerationCensored(JobEvent, frozen=True, kw_only=True, forbid_unknown_fie
     escrowed: int = 0
     #: the team that the worker was in when it delivered
     team: UUID | None = None
+    kind: JobKind = JobKind.IMAGE
 
 
 class GenerationFailed(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -324,6 +426,7 @@ class GenerationFailed(JobEvent, frozen=True, kw_only=True, forbid_unknown_field
     worker: UUID
     owner: UUID
     cause: FailureCause
+    kind: JobKind = JobKind.IMAGE
 
 
 class GenerationFaulted(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -332,6 +435,7 @@ class GenerationFaulted(JobEvent, frozen=True, kw_only=True, forbid_unknown_fiel
     TYPE: ClassVar[str] = "jobs.GenerationFaulted"
 
     generation: UUID
+    kind: JobKind = JobKind.IMAGE
 
 
 class JobCancelled(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -340,6 +444,7 @@ class JobCancelled(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     TYPE: ClassVar[str] = "jobs.JobCancelled"
 
     generations: tuple[UUID, ...]
+    kind: JobKind = JobKind.IMAGE
 
 
 class JobExpired(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -348,6 +453,7 @@ class JobExpired(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True
     TYPE: ClassVar[str] = "jobs.JobExpired"
 
     generations: tuple[UUID, ...]
+    kind: JobKind = JobKind.IMAGE
 
 
 class JobEnded(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -358,8 +464,24 @@ class JobEnded(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state: JobState
 
 
+def kind_of(event: Event) -> JobKind:
+    """The kind of the job that an event of generations is about."""
+    kind: JobKind = getattr(event, "kind", JobKind.IMAGE)
+    return kind
+
+
+def generations_of(event: Event) -> tuple[UUID, ...]:
+    """The generations that an event of a job is about; none for events about the job alone."""
+    many: tuple[UUID, ...] | None = getattr(event, "generations", None)
+    one: UUID | None = getattr(event, "generation", None)
+    return many if many is not None else () if one is None else (one,)
+
+
 EVENTS: tuple[type[Event], ...] = (
     ImageJobSubmitted,
+    TextJobSubmitted,
+    InterrogationJobSubmitted,
+    FormReused,
     SourcesFetched,
     SourcesRefused,
     HoldPlaced,

@@ -64,6 +64,44 @@ class ImageCapabilitiesDeclared(_WorkerEvent, frozen=True, kw_only=True, forbid_
     extra_slow: bool = False
 
 
+class TextCapabilitiesDeclared(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text worker said what it serves from now on."""
+
+    TYPE: ClassVar[str] = "workers.TextCapabilitiesDeclared"
+
+    models: tuple[str, ...]
+    #: tokens that it writes, and reads, at most
+    max_length: int
+    max_context_length: int
+    #: soft prompts that it has, by name
+    soft_prompts: tuple[str, ...]
+    threads: int
+    #: name and version of the worker's program, without its contact
+    agent: str
+    #: requirements that it allows, by the names in `projections.queue`
+    allows: tuple[str, ...]
+    #: its leases last longer, and it serves only jobs that accept that
+    extra_slow: bool = False
+
+
+class InterrogationCapabilitiesDeclared(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An interrogation worker said what it serves from now on."""
+
+    TYPE: ClassVar[str] = "workers.InterrogationCapabilitiesDeclared"
+
+    #: of `events.jobs.InterrogationForm`, and post-processors
+    forms: tuple[str, ...]
+    #: the largest picture, in squares of 512 x 512 pixels
+    max_tiles: int
+    threads: int
+    #: name and version of the worker's program, without its contact
+    agent: str
+    #: requirements that it allows, by the names in `projections.queue`
+    allows: tuple[str, ...]
+    #: its leases last longer, and it serves only jobs that accept that
+    extra_slow: bool = False
+
+
 class MaintenanceStarted(_WorkerEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A worker stopped serving anybody but its owner."""
 
@@ -187,6 +225,8 @@ class WorkerMessageDeleted(_MessageEvent, frozen=True, kw_only=True, forbid_unkn
 EVENTS: tuple[type[Event], ...] = (
     WorkerRegistered,
     ImageCapabilitiesDeclared,
+    TextCapabilitiesDeclared,
+    InterrogationCapabilitiesDeclared,
     MaintenanceStarted,
     MaintenanceEnded,
     AutoMaintenanceStarted,

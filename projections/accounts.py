@@ -30,6 +30,7 @@ from events.accounts import (
 )
 from events.base import ANONYMOUS, Event, Fact, postings_of
 from events.jobs import (
+    FormReused,
     GenerationCensored,
     GenerationDelivered,
     GenerationFailed,
@@ -39,11 +40,15 @@ from events.jobs import (
     HoldPlaced,
     HoldReleased,
     ImageJobSubmitted,
+    InterrogationJobSubmitted,
     JobCancelled,
     JobExpired,
+    JobKind,
     LeaseReleased,
     RedundantDeliveryPaid,
     SourcesRefused,
+    TextJobSubmitted,
+    kind_of,
 )
 from events.kudos import AllowancePaid, EscrowReleased, KudosAdjusted, KudosGranted, KudosTransferred
 from events.workers import SuspicionRaised, UptimeRewarded, WorkerDeleted, WorkerRegistered
@@ -71,6 +76,9 @@ FACTS = (
     KudosTransferred,
     EscrowReleased,
     ImageJobSubmitted,
+    TextJobSubmitted,
+    InterrogationJobSubmitted,
+    FormReused,
     GenerationsLeased,
     LeaseReleased,
     GenerationFailed,
@@ -106,7 +114,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     late_paid: int
     roles: tuple[Role, ...]
     registered_at: datetime
-    #: generations of this user's jobs that wait to be taken
+    #: generations of this user's image and text jobs that wait to be taken
     waiting: int = 0
     #: how many may wait, where somebody set it; None for the default (`app.ledger.standing`)
     waiting_limit: int | None = None
@@ -141,6 +149,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     allowance_from: datetime | None = None
     allowance_due: datetime | None = None
     allowance_paid: int = 0
+    #: forms of this user's interrogations that wait to be taken
+    waiting_forms: int = 0
 
     @property
     def available(self) -> int:
@@ -172,6 +182,9 @@ _OF_REQUESTER = (
     HoldCaptured,
     HoldReleased,
     ImageJobSubmitted,
+    TextJobSubmitted,
+    InterrogationJobSubmitted,
+    FormReused,
     GenerationsLeased,
     LeaseReleased,
     GenerationFailed,
@@ -226,7 +239,7 @@ def evolve(key: UUID, row: Account | None, fact: Fact) -> Account | None:
         moved = sum(amount for name, amount in postings if name == mine)
         waits = sum(amount for name, amount in postings if name == kept)
         account = replace(account, balance=account.balance + moved, escrow=account.escrow + waits)
-    if min(account.held, account.waiting, account.workers, account.escrow) < 0 or (
+    if min(account.held, account.waiting, account.waiting_forms, account.workers, account.escrow) < 0 or (
         not account.anonymous and account.available < 0
     ):
         message = (
@@ -281,7 +294,13 @@ def _moved(key: UUID, account: Account, fact: Fact) -> Account:
             )
         case _:
             queued = _queued(event)
-            return replace(account, waiting=account.waiting + queued) if queued else account
+            return _waiting(account, queued, kind_of(event)) if queued else account
+
+
+def _waiting(account: Account, queued: int, kind: JobKind) -> Account:
+    if kind is JobKind.INTERROGATION:
+        return replace(account, waiting_forms=account.waiting_forms + queued)
+    return replace(account, waiting=account.waiting + queued)
 
 
 def _allowed(account: Account, event: AllowanceSet | AllowancePaid, at: datetime) -> Account:
@@ -327,25 +346,25 @@ def _role(account: Account, event: RoleGranted | RoleRevoked | TrustEarned) -> A
 
 def _settled(key: UUID, account: Account, event: GenerationDelivered | GenerationCensored) -> Account:
     mine = event.requester == key
-    waited = int(mine and isinstance(event, GenerationDelivered) and event.waited)
+    if mine and isinstance(event, GenerationDelivered) and event.waited:
+        account = _waiting(account, -1, event.kind)
     paid = event.charged - event.covered
     return replace(
         account,
         consumed=account.consumed + (event.charged if mine else 0),
         spent=account.spent + (paid if mine else 0),
         earned=account.earned + (event.price if event.owner == key != event.requester else 0),
-        waiting=account.waiting - waited,
     )
 
 
 def _queued(event: Event) -> int:
     """How many generations an event puts into the queue, or takes out of it."""
     match event:
-        case ImageJobSubmitted() | LeaseReleased():
+        case ImageJobSubmitted() | TextJobSubmitted() | InterrogationJobSubmitted() | LeaseReleased():
             return len(event.generations)
         case GenerationFailed():
             return 1
-        case GenerationFaulted():
+        case GenerationFaulted() | FormReused():
             return -1
         case GenerationsLeased() | JobCancelled() | JobExpired() | SourcesRefused():
             return -len(event.generations)
@@ -355,7 +374,7 @@ def _queued(event: Event) -> int:
 
 PROJECTION = Projection(
     "accounts",
-    5,
+    6,
     Account,
     FACTS,
     keys,

@@ -14,25 +14,29 @@ from msgspec.structs import replace
 from events.base import Event, Fact
 from events.jobs import (
     FailureCause,
+    FormReused,
     GenerationCensored,
     GenerationDelivered,
     GenerationFailed,
     GenerationFaulted,
     GenerationsLeased,
     ImageJobSubmitted,
+    InterrogationJobSubmitted,
     JobCancelled,
     JobExpired,
     LeaseReleased,
     RedundantDeliveryPaid,
     SourcesRefused,
+    TextJobSubmitted,
 )
 from events.moderation import CaseDecided, CaseOpened
 from events.sharing import PicturePublished, PicturesWithdrawn, PictureWithheld, WithheldReason
 from projections.base import FoldError, Projection, known
 
 #: facts about several generations at once, and about one
+_SUBMISSIONS = (ImageJobSubmitted, TextJobSubmitted, InterrogationJobSubmitted)
 _MANY = (
-    ImageJobSubmitted,
+    *_SUBMISSIONS,
     GenerationsLeased,
     LeaseReleased,
     JobCancelled,
@@ -41,6 +45,7 @@ _MANY = (
     PicturesWithdrawn,
 )
 _ONE = (
+    FormReused,
     GenerationDelivered,
     RedundantDeliveryPaid,
     GenerationCensored,
@@ -104,6 +109,10 @@ class Generation(msgspec.Struct, frozen=True, gc=False):
     withheld: WithheldReason | None
     #: where the report about it stands, if there is one
     report: CaseState | None = None
+    #: what is asked of a picture; none where that is no interrogation
+    form: str | None = None
+    #: the generation whose result was given again
+    reused: UUID | None = None
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -118,7 +127,7 @@ def keys(fact: Fact) -> tuple[UUID, ...]:
 def evolve(key: UUID, row: Generation | None, fact: Fact) -> Generation | None:
     """The generation after a fact."""
     event = fact.event
-    if isinstance(event, ImageJobSubmitted):
+    if isinstance(event, _SUBMISSIONS):
         return _submitted(key, event)
     generation = known(row, fact)
     match event:
@@ -140,6 +149,14 @@ def evolve(key: UUID, row: Generation | None, fact: Fact) -> Generation | None:
             return replace(generation, state=GenerationState.CANCELLED, settled=fact.position)
         case GenerationDelivered() | GenerationCensored():
             return _settled(generation, event, fact)
+        case FormReused():
+            return replace(
+                generation,
+                state=GenerationState.DONE,
+                reward=0,
+                settled=fact.position,
+                reused=event.reused,
+            )
         case RedundantDeliveryPaid():
             return replace(generation, redundant=(*generation.redundant, (event.lease, event.price)))
         case _:
@@ -164,11 +181,14 @@ def _shown(generation: Generation, event: Event) -> Generation:
             raise FoldError(message)
 
 
-def _submitted(key: UUID, event: ImageJobSubmitted) -> Generation:
+def _submitted(
+    key: UUID, event: ImageJobSubmitted | TextJobSubmitted | InterrogationJobSubmitted
+) -> Generation:
+    ordinal = event.generations.index(key)
     return Generation(
         id=key,
         job=event.job,
-        ordinal=event.generations.index(key),
+        ordinal=ordinal,
         state=GenerationState.WAITING,
         lease=None,
         worker=None,
@@ -182,6 +202,7 @@ def _submitted(key: UUID, event: ImageJobSubmitted) -> Generation:
         redundant=(),
         sha256=None,
         withheld=None,
+        form=event.forms[ordinal] if isinstance(event, InterrogationJobSubmitted) else None,
     )
 
 
@@ -214,4 +235,4 @@ def _settled(
     )
 
 
-PROJECTION = Projection("generations", 2, Generation, _MANY + _ONE, keys, evolve, indexes=("(realm, job)",))
+PROJECTION = Projection("generations", 3, Generation, _MANY + _ONE, keys, evolve, indexes=("(realm, job)",))

@@ -6,14 +6,16 @@ units of work, `projections.queue` for what of a job waits where.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
 
-from events.base import Fact
+from events.base import Event, Fact
 from events.jobs import (
+    FormReused,
     GenerationCensored,
     GenerationDelivered,
     GenerationFailed,
@@ -23,6 +25,7 @@ from events.jobs import (
     HoldPlaced,
     HoldReleased,
     ImageJobSubmitted,
+    InterrogationJobSubmitted,
     JobCancelled,
     JobEnded,
     JobExpired,
@@ -34,17 +37,22 @@ from events.jobs import (
     SourceFault,
     SourcesFetched,
     SourcesRefused,
+    TextJobSubmitted,
+    generations_of,
 )
 from events.moderation import CaseDecided, CaseOpened, Verdict
 from events.sharing import PicturesWithdrawn, ShareConsentWithdrawn, WithheldReason
 from projections.base import FoldError, Projection, known
-from projections.queue import plain_requirements, requirement_mask
+from projections.queue import WORK, form_model, plain_requirements, requirement_mask, text_size
 
 FINAL = frozenset({JobState.DONE, JobState.FAULTED, JobState.CANCELLED, JobState.EXPIRED})
 
 #: the facts that touch it
 FACTS = (
     ImageJobSubmitted,
+    TextJobSubmitted,
+    InterrogationJobSubmitted,
+    FormReused,
     SourcesFetched,
     SourcesRefused,
     HoldPlaced,
@@ -84,9 +92,10 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     cancelled: int
     #: models, and sets of models, that may serve it; none means any model at all
     models: tuple[str, ...]
-    pixels: int
-    #: pixels x accurate steps of one generation
-    pixelsteps: int
+    #: what a worker must be able to hold at a time (`projections.queue.size`)
+    size: int
+    #: what one generation makes to do at most, in the unit of its kind (`projections.queue.WORK`)
+    work: int
     #: requirement bits (see `projections.queue`)
     mask: int
     nsfw: bool
@@ -124,11 +133,22 @@ class Job(msgspec.Struct, frozen=True, gc=False):
     fetching: bool = False
     #: why it was given up, if that was for a source
     source_fault: SourceFault | None = None
+    #: of an interrogation what is not settled: (generation, what of the queue's models serves it, whether it waits)
+    forms: tuple[tuple[UUID, str, bool], ...] = ()
+    #: what a text worker must have; none: nothing
+    soft_prompt: str | None = None
 
     @property
     def cost(self) -> int:
         """What one generation costs at most."""
         return self.price + self.surcharge + self.tax
+
+    def owed_without(self, dropped: Collection[UUID]) -> int:
+        """What its generations that are not settled may still cost at most, but for some of them."""
+        if self.kind is not JobKind.INTERROGATION:
+            return (self.open - len(dropped)) * self.cost
+        prices = {model: price + surcharge + self.tax for model, price, surcharge in self.offers}
+        return sum(prices[model] for generation, model, _ in self.forms if generation not in dropped)
 
     @property
     def final(self) -> bool:
@@ -156,7 +176,7 @@ def keys(fact: Fact) -> tuple[UUID, ...]:
 def evolve(key: UUID, row: Job | None, fact: Fact) -> Job | None:
     """The job after a fact."""
     event = fact.event
-    if isinstance(event, ImageJobSubmitted):
+    if isinstance(event, ImageJobSubmitted | TextJobSubmitted | InterrogationJobSubmitted):
         return _submitted(event, fact)
     job = known(row, fact)
     match event:
@@ -196,13 +216,13 @@ def _unshared(job: Job, event: ShareConsentWithdrawn | CaseOpened | CaseDecided 
     return replace(job, unshared=job.unshared or reason, withdrawing=job.shared)
 
 
-def _submitted(event: ImageJobSubmitted, fact: Fact) -> Job:
+def _submitted(event: ImageJobSubmitted | TextJobSubmitted | InterrogationJobSubmitted, fact: Fact) -> Job:
     n = len(event.generations)
-    pixels = event.width * event.height
+    shape = _shape(event)
     return Job(
         id=event.job,
         requester=event.requester,
-        kind=JobKind.IMAGE,
+        kind=event.kind,
         state=JobState.WAITING,
         n=n,
         waiting=n,
@@ -211,12 +231,12 @@ def _submitted(event: ImageJobSubmitted, fact: Fact) -> Job:
         censored=0,
         faulted=0,
         cancelled=0,
-        models=tuple(model for model, _, _ in event.offers) or event.models,
-        pixels=pixels,
-        pixelsteps=pixels * event.accurate_steps,
+        models=shape.models,
+        size=shape.size,
+        work=shape.work,
         mask=requirement_mask(requirements_of(event)),
         nsfw=event.nsfw,
-        shared=event.shared,
+        shared=isinstance(event, ImageJobSubmitted) and event.shared,
         price_book=event.price_book,
         price=event.price,
         tax=event.tax,
@@ -234,13 +254,47 @@ def _submitted(event: ImageJobSubmitted, fact: Fact) -> Job:
         offers=event.offers,
         allowed_workers=event.allowed_workers,
         denied_workers=event.denied_workers,
-        batching=event.batching,
-        fetching=event.fetching,
+        batching=isinstance(event, InterrogationJobSubmitted) or event.batching,
+        fetching=not isinstance(event, TextJobSubmitted) and event.fetching,
+        forms=shape.forms,
+        soft_prompt=event.soft_prompt if isinstance(event, TextJobSubmitted) else None,
     )
 
 
-def requirements_of(event: ImageJobSubmitted) -> tuple[str, ...]:
+class _Shape(msgspec.Struct, frozen=True):
+    """What of a job depends on its kind."""
+
+    models: tuple[str, ...]
+    size: int
+    work: int
+    forms: tuple[tuple[UUID, str, bool], ...] = ()
+
+
+def _shape(event: ImageJobSubmitted | TextJobSubmitted | InterrogationJobSubmitted) -> _Shape:
+    offered = tuple(model for model, _, _ in event.offers)
+    match event:
+        case ImageJobSubmitted():
+            pixels = event.width * event.height
+            return _Shape(offered or event.models, pixels, pixels * event.accurate_steps)
+        case TextJobSubmitted():
+            size = text_size(event.max_context_length, event.max_length)
+            return _Shape(offered, size, event.max_length * WORK)
+        case InterrogationJobSubmitted():
+            forms = zip(event.generations, map(form_model, event.forms), strict=True)
+            waiting = tuple((generation, model, True) for generation, model in forms)
+            return _Shape(_waiting_models(waiting), event.tiles, WORK, waiting)
+
+
+def _waiting_models(forms: tuple[tuple[UUID, str, bool], ...]) -> tuple[str, ...]:
+    return tuple(sorted({model for _, model, waits in forms if waits}))
+
+
+def requirements_of(
+    event: ImageJobSubmitted | TextJobSubmitted | InterrogationJobSubmitted,
+) -> tuple[str, ...]:
     """The names of what a job requires of a worker."""
+    if not isinstance(event, ImageJobSubmitted):
+        return event.requirements
     if event.requirements is not None:
         return event.requirements
     return plain_requirements(nsfw=event.nsfw, post_processing=bool(event.post_processing))
@@ -252,11 +306,9 @@ def _moved(job: Job, fact: Fact) -> Job:
         case GenerationsLeased():
             taken = len(event.generations)
             job = replace(job, waiting=job.waiting - taken, processing=job.processing + taken)
-        case LeaseReleased():
-            back = len(event.generations)
+        case LeaseReleased() | GenerationFailed():
+            back = len(generations_of(event))
             job = replace(job, waiting=job.waiting + back, processing=job.processing - back)
-        case GenerationFailed():
-            job = replace(job, waiting=job.waiting + 1, processing=job.processing - 1)
         case GenerationFaulted():
             job = replace(job, waiting=job.waiting - 1, faulted=job.faulted + 1)
         case SourcesRefused():
@@ -273,23 +325,37 @@ def _moved(job: Job, fact: Fact) -> Job:
             back = int(event.waited)
             job = replace(job, waiting=job.waiting - back, processing=job.processing - 1 + back)
             job = replace(job, done=job.done + 1, charged=job.charged + event.charged)
+        case FormReused():
+            job = replace(job, waiting=job.waiting - 1, done=job.done + 1)
         case GenerationCensored():
             job = replace(job, processing=job.processing - 1)
             job = replace(job, censored=job.censored + 1, charged=job.charged + event.charged)
-        case JobCancelled():
+        case JobCancelled() | JobExpired():
             gone = len(event.generations)
-            job = replace(
-                job, waiting=job.waiting - gone, cancelled=job.cancelled + gone, state=JobState.CANCELLED
-            )
-        case JobExpired():
-            gone = len(event.generations)
-            job = replace(
-                job, waiting=job.waiting - gone, cancelled=job.cancelled + gone, state=JobState.EXPIRED
-            )
+            state = JobState.CANCELLED if isinstance(event, JobCancelled) else JobState.EXPIRED
+            job = replace(job, waiting=job.waiting - gone, cancelled=job.cancelled + gone, state=state)
         case _:
             message = f"{event.TYPE} is no fact about a job"
             raise FoldError(message)
+    if job.forms:
+        job = _with_forms(job, fact.event)
     return replace(job, active_at=fact.occurred_at, state=_state(job))
+
+
+def _with_forms(job: Job, event: Event) -> Job:
+    """Which forms are open, and which of them wait: what serves the job in the queue are the latter."""
+    moved = generations_of(event)
+    waiting: bool | None = None
+    if isinstance(event, GenerationsLeased):
+        waiting = False
+    elif isinstance(event, LeaseReleased | GenerationFailed):
+        waiting = True
+    forms = tuple(
+        (generation, model, waits if generation not in moved else bool(waiting))
+        for generation, model, waits in job.forms
+        if waiting is not None or generation not in moved
+    )
+    return replace(job, forms=forms, models=_waiting_models(forms))
 
 
 def _state(job: Job) -> JobState:
@@ -304,7 +370,7 @@ def _total(job: Job) -> int:
 
 PROJECTION = Projection(
     "jobs",
-    4,
+    5,
     Job,
     FACTS,
     keys,
@@ -313,7 +379,7 @@ PROJECTION = Projection(
         "(realm, requester, position DESC)",
         "(realm, requester, rank DESC, position) WHERE waiting > 0 AND state IN ('WAITING', 'PROCESSING')",
         # its last condition keeps it from searches by requester, for which it would read the whole queue
-        "(realm, rank DESC, position) WHERE waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND rank IS NOT NULL",
+        "(realm, kind, rank DESC, position) WHERE waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND rank IS NOT NULL",
         "(realm, active_at) WHERE ended_at IS NULL",
     ),
 )

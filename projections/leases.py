@@ -19,12 +19,14 @@ from events.jobs import (
     GenerationDelivered,
     GenerationFailed,
     GenerationsLeased,
+    JobKind,
     LeaseExpired,
     LeaseExtended,
     LeaseReleased,
     RedundantDeliveryPaid,
 )
 from projections.base import FoldError, Projection, known
+from projections.queue import work_of
 
 #: the facts that touch it
 FACTS = (
@@ -56,6 +58,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     requester: UUID
     worker: UUID
     owner: UUID
+    #: empty for interrogations
     model: str
     generations: tuple[UUID, ...]
     #: those not yet settled, failed or given back under this lease
@@ -68,6 +71,9 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     surcharge: int = 0
     #: from when the next picture under it can have been drawn: it was taken then, or the one before came
     since: datetime | None = None
+    kind: JobKind = JobKind.IMAGE
+    #: what was delivered under it (`projections.queue.work_of`)
+    done: int = 0
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -96,6 +102,7 @@ def evolve(key: UUID, row: Lease | None, fact: Fact) -> Lease | None:
             price=event.price,
             surcharge=event.surcharge,
             since=fact.occurred_at,
+            kind=event.kind,
         )
     lease = known(row, fact)
     match event:
@@ -109,7 +116,8 @@ def evolve(key: UUID, row: Lease | None, fact: Fact) -> Lease | None:
             left = tuple(g for g in lease.pending if g != event.generation)
             settled = not left and lease.state is LeaseState.LIVE
             state = LeaseState.SETTLED if settled else lease.state
-            return replace(lease, pending=left, state=state, since=fact.occurred_at)
+            done = lease.done + (work_of(event) if isinstance(event, GenerationDelivered) else 0)
+            return replace(lease, pending=left, state=state, since=fact.occurred_at, done=done)
         case _:
             message = f"{event.TYPE} is no fact about a lease"
             raise FoldError(message)
@@ -117,7 +125,7 @@ def evolve(key: UUID, row: Lease | None, fact: Fact) -> Lease | None:
 
 PROJECTION = Projection(
     "leases",
-    3,
+    4,
     Lease,
     FACTS,
     keys,

@@ -1,9 +1,10 @@
 """What waits where: requirement classes, and whether a worker may serve a job. Pure.
 
 A job's constraints fold into a small class for each model, or set of models, that may serve it: (model, audience, mask,
-pixels). The queue keeps each class's best rank, so that a pop looks at the heads of the classes it can serve and never
+size). The queue keeps each class's best rank, so that a pop looks at the heads of the classes it can serve and never
 at the jobs behind them. The audience is everybody, one worker of a job's allow-list, or everybody but those on its
-deny-list. A model that begins with `*` stands for any model of a family, and "" for any model at all. Two more
+deny-list. A model that begins with `*` stands for any model of a family, or for what other
+kinds of workers serve (a text model, a form of interrogation), and "" for any image model at all. Two more
 summaries of the waiting jobs are kept the same way: *demand* (how much waits for which set of models) and a *histogram*
 of ranks. All are derived from job rows, not folded, and audited. What does not fold into a class (words of a blacklist,
 a failure here before) is looked at for a bounded number of candidates. Look next: `projections.store.derived` for their
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from uuid import UUID
 
 import msgspec
+
+from events.jobs import GenerationDelivered, JobKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,11 +66,17 @@ REQUIREMENTS: Final[dict[str, int]] = {
             "trusted_worker",
             "not_slow",
             "not_extra_slow",
+            # a soft prompt; which one is looked at job by job
+            "soft_prompt",
+            # a program that is known to measure its texts rightly
+            "validated_backend",
         )
     )
 }
 #: what a worker's owner and standing allow, whatever it declares
-STANDING_REQUIREMENTS: Final = frozenset({"trusted_worker", "untrusted_unsafe_address", "not_slow"})
+STANDING_REQUIREMENTS: Final = frozenset(
+    {"trusted_worker", "untrusted_unsafe_address", "not_slow", "validated_backend"}
+)
 NSFW: Final = REQUIREMENTS["nsfw"]
 POST_PROCESSING: Final = REQUIREMENTS["post_processing"]
 #: what a worker that was declared before requirements had names allows besides
@@ -84,7 +93,14 @@ ALLOWED_BEFORE: Final = (
 #: width of a histogram bucket in units of rank: about one second of age (`app.ledger.priority`)
 BUCKET = 500_000
 
+#: any image model at all, in jobs from before families had names
 ANY_MODEL = ""
+#: what one token or form is in a job's `work` and a worker's `speed`, so that slow workers' are not nought; of images
+#: these are width x height x accurate steps
+WORK: Final = 1_000
+#: sizes have two parts, neither of which may be larger than what a worker holds: the upper is a text's context
+_PART: Final = 32
+_LOWER: Final = (1 << _PART) - 1
 
 
 #: what the requester has not is no matter to its own workers, or to those who call it a friend
@@ -97,16 +113,20 @@ ALL_BUT = "-"
 ANYBODY: Final = UUID(int=0)
 
 
-class ImageServer(Protocol):
+class Server(Protocol):
     """What matching needs to know of a worker that asks for work."""
+
+    @property
+    def kind(self) -> JobKind:
+        """What it serves."""
 
     @property
     def models(self) -> tuple[str, ...]:
         """The models it serves, and the families they are of."""
 
     @property
-    def max_pixels(self) -> int:
-        """The largest picture it draws."""
+    def max_size(self) -> int:
+        """The largest job that it holds."""
 
     @property
     def allowed(self) -> int:
@@ -115,6 +135,10 @@ class ImageServer(Protocol):
 
 class Work(Protocol):
     """What matching needs to know of a job."""
+
+    @property
+    def kind(self) -> JobKind:
+        """What it asks for."""
 
     @property
     def requester(self) -> UUID:
@@ -129,8 +153,12 @@ class Work(Protocol):
         """The requirement bits of it."""
 
     @property
-    def pixels(self) -> int:
-        """Width x height."""
+    def size(self) -> int:
+        """What a worker must be able to hold at a time: pixels, tokens (`text_size`) or tiles."""
+
+    @property
+    def soft_prompt(self) -> str | None:
+        """What a text worker must have."""
 
     @property
     def allowed_workers(self) -> tuple[UUID, ...]:
@@ -150,7 +178,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     #: the workers on its deny-list, in ascending order, divided by commas
     denied: str
     mask: int
-    pixels: int
+    size: int
     rank: int
     position: int
     job: UUID
@@ -159,11 +187,23 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class Demand(msgspec.Struct, frozen=True, gc=False):
     """How much waits for one set of models with the same requirements."""
 
+    kind: JobKind
     models: tuple[str, ...]
     mask: int
-    pixels: int
+    size: int
     #: whether it is only for some workers, whichever they are
     chosen: bool
+
+
+def work_of(event: GenerationDelivered) -> int:
+    """What a delivery was to do: pixels x accurate steps, or thousandths of tokens, or of forms."""
+    match event.kind:
+        case JobKind.IMAGE:
+            return event.pixelsteps
+        case JobKind.TEXT:
+            return event.tokens * WORK
+        case JobKind.INTERROGATION:
+            return WORK
 
 
 def requirement_mask(names: Iterable[str]) -> int:
@@ -191,7 +231,7 @@ def waits(job: Job | None) -> bool:
 def entries(job: Job) -> tuple[Entry, ...]:
     """A waiting job's places: one for each model that may serve it and each audience."""
     return tuple(
-        Entry(model, audience, denied, job.mask, job.pixels, job.rank, job.position, job.id)
+        Entry(model, audience, denied, job.mask, job.size, job.rank, job.position, job.id)
         for model in job.models or (ANY_MODEL,)
         for audience, denied in audiences(job)
     )
@@ -209,7 +249,7 @@ def audiences(work: Work) -> tuple[tuple[str, str], ...]:
 
 def demand_of(job: Job) -> Demand:
     """Where a job is counted."""
-    return Demand(job.models, job.mask, job.pixels, bool(job.allowed_workers or job.denied_workers))
+    return Demand(job.kind, job.models, job.mask, job.size, bool(job.allowed_workers or job.denied_workers))
 
 
 def bucket(rank: int) -> int:
@@ -217,15 +257,48 @@ def bucket(rank: int) -> int:
     return rank // BUCKET
 
 
-def unmet(
-    server: ImageServer, models: Iterable[str], mask: int, pixels: int, *, waived: int = 0
-) -> str | None:
+def text_size(context: int, length: int) -> int:
+    """The size of a text job, and what a text worker holds: tokens that are read and written, at most."""
+    return context << _PART | length
+
+
+def text_bounds(size: int) -> tuple[int, int]:
+    """The tokens that are read and written at most, of a size of texts."""
+    return size >> _PART, size & _LOWER
+
+
+def text_model(name: str = "") -> str:
+    """What stands for a text model in the queue; without a name, for any of them."""
+    return f"*text:{name}" if name else "*text"
+
+
+def form_model(form: str) -> str:
+    """What stands for a form of interrogation in the queue."""
+    return f"*form:{form}"
+
+
+#: what a worker's owner is told where a job is too large, by the parts of its size, the lower first
+SIZES: Final = {
+    JobKind.IMAGE: ("max_pixels",),
+    JobKind.TEXT: ("max_length", "max_context_length"),
+    JobKind.INTERROGATION: ("max_tiles",),
+}
+
+
+def oversized(kind: JobKind, size: int, most: int) -> tuple[str, ...]:
+    """What of a size is too large for a worker, by the names clients see; empty if it fits."""
+    parts = ((size & _LOWER, most & _LOWER), (size >> _PART, most >> _PART))
+    return tuple(name for name, (part, bound) in zip(SIZES[kind], parts, strict=False) if part > bound)
+
+
+def unmet(server: Server, models: Iterable[str], mask: int, size: int, *, waived: int = 0) -> str | None:
     """The first requirement of a class that a worker does not meet, by the name clients see; None if it may serve."""
     wanted = set(models)
-    if wanted and ANY_MODEL not in wanted and wanted.isdisjoint(server.models):
+    anything = server.kind is JobKind.IMAGE and (not wanted or ANY_MODEL in wanted)
+    if not anything and wanted.isdisjoint(server.models):
         return "models"
-    if pixels > server.max_pixels:
-        return "max_pixels"
+    if too_large := oversized(server.kind, size, server.max_size):
+        return too_large[0]
     missing = mask & ~(server.allowed | waived)
     if not missing:
         return None
@@ -235,9 +308,11 @@ def unmet(
 def unmet_by(search: Search, work: Work) -> str | None:
     """The first thing that keeps a job from the worker that asks; None if it may serve it."""
     waived = waived_by(search, work.requester)
-    reason = unmet(search, work.models, work.mask, work.pixels, waived=waived)
+    reason = unmet(search, work.models, work.mask, work.size, waived=waived)
     if reason is not None:
         return reason
+    if work.soft_prompt is not None and work.soft_prompt not in search.soft_prompts:
+        return "soft_prompt"
     return None if admits(work, search.worker) else "worker_id"
 
 
@@ -264,10 +339,13 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
     worker: UUID
     owner: UUID
+    kind: JobKind = JobKind.IMAGE
     #: the models it serves, and the families they are of
     models: tuple[str, ...]
-    max_pixels: int
+    max_size: int
     allowed: int
+    #: that a text worker has
+    soft_prompts: tuple[str, ...] = ()
     #: whose jobs come next after the owner's own
     friends: tuple[UUID, ...] = ()
     #: lower-case words whose presence in a prompt keeps a job from this worker; never stored

@@ -25,9 +25,11 @@ from events.jobs import (
 from events.workers import (
     AutoMaintenanceStarted,
     ImageCapabilitiesDeclared,
+    InterrogationCapabilitiesDeclared,
     MaintenanceEnded,
     MaintenanceStarted,
     SuspicionRaised,
+    TextCapabilitiesDeclared,
     UptimeRewarded,
     WorkerDeleted,
     WorkerPaused,
@@ -36,12 +38,14 @@ from events.workers import (
     WorkerTeamChanged,
 )
 from projections.base import FoldError, Projection, known
-from projections.queue import ALLOWED_BEFORE, plain_requirements, requirement_mask
+from projections.queue import ALLOWED_BEFORE, plain_requirements, requirement_mask, text_size, work_of
 
 #: the facts that touch it
 FACTS = (
     WorkerRegistered,
     ImageCapabilitiesDeclared,
+    TextCapabilitiesDeclared,
+    InterrogationCapabilitiesDeclared,
     MaintenanceStarted,
     MaintenanceEnded,
     AutoMaintenanceStarted,
@@ -57,6 +61,8 @@ FACTS = (
     GenerationFailed,
 )
 
+#: what workers of each kind say they serve
+Declaration = ImageCapabilitiesDeclared | TextCapabilitiesDeclared | InterrogationCapabilitiesDeclared
 #: deliveries that the speed is the average of
 MEASURED: Final = 20
 #: failures by the worker's own fault are counted for so long, and no more of them than can matter
@@ -72,9 +78,10 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
     id: UUID
     owner: UUID
     kind: JobKind
+    #: the models it has; of an interrogation worker, the forms it tells
     models: tuple[str, ...]
-    #: largest picture in pixels
-    max_pixels: int
+    #: the largest job that it holds (`projections.queue`): pixels, tokens or tiles
+    max_size: int
     #: requirement bits it allows (see `projections.queue`)
     allowed: int
     threads: int
@@ -96,9 +103,9 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
     team: UUID | None = None
     #: leases on a generation that failed, by why
     failures: tuple[tuple[FailureCause, int], ...] = ()
-    #: pixelsteps a second of one thread, from taking a lease to delivering, over the last deliveries; 0: not known
+    #: work a second of one thread (`work_of`), from taking a lease to delivering, over the last deliveries; 0: not known
     speed: int = 0
-    #: (width x height x accurate steps, milliseconds) of the last deliveries, oldest first
+    #: (work, milliseconds) of the last deliveries, oldest first
     measured: tuple[tuple[int, int], ...] = ()
     #: seconds for which it was rewarded for being there, hundredths of kudos that earned, and when it last was
     uptime: int = 0
@@ -111,6 +118,8 @@ class Worker(msgspec.Struct, frozen=True, gc=False):
     faults: tuple[int, ...] = ()
     #: when its maintenance ends by rule; none: only by its owner
     maintenance_until: datetime | None = None
+    #: of a text worker
+    soft_prompts: tuple[str, ...] = ()
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -127,16 +136,8 @@ def evolve(key: UUID, row: Worker | None, fact: Fact) -> Worker | None:
         return Worker(key, event.owner, event.kind, (), 0, 0, 0, "", False, fact.occurred_at, 0, 0, 0)  # noqa: FBT003
     worker = known(row, fact)
     match event:
-        case ImageCapabilitiesDeclared():
-            return replace(
-                worker,
-                models=event.models,
-                max_pixels=event.max_pixels,
-                allowed=requirement_mask(_allowed(event)),
-                threads=event.threads,
-                agent=event.agent,
-                extra_slow=event.extra_slow,
-            )
+        case ImageCapabilitiesDeclared() | TextCapabilitiesDeclared() | InterrogationCapabilitiesDeclared():
+            return declared(worker, event)
         case MaintenanceStarted():
             return replace(worker, maintenance=True, maintenance_until=None)
         case MaintenanceEnded():
@@ -153,6 +154,21 @@ def evolve(key: UUID, row: Worker | None, fact: Fact) -> Worker | None:
             return replace(worker, deleted=True)
         case _:
             return _worked(worker, fact)
+
+
+def declared(worker: Worker, event: Declaration) -> Worker:
+    """The worker after it said what it serves."""
+    worker = replace(
+        worker, threads=event.threads, agent=event.agent, extra_slow=event.extra_slow, allowed=_allowed(event)
+    )
+    match event:
+        case ImageCapabilitiesDeclared():
+            return replace(worker, models=event.models, max_size=event.max_pixels)
+        case TextCapabilitiesDeclared():
+            size = text_size(event.max_context_length, event.max_length)
+            return replace(worker, models=event.models, max_size=size, soft_prompts=event.soft_prompts)
+        case InterrogationCapabilitiesDeclared():
+            return replace(worker, models=event.forms, max_size=event.max_tiles)
 
 
 def _worked(worker: Worker, fact: Fact) -> Worker:
@@ -185,7 +201,7 @@ def _measured(worker: Worker, event: GenerationDelivered) -> Worker:
     """All of the last deliveries' work by all of their time: pictures drawn as a batch come one after the other."""
     if event.took_milliseconds is None:
         return worker
-    measured = (*worker.measured, (event.pixelsteps, event.took_milliseconds))[-MEASURED:]
+    measured = (*worker.measured, (work_of(event), event.took_milliseconds))[-MEASURED:]
     took = sum(milliseconds for _, milliseconds in measured)
     speed = sum(work for work, _ in measured) * 1000 // took if took else worker.speed
     return replace(worker, measured=measured, speed=speed)
@@ -197,15 +213,16 @@ def _at_fault(worker: Worker, moment: datetime) -> Worker:
     return replace(worker, faults=(*kept, now)[-MOST_FAULTS:])
 
 
-def _allowed(event: ImageCapabilitiesDeclared) -> tuple[str, ...]:
+def _allowed(event: Declaration) -> int:
     if event.allows is not None:
-        return event.allows
-    return (*plain_requirements(nsfw=event.nsfw, post_processing=event.post_processing), *ALLOWED_BEFORE)
+        return requirement_mask(event.allows)
+    plain = plain_requirements(nsfw=event.nsfw, post_processing=event.post_processing)
+    return requirement_mask((*plain, *ALLOWED_BEFORE))
 
 
 PROJECTION = Projection(
     "workers",
-    4,
+    5,
     Worker,
     FACTS,
     keys,

@@ -17,13 +17,14 @@ from app.platform.services import Services
 from app.platform.sql import accounts, any_of, rows_of, workers
 from events.jobs import JobKind
 from projections.accounts import Account
-from projections.queue import Search, unmet
+from projections.queue import WORK, Search, unmet
 from projections.workers import Worker
 
 #: how old the copies may be, in seconds
 AGE_SECONDS = 1.0
-#: what a thread is taken to do while no worker that is online has delivered anything yet, in pixelsteps a second
-BASELINE_PER_THREAD = 1_000_000
+#: what a thread is taken to do in a second while no worker that is online has delivered anything yet: pixelsteps, or
+#: thousandths of tokens, or of forms
+BASELINE_PER_THREAD = {JobKind.IMAGE: 1_000_000, JobKind.TEXT: 5 * WORK, JobKind.INTERROGATION: WORK // 5}
 
 _ALL = rows_of("workers", sa.not_(workers.c.deleted), workers.c.id.asc())
 _OWNERS = rows_of("accounts", any_of(accounts.c.id, "ids"))
@@ -36,30 +37,30 @@ class Online(msgspec.Struct, frozen=True):
     search: Search
 
     def works_for(self, requester: UUID | None) -> bool:
-        """Whether it draws for a user, or for everybody: paused it draws for nobody, in maintenance for its owner."""
-        if self.worker.kind is not JobKind.IMAGE or self.worker.paused or self.worker.threads < 1:
+        """Whether it works for a user, or for everybody: paused it works for nobody, in maintenance for its owner."""
+        if self.worker.paused or self.worker.threads < 1:
             return False
         return not self.search.own_only or self.search.owner == requester
 
 
 class Capacity:
-    """Workers that draw for anybody, each with the pixelsteps a second that each of its threads makes."""
+    """Workers of one kind that work for anybody, each with the work that each of its threads does in a second."""
 
     def __init__(self, workers: Sequence[tuple[Online, float]]) -> None:
         self.workers = tuple(workers)
         #: what they make together in a second
-        self.pixelsteps = sum(each.worker.threads * speed for each, speed in self.workers)
-        #: how many pictures they draw at a time
+        self.work = sum(each.worker.threads * speed for each, speed in self.workers)
+        #: how many generations they make at a time
         self.threads = sum(each.worker.threads for each, _ in self.workers)
         self._able: dict[tuple[tuple[str, ...], int, int], Capacity] = {}
 
-    def able(self, models: tuple[str, ...], mask: int, pixels: int) -> Capacity:
+    def able(self, models: tuple[str, ...], mask: int, size: int) -> Capacity:
         """That of those who may serve a job with these requirements."""
-        key = (models, mask, pixels)
+        key = (models, mask, size)
         found = self._able.get(key)
         if found is None:
             found = self._able[key] = Capacity(
-                [each for each in self.workers if unmet(each[0].search, models, mask, pixels) is None]
+                [each for each in self.workers if unmet(each[0].search, models, mask, size) is None]
             )
         return found
 
@@ -77,7 +78,9 @@ async def online_workers(services: Services) -> list[Online]:
         return [
             Online(
                 worker,
-                search_of(worker, by_id.get(worker.owner), families_of(worker.models, services.models)),
+                search_of(
+                    worker, by_id.get(worker.owner), families_of(worker.kind, worker.models, services.models)
+                ),
             )
             for worker in online
         ]
@@ -85,20 +88,25 @@ async def online_workers(services: Services) -> list[Online]:
     return await fresh(services.caches, "fleet", AGE_SECONDS, load)
 
 
-async def capacity(services: Services) -> Capacity:
-    """What the workers that are online and serve everybody can do, by their measured speeds."""
+async def capacity(services: Services, kind: JobKind) -> Capacity:
+    """What the workers of a kind that are online and serve everybody can do, by their measured speeds."""
 
     async def load() -> Capacity:
         return Capacity(
-            with_speeds([each for each in await online_workers(services) if each.works_for(None)])
+            with_speeds([each for each in await fleet_of(services, kind) if each.works_for(None)])
         )
 
-    return await fresh(services.caches, "capacity", AGE_SECONDS, load)
+    return await fresh(services.caches, f"capacity:{kind}", AGE_SECONDS, load)
+
+
+async def fleet_of(services: Services, kind: JobKind) -> list[Online]:
+    """Those of one kind."""
+    return [each for each in await online_workers(services) if each.worker.kind is kind]
 
 
 def with_speeds(online: Sequence[Online]) -> list[tuple[Online, float]]:
-    """Workers with their speeds; one of which nothing was measured is as fast as a thread of the others on average."""
+    """Workers of one kind with their speeds; one of which nothing was measured is as fast as a thread of the others on average."""
     known = [each.worker for each in online if each.worker.speed]
     threads = sum(worker.threads for worker in known)
     mean = sum(worker.threads * worker.speed for worker in known) / threads if threads else None
-    return [(each, each.worker.speed or mean or BASELINE_PER_THREAD) for each in online]
+    return [(each, each.worker.speed or mean or BASELINE_PER_THREAD[each.worker.kind]) for each in online]

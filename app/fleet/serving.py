@@ -10,16 +10,17 @@ from functools import lru_cache
 from typing import Final, Protocol
 
 from app.ledger.families import family_of, token
+from events.jobs import JobKind
 from projections.accounts import Account
 from projections.jobs import Job
-from projections.queue import REQUIREMENTS, Search
+from projections.queue import REQUIREMENTS, WORK, Search, form_model, text_model
 from projections.workers import Worker
 
 _OF_TRUSTED: Final = REQUIREMENTS["trusted_worker"] | REQUIREMENTS["untrusted_unsafe_address"]
 _OF_FAST: Final = REQUIREMENTS["not_slow"]
 
-#: pixelsteps a second of one thread below which a worker is slow
-LEAST_SPEED: Final = 500_000
+#: work a second of one thread below which a worker is slow: half a megapixelstep, three tokens, a tenth of a form
+LEAST_SPEED: Final = {JobKind.IMAGE: 500_000, JobKind.TEXT: 3 * WORK, JobKind.INTERROGATION: WORK // 10}
 
 #: sets of models that jobs may name, each with those of a worker's models that are in it
 Families = tuple[tuple[str, tuple[str, ...]], ...]
@@ -36,11 +37,22 @@ class Reference(Protocol):
 
 
 @lru_cache(maxsize=4096)
-def families_of(models: tuple[str, ...], reference: Reference) -> Families:
-    """The families that models are of, by name. A model of one owner's own (`name::owner`) is of none.
+def families_of(kind: JobKind, models: tuple[str, ...], reference: Reference) -> Families:
+    """What stands in the queue for sets of a worker's models, or forms, by name.
 
     Every poll asks; a worker's models and the reference of a process hardly change.
     """
+    match kind:
+        case JobKind.IMAGE:
+            return _families_of_images(models, reference)
+        case JobKind.TEXT:
+            return (*((text_model(model), (model,)) for model in models), (text_model(), models))
+        case JobKind.INTERROGATION:
+            return tuple((form_model(form), (form,)) for form in models)
+
+
+def _families_of_images(models: tuple[str, ...], reference: Reference) -> Families:
+    """A model of one owner's own (`name::owner`) is of no family."""
     found: dict[str, list[str]] = defaultdict(list)
     for model in models:
         if "::" not in model:
@@ -59,7 +71,7 @@ def allowed_by(worker: Worker, owner: Account | None) -> int:
 
 def _slow(worker: Worker) -> bool:
     """Nothing is known of a worker that has delivered nothing: it may show how fast it is."""
-    return worker.extra_slow or 0 < worker.speed < LEAST_SPEED
+    return worker.extra_slow or 0 < worker.speed < LEAST_SPEED[worker.kind]
 
 
 def search_of(worker: Worker, owner: Account | None, families: Families) -> Search:
@@ -67,8 +79,10 @@ def search_of(worker: Worker, owner: Account | None, families: Families) -> Sear
     return Search(
         worker=worker.id,
         owner=worker.owner,
-        models=(*worker.models, *(name for name, _ in families)),
-        max_pixels=worker.max_pixels,
+        kind=worker.kind,
+        models=(*(worker.models if worker.kind is JobKind.IMAGE else ()), *(name for name, _ in families)),
+        max_size=worker.max_size,
+        soft_prompts=worker.soft_prompts,
         allowed=allowed_by(worker, owner),
         own_only=worker.maintenance,
     )

@@ -32,7 +32,7 @@ from app.platform.services import Services
 from app.platform.sources import GivenSource
 from app.platform.vault import SourceRole
 from events.base import ANONYMOUS
-from events.jobs import SourceProcessing
+from events.jobs import JobKind, SourceProcessing
 
 #: how old what is known of the load may be, in seconds
 LOAD_SECONDS: Final = 1.0
@@ -208,6 +208,6 @@ async def _load(services: Services) -> Load:
 
     async def load() -> Load:
         queued = await QUEUED.one(services.pool, realm=services.realm)
-        return Load(threads=(await capacity(services)).threads, queued=queued or 0)
+        return Load(threads=(await capacity(services, JobKind.IMAGE)).threads, queued=queued or 0)
 
     return await fresh(services.caches, "load", LOAD_SECONDS, load)

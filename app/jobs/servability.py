@@ -10,22 +10,33 @@ from uuid import UUID
 
 import msgspec
 
-from app.fleet.online import Online, online_workers
+from app.fleet.online import Online, fleet_of
 from app.jobs.requirements import requirements
 from app.jobs.wish import ImageWish, Settled
 from app.platform.services import Services
 from events.jobs import JobKind
 from projections.accounts import Account
-from projections.queue import REQUIREMENTS, Work, admits, requirement_mask, unmet_by, waived_by
+from projections.queue import (
+    REQUIREMENTS,
+    SIZES,
+    Work,
+    admits,
+    oversized,
+    requirement_mask,
+    unmet_by,
+    waived_by,
+)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A job that is not queued, as matching would see it."""
 
     requester: UUID
+    kind: JobKind
     models: tuple[str, ...]
     mask: int
-    pixels: int
+    size: int
+    soft_prompt: str | None = None
     allowed_workers: tuple[UUID, ...]
     denied_workers: tuple[UUID, ...]
 
@@ -43,7 +54,8 @@ def work_of(wish: ImageWish, settled: Settled, account: Account) -> Wanted:
         requester=account.id,
         models=tuple(name for name, _, _ in settled.quote.offers),
         mask=requirement_mask(requirements(wish, settled, account)),
-        pixels=settled.params.width * settled.params.height,
+        kind=JobKind.IMAGE,
+        size=settled.params.width * settled.params.height,
         allowed_workers=wish.allowed_workers,
         denied_workers=wish.denied_workers,
     )
@@ -53,13 +65,13 @@ async def servable(services: Services, work: Work) -> bool:
     """Whether a worker that is online now may serve a job: the first that may is enough."""
     return any(
         each.works_for(work.requester) and unmet_by(each.search, work) is None
-        for each in await online_workers(services)
+        for each in await fleet_of(services, work.kind)
     )
 
 
 def remaining(work: Work, fleet: Iterable[Online]) -> tuple[Remaining, ...]:
     """Constraint by constraint, in the order in which a worker is told what it lacks; the last one is what is left."""
-    left = [each for each in fleet if each.worker.kind is JobKind.IMAGE]
+    left = [each for each in fleet if each.worker.kind is work.kind]
     found = [Remaining("online", len(left))]
 
     def keep(constraint: str, able: Iterable[Online]) -> None:
@@ -71,7 +83,11 @@ def remaining(work: Work, fleet: Iterable[Online]) -> tuple[Remaining, ...]:
     if work.models:
         wanted = set(work.models)
         keep("models", (each for each in left if not wanted.isdisjoint(each.search.models)))
-    keep("max_pixels", (each for each in left if work.pixels <= each.search.max_pixels))
+    for name in SIZES[work.kind]:
+        keep(
+            name,
+            [each for each in left if name not in oversized(work.kind, work.size, each.search.max_size)],
+        )
     for name, bit in REQUIREMENTS.items():
         if work.mask & bit:
             keep(
@@ -82,6 +98,8 @@ def remaining(work: Work, fleet: Iterable[Online]) -> tuple[Remaining, ...]:
                     if bit & (each.search.allowed | waived_by(each.search, work.requester))
                 ],
             )
+    if (prompt := work.soft_prompt) is not None:
+        keep("soft_prompt", (each for each in left if prompt in each.search.soft_prompts))
     if work.allowed_workers or work.denied_workers:
         keep("worker_id", (each for each in left if admits(work, each.worker.id)))
     return tuple(found)

@@ -19,6 +19,7 @@ from app.fleet.online import Capacity, capacity
 from app.platform.caching import fresh
 from app.platform.services import Services
 from app.platform.sql import Query
+from events.jobs import JobKind
 from projections.jobs import Job
 from projections.queue import BUCKET, bucket, waits
 
@@ -28,19 +29,20 @@ AGE_SECONDS = 1.0
 COUNTED = 5_000
 
 _HISTOGRAM: Query[tuple[int, int, int]] = Query(
-    "SELECT bucket, jobs, pixelsteps FROM projections.queue_histogram WHERE realm = %(realm)s ORDER BY bucket DESC",
+    "SELECT bucket, jobs, work FROM projections.queue_histogram WHERE realm = %(realm)s AND kind = %(kind)s "
+    "ORDER BY bucket DESC",
     lambda row: (row[0], row[1], row[2]),
 )
 #: for each job asked about: what waits before it in its own bucket
 _AHEAD: Query[tuple[int, int]] = Query(
     f"""
     SELECT ahead.jobs, ahead.work
-    FROM unnest(%(ranks)s::bigint[], %(positions)s::bigint[], %(above)s::bigint[]) WITH ORDINALITY
-      AS asked(rank, position, above, number)
+    FROM unnest(%(kinds)s::text[], %(ranks)s::bigint[], %(positions)s::bigint[], %(above)s::bigint[]) WITH ORDINALITY
+      AS asked(kind, rank, position, above, number)
     CROSS JOIN LATERAL (
       SELECT count(*) AS jobs, coalesce(sum(work), 0)::bigint AS work FROM (
-        SELECT waiting * pixelsteps AS work FROM projections.jobs
-        WHERE realm = %(realm)s AND waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND NOT fetching
+        SELECT waiting * work AS work FROM projections.jobs
+        WHERE realm = %(realm)s AND kind = asked.kind AND waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND NOT fetching
           AND rank >= asked.rank AND rank < asked.above AND (rank > asked.rank OR position < asked.position)
         LIMIT {COUNTED}) AS counted) AS ahead
     ORDER BY asked.number""",  # noqa: S608
@@ -60,7 +62,7 @@ class _Histogram(msgspec.Struct, frozen=True):
 
     keys: list[int]
     jobs: list[int]
-    pixelsteps: list[int]
+    work: list[int]
 
 
 async def standing(services: Services, job: Job) -> Standing | None:
@@ -73,16 +75,21 @@ async def standings(services: Services, jobs: Sequence[Job]) -> list[Standing | 
     waiting = [job for job in jobs if waits(job)]
     if not waiting:
         return [None] * len(jobs)
-    histogram = await _histogram(services)
-    fleet = await capacity(services)
+    kinds = {job.kind for job in waiting}
+    histograms = {kind: await _histogram(services, kind) for kind in kinds}
+    fleets = {kind: await capacity(services, kind) for kind in kinds}
     beside = await _AHEAD.all(
         services.pool,
         realm=services.realm,
+        kinds=[job.kind for job in waiting],
         ranks=[job.rank for job in waiting],
         positions=[job.position for job in waiting],
         above=[(bucket(job.rank) + 1) * BUCKET for job in waiting],
     )
-    found = (_standing(histogram, job, before, fleet) for job, before in zip(waiting, beside, strict=True))
+    found = (
+        _standing(histograms[job.kind], job, before, fleets[job.kind])
+        for job, before in zip(waiting, beside, strict=True)
+    )
     return [next(found) if waits(job) else None for job in jobs]
 
 
@@ -91,29 +98,29 @@ def _standing(histogram: _Histogram, job: Job, beside: tuple[int, int], fleet: C
     jobs, work = beside
     before = bisect_left(histogram.keys, -bucket(job.rank))
     return Standing(
-        histogram.jobs[before] + jobs + 1, wait_seconds(job, histogram.pixelsteps[before] + work, fleet)
+        histogram.jobs[before] + jobs + 1, wait_seconds(job, histogram.work[before] + work, fleet)
     )
 
 
 def wait_seconds(job: Job, ahead: int, fleet: Capacity) -> int | None:
-    """Seconds until what waits of a job should be done, with so many pixelsteps of other jobs ahead of it.
+    """Seconds until what waits of a job should be done, with so much work of other jobs ahead of it.
 
     None if nobody online may serve it.
     """
-    able = fleet.able(job.models, job.mask, job.pixels)
+    able = fleet.able(job.models, job.mask, job.size)
     if not able.threads:
         return None
     rounds = ceil(job.waiting / able.threads)
-    return ceil(ahead / fleet.pixelsteps + rounds * job.pixelsteps * able.threads / able.pixelsteps)
+    return ceil(ahead / fleet.work + rounds * job.work * able.threads / able.work)
 
 
-async def _histogram(services: Services) -> _Histogram:
+async def _histogram(services: Services, kind: JobKind) -> _Histogram:
     async def load() -> _Histogram:
-        rows = await _HISTOGRAM.all(services.pool, realm=services.realm)
+        rows = await _HISTOGRAM.all(services.pool, realm=services.realm, kind=kind)
         return _Histogram(
             [-number for number, _, _ in rows],
             list(accumulate((count for _, count, _ in rows), initial=0)),
             list(accumulate((work for _, _, work in rows), initial=0)),
         )
 
-    return await fresh(services.caches, "histogram", AGE_SECONDS, load)
+    return await fresh(services.caches, f"histogram:{kind}", AGE_SECONDS, load)

@@ -41,21 +41,28 @@ def standing(draft: Draft, job: UUID) -> Job:
 
 def give_up_waiting(draft: Draft, job: Job, generations: Sequence[UUID], state: JobState) -> None:
     """Cancel or expire waiting generations and release their shares of the hold."""
-    _release_shares(draft, job.id, len(generations))
+    _release_shares(draft, job.id, generations)
     made = JobCancelled if state is JobState.CANCELLED else JobExpired
-    draft.add(made(job=job.id, requester=job.requester, generations=tuple(generations)))
+    draft.add(made(job=job.id, requester=job.requester, generations=tuple(generations), kind=job.kind))
 
 
 def refuse_sources(draft: Draft, job: Job, generations: Sequence[UUID], cause: SourceFault) -> None:
     """Fault waiting generations whose sources could not be had, and release their shares of the hold."""
-    _release_shares(draft, job.id, len(generations))
+    _release_shares(draft, job.id, generations)
     draft.add(
-        SourcesRefused(job=job.id, requester=job.requester, generations=tuple(generations), cause=cause)
+        SourcesRefused(
+            job=job.id,
+            requester=job.requester,
+            generations=tuple(generations),
+            cause=cause,
+            kind=job.kind,
+        )
     )
 
 
 def fail(draft: Draft, lease: Lease, generation: UUID, cause: FailureCause) -> None:
     """End a lease's claim on a generation as a failure: it waits again, or is given up."""
+    job = standing(draft, lease.job)
     draft.add(
         GenerationFailed(
             job=lease.job,
@@ -65,6 +72,7 @@ def fail(draft: Draft, lease: Lease, generation: UUID, cause: FailureCause) -> N
             worker=lease.worker,
             owner=lease.owner,
             cause=cause,
+            kind=job.kind,
         )
     )
     job = standing(draft, lease.job)
@@ -73,8 +81,10 @@ def fail(draft: Draft, lease: Lease, generation: UUID, cause: FailureCause) -> N
     if job.closed:
         _drop_closed(draft, job, generation)
     elif _hopeless(row):
-        _release_shares(draft, job.id, 1)
-        draft.add(GenerationFaulted(job=job.id, requester=job.requester, generation=generation))
+        _release_shares(draft, job.id, (generation,))
+        draft.add(
+            GenerationFaulted(job=job.id, requester=job.requester, generation=generation, kind=job.kind)
+        )
 
 
 def give_back(draft: Draft, job: Job, generations: Sequence[UUID]) -> None:
@@ -95,19 +105,16 @@ def end_if_over(draft: Draft, job_id: UUID) -> None:
 
 
 def _drop_closed(draft: Draft, job: Job, generation: UUID) -> None:
-    _release_shares(draft, job.id, 1)
+    _release_shares(draft, job.id, (generation,))
     made = JobCancelled if job.state is JobState.CANCELLED else JobExpired
-    draft.add(made(job=job.id, requester=job.requester, generations=(generation,)))
+    draft.add(made(job=job.id, requester=job.requester, generations=(generation,), kind=job.kind))
 
 
-def _release_shares(draft: Draft, job_id: UUID, dropped: int) -> None:
+def _release_shares(draft: Draft, job_id: UUID, dropped: Sequence[UUID]) -> None:
     """Release the shares of open generations that will never be charged."""
     job = standing(draft, job_id)
-    left = job.held
-    for gone in range(dropped):
-        left -= release_on_drop(left, job.open - gone, job.cost)
-    if left < job.held:
-        draft.add(HoldReleased(job=job.id, requester=job.requester, amount=job.held - left))
+    if released := release_on_drop(job.held, job.owed_without(dropped)):
+        draft.add(HoldReleased(job=job.id, requester=job.requester, amount=released))
 
 
 def _hopeless(generation: Generation) -> bool:

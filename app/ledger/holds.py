@@ -15,14 +15,11 @@ def capture(hold_left: int, charge: int) -> int:
     return min(hold_left, charge)
 
 
-def release_on_drop(hold_left: int, open_generations: int, per_generation: int) -> int:
-    """How much of a hold is free again when one of a job's open generations will never be charged.
+def release_on_drop(hold_left: int, still_owed: int) -> int:
+    """How much of a hold is free again when some of a job's open generations will never be charged.
 
     Args:
         hold_left: what of the job's hold is neither captured nor released.
-        open_generations: generations that may still be charged, counting the one that is dropped; at least 1.
-        per_generation: the most that one generation can be charged.
+        still_owed: the most that the open generations that remain can be charged together.
     """
-    if open_generations < 1:
-        raise ValueError("a generation can only be dropped while it is open")
-    return hold_left - min(hold_left, (open_generations - 1) * per_generation)
+    return hold_left - min(hold_left, still_owed)

@@ -11,10 +11,11 @@ from math import ceil
 
 import msgspec
 
-from app.fleet.online import capacity, online_workers
+from app.fleet.online import capacity, fleet_of
 from app.platform.caching import fresh
 from app.platform.services import Services
 from app.platform.sql import Query
+from events.jobs import JobKind
 
 #: how old figures may be, in seconds
 AGE_SECONDS = 1.0
@@ -24,7 +25,7 @@ MAX_MODELS = 500
 _MILLION = 1_000_000
 _QUEUED: Query[tuple[int, int, int]] = Query(
     "SELECT coalesce(sum(jobs), 0)::bigint, coalesce(sum(generations), 0)::bigint, "
-    "coalesce(sum(pixelsteps), 0)::bigint FROM projections.queue_demand WHERE realm = %(realm)s",
+    "coalesce(sum(work), 0)::bigint FROM projections.queue_demand WHERE realm = %(realm)s AND kind = 'IMAGE'",
     lambda row: (row[0], row[1], row[2]),
 )
 #: the past minute by two whole minutes of the projection: the present one, and of the one before the part still in it
@@ -33,8 +34,8 @@ _MINUTES: Query[tuple[int, int, int]] = Query(
     lambda row: (row[0], row[1], row[2]),
 )
 _BY_MODEL: Query[tuple[str, int, int]] = Query(
-    "SELECT m.model, sum(jobs)::bigint, sum(pixelsteps)::bigint FROM projections.queue_demand, "
-    "jsonb_array_elements_text(models) AS m(model) WHERE realm = %(realm)s GROUP BY 1",
+    "SELECT m.model, sum(jobs)::bigint, sum(work)::bigint FROM projections.queue_demand, "
+    "jsonb_array_elements_text(models) AS m(model) WHERE realm = %(realm)s AND kind = 'IMAGE' GROUP BY 1",
     lambda row: (row[0], row[1], row[2]),
 )
 
@@ -71,7 +72,7 @@ async def figures(services: Services) -> Figures:
 async def _figures(services: Services) -> Figures:
     jobs, generations, queued = await _QUEUED.one(services.pool, realm=services.realm) or (0, 0, 0)
     images, done = await _past_minute(services)
-    fleet = await online_workers(services)
+    fleet = await fleet_of(services, JobKind.IMAGE)
     return Figures(
         queued_jobs=jobs,
         queued_generations=generations,
@@ -109,11 +110,11 @@ async def _models(services: Services) -> list[ModelFigures]:
         name: (jobs, work) for name, jobs, work in await _BY_MODEL.all(services.pool, realm=services.realm)
     }
     served: defaultdict[str, list[int]] = defaultdict(list)
-    for each in await online_workers(services):
+    for each in await fleet_of(services, JobKind.IMAGE):
         for name in each.worker.models:
             served[name].append(each.worker.threads)
     speeds: defaultdict[str, float] = defaultdict(float)
-    for each, speed in (await capacity(services)).workers:
+    for each, speed in (await capacity(services, JobKind.IMAGE)).workers:
         for name in each.worker.models:
             speeds[name] += each.worker.threads * speed
     made = []

@@ -56,13 +56,17 @@ class GenerationSeed(msgspec.Struct, frozen=True):
 
 
 class ResultWords(msgspec.Struct, frozen=True):
-    """What a worker wrote about a result: the seed it used, its metadata and its notes as JSON texts."""
+    """What a worker wrote about a result: the seed it used, its metadata and its notes as JSON texts, and its words."""
 
     generation: UUID
     lease: UUID
     seed: str | None
     metadata: str | None
     notes: str | None = None
+    #: of a text job, what was written
+    text: str | None = None
+    #: of an interrogation, what was told, as a JSON text
+    form: str | None = None
 
 
 class SourceRole(StrEnum):

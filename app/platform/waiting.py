@@ -29,11 +29,14 @@ from events.jobs import (
     GenerationFaulted,
     GenerationsLeased,
     ImageJobSubmitted,
+    InterrogationJobSubmitted,
     JobCancelled,
     JobEnded,
     JobExpired,
+    JobKind,
     LeaseReleased,
     SourcesFetched,
+    TextJobSubmitted,
 )
 from projections.jobs import Job
 from projections.queue import (
@@ -88,6 +91,8 @@ class _Moved(msgspec.Struct, frozen=True):
 _submitted = msgspec.json.Decoder(_Submitted)
 _moved = msgspec.json.Decoder(_Moved)
 
+#: facts after which a job waits, though they do not say what for
+_READ = frozenset({SourcesFetched.TYPE, TextJobSubmitted.TYPE, InterrogationJobSubmitted.TYPE})
 #: facts after which nothing of a job is to be had any more
 _CLOSING = frozenset({JobCancelled.TYPE, JobExpired.TYPE, JobEnded.TYPE})
 
@@ -97,9 +102,11 @@ class _Work(msgspec.Struct, frozen=True):
 
     job: UUID
     requester: UUID
+    kind: JobKind
     models: tuple[str, ...]
     mask: int
-    pixels: int
+    size: int
+    soft_prompt: str | None
     allowed_workers: tuple[UUID, ...]
     denied_workers: tuple[UUID, ...]
 
@@ -213,7 +220,7 @@ class Polls:
         if not self._polls and not self._offers:
             return
         waiting_again: Counter[UUID] = Counter()
-        fetched = {_moved.decode(event.data).job for event in page if event.type == SourcesFetched.TYPE}
+        fetched = {_moved.decode(event.data).job for event in page if event.type in _READ}
         for event in page:
             match event.type:
                 case ImageJobSubmitted.TYPE:
@@ -337,7 +344,7 @@ class Polls:
                 poll.held.discard(offer)
 
     async def _offer_again(self, returned: Counter[UUID], fetched: set[UUID]) -> None:
-        """Offer what workers gave back or failed, and whole jobs whose sources are there now.
+        """Offer what workers gave back or failed, and whole jobs that are new or whose sources are there now.
 
         What a job requires is read, for the fact does not say.
         """
@@ -350,7 +357,8 @@ class Polls:
         for job in found:
             if waits(job):
                 chosen = (job.allowed_workers, job.denied_workers)
-                work = _Work(job.id, job.requester, job.models, job.mask, job.pixels, *chosen)
+                asked = (job.kind, job.models, job.mask, job.size, job.soft_prompt)
+                work = _Work(job.id, job.requester, *asked, *chosen)
                 self._offer(work, job.waiting if job.id in fetched else returned[job.id])
 
 
@@ -381,7 +389,9 @@ def _work_of(event: _Submitted) -> _Work:
         requester=event.requester,
         models=tuple(model for model, _, _ in event.offers) or event.models,
         mask=requirement_mask(named),
-        pixels=event.width * event.height,
+        kind=JobKind.IMAGE,
+        size=event.width * event.height,
+        soft_prompt=None,
         allowed_workers=event.allowed_workers,
         denied_workers=event.denied_workers,
     )

@@ -24,6 +24,7 @@ from app.platform.services import Info, services_of
 from app.teams import handlers
 from app.teams.decider import TeamStands
 from app.teams.queries import BY_ID, PAGE, TeamView
+from events.jobs import JobKind
 
 if TYPE_CHECKING:
     from app.workers.types import WorkerConnection
@@ -68,7 +69,7 @@ class Team(Node):
     )
     async def megapixelsteps_per_second(self, info: Info) -> float:
         """The sum over its workers, as of at most a second ago."""
-        able = (await capacity(services_of(info))).workers
+        able = (await capacity(services_of(info), JobKind.IMAGE)).workers
         drawn = [each.worker.threads * speed for each, speed in able if each.worker.team == self.key]
         return sum(drawn) / 1_000_000
 

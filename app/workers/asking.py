@@ -7,7 +7,6 @@ May not decide: a worker's standing is looked at again under the lock. Look next
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from uuid import UUID
 
 import msgspec
@@ -36,10 +35,10 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
 
 async def asking(services: Services, poll: Polled, worker: Named) -> Asking | Rejection:
     """What a worker's poll asks of the queue, or why one of its priority users is none."""
-    friends = await _friends(services, poll.friends)
+    friends = await _friends(services, poll)
     if isinstance(friends, Rejection):
         return friends
-    families = families_of(worker.worker.models, services.models)
+    families = families_of(worker.worker.kind, worker.worker.models, services.models)
     declared = search_of(worker.worker, worker.owner, families)
     search = replace(
         declared,
@@ -50,13 +49,14 @@ async def asking(services: Services, poll: Polled, worker: Named) -> Asking | Re
     return Asking(search=search, families=families)
 
 
-async def _friends(services: Services, aliases: Sequence[tuple[str, int]]) -> tuple[UUID, ...] | Rejection:
+async def _friends(services: Services, poll: Polled) -> tuple[UUID, ...] | Rejection:
+    aliases = poll.friends
     if not aliases:
         return ()
     rows = await _SUBJECTS.all(services.pool, realm=services.realm, numbers=[number for _, number in aliases])
     known = {(username, number): subject for subject, username, number in rows}
     for index, alias in enumerate(aliases):
         if alias not in known:
-            path = ("input", "image", "priorityUsers", str(index))
+            path = ("input", poll.capabilities.kind.lower(), "priorityUsers", str(index))
             return Rejection(code="NOT_FOUND", message="there is no such user", path=path)
     return tuple(known[alias] for alias in aliases)

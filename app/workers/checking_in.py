@@ -5,7 +5,6 @@ May not look for work. Look next: `app.workers.decider` for the rules, `app.work
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from uuid import UUID
 
 import psycopg
@@ -18,7 +17,7 @@ from app.platform.services import Services
 from app.platform.sql import Query
 from app.workers.capabilities import Polled
 from app.workers.conduct import MAX_FAULTS, EndRest
-from app.workers.decider import CheckIn
+from app.workers.decider import Capabilities, CheckIn
 from app.workers.queries import BY_NAME, Named
 from events.base import ANONYMOUS
 from events.jobs import JobKind
@@ -37,12 +36,12 @@ async def check_in(services: Services, actor: UUID, poll: Polled) -> Named | Rej
     if actor == ANONYMOUS:
         return Rejection(code="FORBIDDEN", message="anonymous users cannot run workers: register first")
     known = await BY_NAME.one(services.pool, realm=services.realm, name=poll.name)
-    if known is not None and (known.worker.owner != actor or known.worker.kind is not JobKind.IMAGE):
+    if known is not None and (known.worker.owner != actor or known.worker.kind is not poll.capabilities.kind):
         message = "this name belongs to a worker of another owner or kind"
         return Rejection(code="FORBIDDEN", message=message, path=("input", "workerName"))
     if known is not None and poll.capabilities.declared_by(known.worker):
         return await _rested(services, actor, known)
-    custom = await _custom(services, actor, poll.capabilities.models)
+    custom = await _custom(services, actor, poll.capabilities)
     if isinstance(custom, Rejection):
         return custom
     command = CheckIn(
@@ -88,8 +87,9 @@ def in_maintenance(worker: Named) -> Rejection:
     )
 
 
-async def _custom(services: Services, actor: UUID, models: Sequence[str]) -> tuple[str, ...] | Rejection:
+async def _custom(services: Services, actor: UUID, capabilities: Capabilities) -> tuple[str, ...] | Rejection:
     """Those of the models that only customizers may host: their own, and where the operator says so unknown ones."""
+    models, kind = capabilities.serves, capabilities.kind
     own = [model for model in models if OWN_MODEL in model]
     if own:
         alias = await _ALIAS.one(services.pool, realm=services.realm, subject=actor)
@@ -98,8 +98,10 @@ async def _custom(services: Services, actor: UUID, models: Sequence[str]) -> tup
                 message = (
                     f"a model of somebody's own is named model{OWN_MODEL}{alias}: with the name of its owner"
                 )
-                return Rejection(code="INVALID_INPUT", message=message, path=("input", "image", "models"))
-    if not services.settings.known_models_only:
+                return Rejection(
+                    code="INVALID_INPUT", message=message, path=("input", kind.lower(), "models")
+                )
+    if kind is not JobKind.IMAGE or not services.settings.known_models_only:
         return tuple(own)
     return (
         *own,

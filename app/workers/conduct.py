@@ -13,6 +13,7 @@ from uuid import UUID
 from app.ledger.trust import SUSPICIOUS
 from app.platform.commands import Command, Decision, Needs, Result, Rule
 from app.platform.rows import Draft, Rows
+from events.jobs import JobKind
 from events.workers import (
     AutoMaintenanceStarted,
     MaintenanceEnded,
@@ -20,13 +21,16 @@ from events.workers import (
     SuspicionRaised,
     WorkerPaused,
 )
-from projections.generations import GenerationState
-from projections.jobs import Job
 from projections.leases import Lease, LeaseState
+from projections.queue import WORK
 from projections.workers import Worker
 
-#: pixelsteps a second (width x height x accurate steps) that no worker's thread makes
-UNREASONABLE_SPEED: Final = 20_000_000
+#: work a second that no worker's thread does: 20 megapixelsteps, 150 tokens, 20 forms
+UNREASONABLE_SPEED: Final = {
+    JobKind.IMAGE: 20_000_000,
+    JobKind.TEXT: 150 * WORK,
+    JobKind.INTERROGATION: 20 * WORK,
+}
 #: a burst of deliveries is one observation: a worker is suspected at most once in so long
 SUSPECTED_EVERY: Final = timedelta(minutes=10)
 #: with more failures than this in an hour, by its own fault, a worker rests
@@ -47,7 +51,7 @@ class RestEnded(Result, frozen=True, kw_only=True):
     ended: bool
 
 
-def watch_speed(draft: Draft, lease: Lease, job: Job) -> None:
+def watch_speed(draft: Draft, lease: Lease) -> None:
     """Suspect a worker of what it just delivered, unless its owner is trusted; with too many suspicions it is paused.
 
     Measured is all that was delivered under the lease since it was taken, since pictures drawn as a batch come one
@@ -58,12 +62,10 @@ def watch_speed(draft: Draft, lease: Lease, job: Job) -> None:
     seconds = (draft.now - lease.taken_at).total_seconds()
     if owner.trusted or lease.state is not LeaseState.LIVE or seconds <= 0:
         return
-    done = sum(
-        generation.lease == lease.id and generation.state is GenerationState.DONE
-        for generation in draft.generations_of(job.id)
-    )
+    now = draft.lease(lease.id)
+    assert now is not None, "a lease never vanishes"
     lately = worker.suspected_at is not None and draft.now - worker.suspected_at < SUSPECTED_EVERY
-    if lately or done * job.pixelsteps / seconds <= UNREASONABLE_SPEED:
+    if lately or now.done / seconds <= UNREASONABLE_SPEED[lease.kind]:
         return
     draft.add(SuspicionRaised(worker=worker.id, owner=worker.owner, kind=SuspicionKind.UNREASONABLY_FAST))
     worker = _worker(draft, lease.worker)

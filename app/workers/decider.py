@@ -5,6 +5,7 @@ Look next: `app.workers.lease_decider` for the work they take, `app.workers.upti
 
 from __future__ import annotations
 
+from typing import ClassVar
 from uuid import UUID
 
 import msgspec
@@ -16,10 +17,16 @@ from app.platform.vault import MaintenanceMessage, WorkerName
 from app.workers import conduct, uptime
 from events.base import ANONYMOUS, Event
 from events.jobs import JobKind
-from events.workers import ImageCapabilitiesDeclared, MaintenanceEnded, MaintenanceStarted, WorkerRegistered
+from events.workers import (
+    ImageCapabilitiesDeclared,
+    InterrogationCapabilitiesDeclared,
+    MaintenanceEnded,
+    MaintenanceStarted,
+    TextCapabilitiesDeclared,
+    WorkerRegistered,
+)
 from projections.accounts import Account
-from projections.queue import requirement_mask
-from projections.workers import Worker
+from projections.workers import Declaration, Worker, declared
 
 #: what a paused worker is told
 PAUSED = Rejection(
@@ -29,11 +36,11 @@ PAUSED = Rejection(
 )
 
 
-class ImageCapabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image worker says it serves."""
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker of any kind says it serves."""
 
-    models: tuple[str, ...]
-    max_pixels: int
+    kind: ClassVar[JobKind]
+
     #: requirements that it allows, by their names
     allows: tuple[str, ...]
     threads: int
@@ -41,24 +48,89 @@ class ImageCapabilities(msgspec.Struct, frozen=True, kw_only=True):
     extra_slow: bool = False
 
     @property
-    def allowed(self) -> int:
-        """The requirement bits that it allows."""
-        return requirement_mask(self.allows)
+    def serves(self) -> tuple[str, ...]:
+        """Its models, or the forms that it tells."""
+        raise NotImplementedError
+
+    def declaration(self, worker: UUID, owner: UUID) -> Declaration:
+        """The event that says so."""
+        raise NotImplementedError
 
     def declared_by(self, worker: Worker) -> bool:
         """Whether the log knows this already."""
-        mine = (self.models, self.max_pixels, self.allowed, self.threads, self.agent, self.extra_slow)
-        known = (worker.models, worker.max_pixels, worker.allowed, worker.threads, worker.agent)
-        return mine == (*known, worker.extra_slow)
+        known = declared(worker, self.declaration(worker.id, worker.owner))
+        return known == worker
+
+
+class ImageCapabilities(Capabilities, frozen=True, kw_only=True):
+    """What an image worker says it serves."""
+
+    kind: ClassVar[JobKind] = JobKind.IMAGE
+
+    models: tuple[str, ...]
+    max_pixels: int
+
+    @property
+    def serves(self) -> tuple[str, ...]:
+        """Its models."""
+        return self.models
+
+    def declaration(self, worker: UUID, owner: UUID) -> ImageCapabilitiesDeclared:
+        """The event that says so."""
+        return ImageCapabilitiesDeclared(
+            worker=worker,
+            owner=owner,
+            nsfw="nsfw" in self.allows,
+            post_processing="post_processing" in self.allows,
+            **msgspec.structs.asdict(self),
+        )
+
+
+class TextCapabilities(Capabilities, frozen=True, kw_only=True):
+    """What a text worker says it serves; lengths are tokens."""
+
+    kind: ClassVar[JobKind] = JobKind.TEXT
+
+    models: tuple[str, ...]
+    max_length: int
+    max_context_length: int
+    soft_prompts: tuple[str, ...] = ()
+
+    @property
+    def serves(self) -> tuple[str, ...]:
+        """Its models."""
+        return self.models
+
+    def declaration(self, worker: UUID, owner: UUID) -> TextCapabilitiesDeclared:
+        """The event that says so."""
+        return TextCapabilitiesDeclared(worker=worker, owner=owner, **msgspec.structs.asdict(self))
+
+
+class InterrogationCapabilities(Capabilities, frozen=True, kw_only=True):
+    """What an interrogation worker says it serves; tiles are squares of 512 x 512 pixels."""
+
+    kind: ClassVar[JobKind] = JobKind.INTERROGATION
+
+    forms: tuple[str, ...]
+    max_tiles: int
+
+    @property
+    def serves(self) -> tuple[str, ...]:
+        """The forms that it tells."""
+        return self.forms
+
+    def declaration(self, worker: UUID, owner: UUID) -> InterrogationCapabilitiesDeclared:
+        """The event that says so."""
+        return InterrogationCapabilitiesDeclared(worker=worker, owner=owner, **msgspec.structs.asdict(self))
 
 
 class CheckIn(Command, frozen=True, kw_only=True):
-    """An image worker shows up for the first time, or with other capabilities than before."""
+    """A worker shows up for the first time, or with other capabilities than before."""
 
     worker: UUID
     owner: UUID
     name: str
-    capabilities: ImageCapabilities
+    capabilities: Capabilities
     #: models among them that only customizers may host
     custom: tuple[str, ...] = ()
 
@@ -91,30 +163,27 @@ def check_in(command: CheckIn, rows: Rows) -> Decision | Rejection:
         return Rejection(
             code="FORBIDDEN", message="this worker belongs to somebody else", path=("input", "workerName")
         )
+    if worker is not None and worker.kind is not command.capabilities.kind:
+        return Rejection(
+            code="FORBIDDEN", message="this worker is of another kind", path=("input", "workerName")
+        )
     if worker is None and (full := _too_many(rows.account(command.owner))) is not None:
         return full
     if command.custom and not customizes(rows.account(command.owner)):
         return Rejection(
             code="FORBIDDEN",
             message=f"{len(command.custom)} of these models may be hosted by customizers only, the first is {command.custom[0]}",
-            path=("input", "image", "models"),
+            path=("input", command.capabilities.kind.lower(), "models"),
         )
     events: list[Event] = []
     vault: tuple[WorkerName, ...] = ()
     if worker is None:
-        events.append(WorkerRegistered(worker=command.worker, owner=command.owner, kind=JobKind.IMAGE))
+        events.append(
+            WorkerRegistered(worker=command.worker, owner=command.owner, kind=command.capabilities.kind)
+        )
         vault = (WorkerName(command.worker, command.name),)
     if worker is None or not command.capabilities.declared_by(worker):
-        able = command.capabilities
-        events.append(
-            ImageCapabilitiesDeclared(
-                worker=command.worker,
-                owner=command.owner,
-                nsfw="nsfw" in able.allows,
-                post_processing="post_processing" in able.allows,
-                **msgspec.structs.asdict(able),
-            )
-        )
+        events.append(command.capabilities.declaration(command.worker, command.owner))
     return Decision(events, CheckedIn(worker=command.worker), vault)
 
 

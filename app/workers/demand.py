@@ -15,6 +15,7 @@ import msgspec
 from app.platform.caching import fresh
 from app.platform.services import Services
 from app.workers.skips import DEMAND, DemandRow
+from events.jobs import JobKind
 from projections.queue import ANY_MODEL
 
 #: how old the board may be, in seconds
@@ -32,7 +33,7 @@ class Line(msgspec.Struct, frozen=True):
     max_pixels: int
     jobs: int
     generations: int
-    pixelsteps: int
+    work: int
     #: hundredths of kudos that these generations earn together
     reward: int
 
@@ -41,10 +42,10 @@ def lines(rows: Iterable[DemandRow]) -> list[Line]:
     """The board, most generations first."""
     sums: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for row in rows:
-        size = SIZES[min(bisect_left(SIZES, row.pixels), len(SIZES) - 1)]
+        size = SIZES[min(bisect_left(SIZES, row.size), len(SIZES) - 1)]
         for model in row.models or (ANY_MODEL,):
             total = sums[model, size]
-            for place, amount in enumerate((row.jobs, row.generations, row.pixelsteps, row.reward)):
+            for place, amount in enumerate((row.jobs, row.generations, row.work, row.reward)):
                 total[place] += amount
     made = [Line(model, size, *total) for (model, size), total in sums.items()]
     return sorted(made, key=lambda line: (-line.generations, line.model, line.max_pixels))
@@ -54,6 +55,7 @@ async def board(services: Services) -> list[Line]:
     """The whole board."""
 
     async def load() -> list[Line]:
-        return lines(await DEMAND.all(services.pool, realm=services.realm))
+        rows = await DEMAND.all(services.pool, realm=services.realm)
+        return lines(row for row in rows if row.kind is JobKind.IMAGE)
 
     return await fresh(services.caches, "demand board", AGE_SECONDS, load)

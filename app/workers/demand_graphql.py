@@ -54,6 +54,6 @@ def _line(line: Line) -> Demand:
         max_pixels=line.max_pixels,
         jobs=min(line.jobs, 2**31 - 1),
         generations=min(line.generations, 2**31 - 1),
-        megapixelsteps=line.pixelsteps / 1_000_000,
+        megapixelsteps=line.work / 1_000_000,
         reward=Kudos(round(line.reward / line.generations) if line.generations else 0),
     )

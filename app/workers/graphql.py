@@ -8,20 +8,28 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 import strawberry
 
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
-from app.platform.graphql.inline import Place, inline
 from app.platform.graphql.rejections import error_of
-from app.platform.graphql.scalars import JSON, Kudos, Position
-from app.platform.graphql.shared import GenerationState, SourceProcessing
+from app.platform.graphql.scalars import Kudos, Position
+from app.platform.graphql.shared import GenerationState
 from app.platform.services import Info, services_of
-from app.platform.sources import MAX_SOURCE_BYTES
-from app.platform.vault import SourceRole
 from app.workers import handlers, lease_decider
+from app.workers.assignments import (
+    Assignment,
+    ImageAssignment,
+    ImageTask,
+    InterrogationAssignment,
+    SourceLinks,
+    TextAssignment,
+    assignment_of,
+    links,
+    messages_for,
+    tasks,
+)
 from app.workers.capabilities import check
 from app.workers.inputs import (
     ExtendLeaseInput,
@@ -31,85 +39,8 @@ from app.workers.inputs import (
     SubmitResultInput,
     polling_of,
 )
-from app.workers.messages import told
 from app.workers.polling import Nothing, pop_job
-from app.workers.types import Skipped, Worker, WorkerMessage, shown, worker_message
-
-
-@strawberry.type(description="A picture to draw.")
-class ImageTask:
-    """One generation of an assignment."""
-
-    id: strawberry.ID = strawberry.field(description="The generation.")
-    seed: str = strawberry.field(description="The seed to draw it with.")
-    upload_url: str = strawberry.field(
-        description="PUT the picture (WebP, PNG or JPEG, at most 20 MB) there, without a Content-Type header."
-    )
-
-
-@strawberry.type(description="A further source image, for a remix.")
-class ExtraSource:
-    """One of several sources."""
-
-    url: str = strawberry.field(description="GET the picture (WebP, PNG or JPEG) there.")
-    strength: float = strawberry.field(description="How much of it the new picture takes.")
-    key: strawberry.Private[str]
-
-    @strawberry.field(description="The picture itself, in base64; at most 4 pictures in one operation.")
-    async def base64(self, info: Info) -> str | None:
-        """Read when it is asked for; null once it was erased."""
-        return await _inline(info, self.key)
-
-
-@strawberry.interface(description="The source images of an assignment, by links as fresh as the lease.")
-class SourceLinks:
-    """What a job is drawn from besides its words."""
-
-    source_image_url: str | None = strawberry.field(
-        description="GET the source image (WebP, PNG or JPEG, at most 10 MiB) there; null if it has none."
-    )
-    source_mask_url: str | None = strawberry.field(
-        description="GET the mask there: what is white in it may be painted anew; null if it has none."
-    )
-    extra_sources: list[ExtraSource] = strawberry.field(
-        description="Further source images in their order, at most 5."
-    )
-
-
-@strawberry.type(description="Work for an image worker.")
-class ImageAssignment(SourceLinks):
-    """A lease on generations of one job."""
-
-    lease_id: strawberry.ID = strawberry.field(description="The lease.")
-    job_id: strawberry.ID = strawberry.field(description="The job.")
-    expires_at: datetime = strawberry.field(description="Deliver, extend or give back before this.")
-    model: str = strawberry.field(description="The model to draw with.")
-    payload: JSON = strawberry.field(
-        description="prompt, negative_prompt, width, height, steps, cfg_scale, sampler_name, karras, tiling, "
-        "hires_fix, clip_skip, post_processing, use_nsfw_censor and what else the client asked for."
-    )
-    generations: list[ImageTask] = strawberry.field(description="The pictures to draw.")
-    source_processing: SourceProcessing | None = strawberry.field(
-        description="What to do with the source image; null: there is none."
-    )
-    keys: strawberry.Private[dict[SourceRole, str]]
-
-    @strawberry.field(
-        description="The source image itself, in base64, for workers that cannot reach the storage; null if there is "
-        "none. At most 4 pictures in one operation."
-    )
-    async def source_image_base64(self, info: Info) -> str | None:
-        """Read when it is asked for."""
-        return await _inline(info, self.keys.get(SourceRole.SOURCE))
-
-    @strawberry.field(description="The mask itself, in base64; null if there is none.")
-    async def source_mask_base64(self, info: Info) -> str | None:
-        """Read when it is asked for."""
-        return await _inline(info, self.keys.get(SourceRole.MASK))
-
-    messages: list[WorkerMessage] = strawberry.field(
-        description="What the worker is told, newest first, at most 20: with every poll, until it expires."
-    )
+from app.workers.types import Skipped, Worker, WorkerMessage, shown
 
 
 @strawberry.type(description="Nothing that this worker may serve waits.")
@@ -126,6 +57,8 @@ class NoJob:
 
 PopJobResult = Annotated[
     ImageAssignment
+    | TextAssignment
+    | InterrogationAssignment
     | NoJob
     | errors.InvalidInput
     | errors.WorkerInMaintenance
@@ -231,10 +164,10 @@ class WorkerQueries:
         worker_name: Annotated[
             str | None, strawberry.argument(description="Only of this worker, by name or id.")
         ] = None,
-    ) -> list[ImageAssignment]:
+    ) -> list[Assignment]:
         """Empty for who has none, and for another's worker."""
         found = await handlers.live_assignments(services_of(info), info.context.viewer.subject, worker_name)
-        return [await _assignment(info, work) for work in found]
+        return [await assignment_of(info, work) for work in found]
 
 
 @strawberry.type
@@ -250,13 +183,8 @@ class WorkerMutations:
         input: Annotated[PopJobInput, strawberry.argument(description="Who asks and what it serves.")],
     ) -> Any:
         """Empty polls append nothing to the log."""
-        given = [kind for kind in (input.image, input.text, input.interrogation) if kind is not None]
-        if len(given) != 1:
-            message = "give exactly one of image, text and interrogation"
-            return errors.InvalidInput(message=message, path=["input"])
-        if input.image is None:
-            return NoJob(skipped=[], messages=[])
-        poll = check(polling_of(input, input.image))
+        polling = polling_of(input)
+        poll = polling if isinstance(polling, Rejection) else check(polling)
         if isinstance(poll, Rejection):
             return error_of(poll)
         services = services_of(info)
@@ -268,10 +196,10 @@ class WorkerMutations:
         if isinstance(answer, Nothing):
             return NoJob(
                 skipped=[Skipped(reason=skip.reason, count=skip.count) for skip in answer.skipped],
-                messages=[] if answer.worker is None else await _told(info, answer.worker),
+                messages=[] if answer.worker is None else await messages_for(info, answer.worker),
             )
         work = await handlers.assignment(services, answer.lease)
-        return NoJob(skipped=[], messages=[]) if work is None else await _assignment(info, work)
+        return NoJob(skipped=[], messages=[]) if work is None else await assignment_of(info, work)
 
     @strawberry.mutation(description="Deliver generations of a lease.", graphql_type=SubmitResultResult)
     async def submit_result(
@@ -284,6 +212,8 @@ class WorkerMutations:
                 state=lease_decider.ResultState(str(result.state.value)),
                 seed=result.seed,
                 metadata=result.metadata,
+                text=result.text,
+                form=result.form,
                 notes=tuple(note.plain() for note in result.notes or ()),
             )
             for result in input.results
@@ -326,9 +256,9 @@ class WorkerMutations:
         extended: lease_decider.Extended = done.result
         return ExtendLeaseSuccess(
             expires_at=extended.expires_at,
-            upload_urls=_tasks(work.uploads) if work else [],
+            upload_urls=tasks(work.uploads) if work else [],
             position=Position(done.position),
-            **_links(work.sources if work else ()),
+            **links(work.sources if work else ()),
         )
 
     @strawberry.mutation(
@@ -369,52 +299,3 @@ class WorkerMutations:
         done, worker = outcome
         (seen,) = await shown(info, [worker])
         return SetWorkerMaintenanceSuccess(worker=seen, position=Position(done.position))
-
-
-async def _assignment(info: Info, work: handlers.Assignment) -> ImageAssignment:
-    processing = work.payload.get("source_processing") if work.sources else None
-    return ImageAssignment(
-        lease_id=strawberry.ID(str(work.lease.id)),
-        job_id=strawberry.ID(str(work.lease.job)),
-        expires_at=work.lease.expires_at,
-        model=work.lease.model,
-        payload=JSON(work.payload),
-        generations=_tasks(work.uploads),
-        source_processing=None if processing is None else SourceProcessing(processing),
-        keys={source.role: source.key for source in work.sources},
-        messages=await _told(info, work.lease.worker),
-        **_links(work.sources),
-    )
-
-
-def _links(sources: tuple[handlers.Source, ...]) -> dict[str, Any]:
-    """The fields of `SourceLinks`."""
-    by_role = {source.role: source.url for source in sources}
-    extra = [source for source in sources if source.role is SourceRole.EXTRA]
-    return {
-        "source_image_url": by_role.get(SourceRole.SOURCE),
-        "source_mask_url": by_role.get(SourceRole.MASK),
-        "extra_sources": [
-            ExtraSource(url=source.url, strength=source.strength, key=source.key) for source in extra
-        ],
-    }
-
-
-async def _inline(info: Info, key: str | None) -> str | None:
-    """A source of a job, in base64."""
-    if key is None:
-        return None
-    place = Place(services_of(info).settings.bucket_sources, key)
-    return await inline(info, place, limit=MAX_SOURCE_BYTES)
-
-
-async def _told(info: Info, worker: UUID) -> list[WorkerMessage]:
-    messages = await told(services_of(info), worker)
-    return [worker_message(message, info.context.viewer.subject) for message in messages]
-
-
-def _tasks(uploads: tuple[handlers.Upload, ...]) -> list[ImageTask]:
-    return [
-        ImageTask(id=strawberry.ID(str(upload.generation)), seed=str(upload.seed), upload_url=upload.url)
-        for upload in uploads
-    ]

@@ -6,7 +6,7 @@ The object is looked at before the writer is asked, never under the lock. Look n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -36,7 +36,9 @@ from app.workers.lease_decider import (
     SubmitResults,
 )
 from app.workers.queries import BY_ID, BY_NAME, GENERATIONS, LEASE, LIVE_WORK, WORK, Named, Work
+from app.workers.told import Told, makes_picture, words_of
 from events.base import ANONYMOUS
+from events.jobs import JobKind
 from projections.generations import Generation, GenerationState
 from projections.leases import Lease, LeaseState
 
@@ -59,6 +61,9 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     seed: str | None
     metadata: Any
     notes: tuple[GenerationNote, ...] = ()
+    #: of a text job, and of an interrogation
+    text: str | None = None
+    form: Any = None
 
 
 class Upload(msgspec.Struct, frozen=True):
@@ -66,7 +71,10 @@ class Upload(msgspec.Struct, frozen=True):
 
     generation: UUID
     seed: int
+    #: empty where words are delivered
     url: str
+    #: of an interrogation, what is asked of the picture; empty of other kinds
+    form: str = ""
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -95,7 +103,7 @@ async def assignment(services: Services, lease: UUID) -> Assignment | None:
     What the lease has delivered, or a lease that has ended, gets no link: nothing may replace what was accepted.
     """
     work = await WORK.one(services.pool, realm=services.realm, id=lease)
-    return None if work is None else _assignment(services, work)
+    return None if work is None else _assignment(services, work, await _forms(services, [work]))
 
 
 async def live_assignments(services: Services, actor: UUID, worker_name: str | None) -> list[Assignment]:
@@ -114,10 +122,20 @@ async def live_assignments(services: Services, actor: UUID, worker_name: str | N
     found = await LIVE_WORK.all(
         services.pool, realm=services.realm, owner=actor, worker=worker, limit=MAX_ASSIGNMENTS
     )
-    return [_assignment(services, work) for work in found]
+    forms = await _forms(services, found)
+    return [_assignment(services, work, forms) for work in found]
 
 
-def _assignment(services: Services, work: Work) -> Assignment:
+async def _forms(services: Services, found: Sequence[Work]) -> dict[UUID, str]:
+    """What is asked of the picture, by generation; of other kinds of work nothing is read."""
+    asked = [key for work in found if work.lease.kind is JobKind.INTERROGATION for key in work.lease.pending]
+    if not asked:
+        return {}
+    rows: list[Generation] = await GENERATIONS.all(services.pool, realm=services.realm, ids=asked)
+    return {row.id: row.form for row in rows if row.form is not None}
+
+
+def _assignment(services: Services, work: Work, forms: Mapping[UUID, str]) -> Assignment:
     payload = {
         "prompt": work.prompt,
         "negative_prompt": work.negative_prompt,
@@ -130,7 +148,10 @@ def _assignment(services: Services, work: Work) -> Assignment:
         Upload(
             key,
             work.seeds[key],
-            services.objects.presign_put(bucket, result_key(work.lease.id, key), seconds),
+            services.objects.presign_put(bucket, result_key(work.lease.id, key), seconds)
+            if makes_picture(work.lease.kind, forms.get(key))
+            else "",
+            forms.get(key, ""),
         )
         for key in work.lease.pending
         if key in work.seeds
@@ -169,7 +190,7 @@ async def submit_results(
     if not 1 <= len(reported) <= MAX_RESULTS:
         message = f"1 to {MAX_RESULTS} results at once"
         return Rejection(code="INVALID_INPUT", message=message, path=("input", "results"))
-    settled = await _settled(services, lease)
+    settled = await _known(services, lease)
     results = []
     for index, report in enumerate(reported):
         result = await _checked(services, lease, report, settled, ("input", "results", str(index)))
@@ -205,23 +226,35 @@ async def _storage_away(services: Services, lease: Lease, results: Sequence[Gene
     return False
 
 
-async def _settled(services: Services, lease: Lease) -> set[UUID]:
-    """Generations of a lease that are settled: whatever comes now repeats or is too late, and is not looked at."""
+class _Known(msgspec.Struct, frozen=True):
+    """Of a lease's generations those that are settled, and which forms of an interrogation they are."""
+
+    settled: frozenset[UUID]
+    forms: dict[UUID, str]
+
+    def __contains__(self, generation: UUID) -> bool:
+        """Whether a generation is settled."""
+        return generation in self.settled
+
+
+async def _known(services: Services, lease: Lease) -> _Known:
+    """What is settled: whatever comes now repeats or is too late, and is not looked at."""
     if lease.state is LeaseState.RELEASED:
-        return set(lease.generations)
+        return _Known(frozenset(lease.generations), {})
     rows: list[Generation] = await GENERATIONS.all(
         services.pool, realm=services.realm, ids=list(lease.generations)
     )
     open_ = (GenerationState.WAITING, GenerationState.PROCESSING)
-    return {
+    settled = frozenset(
         row.id
         for row in rows
         if row.state not in open_ and (row.lease == lease.id or row.id not in lease.pending)
-    }
+    )
+    return _Known(settled, {row.id: row.form for row in rows if row.form is not None})
 
 
 async def _checked(
-    services: Services, lease: Lease, report: Reported, settled: set[UUID], path: tuple[str, ...]
+    services: Services, lease: Lease, report: Reported, settled: _Known, path: tuple[str, ...]
 ) -> GenerationResult | Rejection:
     """One report with its words bounded and its object there."""
     generation = parse_id(report.generation)
@@ -241,12 +274,18 @@ async def _checked(
     except NotesError as error:
         place = () if error.place is None else (str(error.place), "ref")
         return Rejection(code="INVALID_INPUT", message=str(error), path=(*path, "notes", *place))
-    head = None
+    head, told = None, Told()
     if report.state is ResultState.OK and generation not in settled:
-        found = await _uploaded(services, lease, generation, path)
-        if isinstance(found, Rejection):
-            return found
-        head = found
+        form = settled.forms.get(generation)
+        checked = words_of(lease.kind, form, report.text, report.form, path)
+        if isinstance(checked, Rejection):
+            return checked
+        told = checked
+        if makes_picture(lease.kind, form):
+            found = await _uploaded(services, lease, generation, path)
+            if isinstance(found, Rejection):
+                return found
+            head = found
     return GenerationResult(
         generation=generation,
         state=report.state,
@@ -255,6 +294,8 @@ async def _checked(
         seed=report.seed,
         metadata=metadata,
         notes=notes,
+        text=told.text,
+        form=told.form,
     )
 
 

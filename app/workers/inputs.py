@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
+from typing import Any
 
 import strawberry
 
 from app.platform import generation_notes
+from app.platform.commands import Rejection
 from app.platform.generation_notes import GenerationNote
 from app.platform.graphql.scalars import JSON
 from app.platform.graphql.shared import NoteType, NoteValue
-from app.workers.capabilities import Polling
+from app.workers.capabilities import FormsServed, ImagesServed, Polling, TextsServed
 
 
 @strawberry.enum(description="What an interrogation worker can tell of a picture.")
@@ -55,26 +57,53 @@ class ImageFeature(Enum):
 USUAL_FEATURES = (ImageFeature.HIRES_FIX, ImageFeature.TILING, ImageFeature.CLIP_SKIP)
 
 
-@strawberry.input(description="What an image worker serves.")
-class ImageCapabilitiesInput:
-    """Capabilities of an image worker; a null is the default."""
+@strawberry.input(description="What workers of all kinds say of themselves.")
+class WorkerCapabilities:
+    """Capabilities of any worker; a null is the default."""
 
-    models: list[str] = strawberry.field(description="The models it has, 1 to 300.")
-    max_pixels: int | None = strawberry.field(
-        default=262_144, description="The largest picture, width x height."
-    )
     nsfw: bool | None = strawberry.field(
         default=True, description="Takes jobs that may be not safe for work."
-    )
-    allow_post_processing: bool | None = strawberry.field(
-        default=True, description="Takes jobs with post-processing."
     )
     blacklist: list[str] | None = strawberry.field(
         default_factory=list,
         description="Jobs with one of these words in their prompt are not offered; at most 200, never stored.",
     )
     threads: int | None = strawberry.field(
-        default=1, description="How many pictures it draws at a time, 1 to 50."
+        default=1, description="How many generations it makes at a time, 1 to 50; of interrogations to 100."
+    )
+    allow_unsafe_address: bool | None = strawberry.field(
+        default=True, description="Takes jobs from addresses that the operator's list calls unsafe."
+    )
+    trusted_requesters_only: bool | None = strawberry.field(
+        default=False, description="Takes only jobs of trusted users, of its owner and of its priority users."
+    )
+    require_upfront_kudos: bool | None = strawberry.field(
+        default=False,
+        description="Takes only jobs whose requester had all the kudos for it, or is trusted or a priority user.",
+    )
+    extra_slow: bool | None = strawberry.field(
+        default=False,
+        description="Its leases last three times as long, and it gets only jobs that accept extra slow workers.",
+    )
+    priority_users: list[str] | None = strawberry.field(
+        default_factory=list,
+        description="Users (name#7) whose jobs come next after its owner's, at most 20; never stored.",
+    )
+    test_mode: bool | None = strawberry.field(
+        default=False, description="It tries itself out: it gets only its owner's jobs."
+    )
+
+
+@strawberry.input(description="What an image worker serves.")
+class ImageCapabilitiesInput(WorkerCapabilities):
+    """Capabilities of an image worker; a null is the default."""
+
+    models: list[str] = strawberry.field(description="The models it has, 1 to 300.")
+    max_pixels: int | None = strawberry.field(
+        default=262_144, description="The largest picture, width x height."
+    )
+    allow_post_processing: bool | None = strawberry.field(
+        default=True, description="Takes jobs with post-processing."
     )
     allow_img2img: bool | None = strawberry.field(default=True, description="Takes jobs with a source image.")
     allow_painting: bool | None = strawberry.field(
@@ -90,46 +119,35 @@ class ImageCapabilitiesInput:
     features: list[ImageFeature] | None = strawberry.field(
         default_factory=lambda: list(USUAL_FEATURES), description="What its program can do besides."
     )
-    allow_unsafe_address: bool | None = strawberry.field(
-        default=True, description="Takes jobs from addresses that the operator's list calls unsafe."
-    )
-    trusted_requesters_only: bool | None = strawberry.field(
-        default=False, description="Takes only jobs of trusted users, of its owner and of its priority users."
-    )
-    require_upfront_kudos: bool | None = strawberry.field(
-        default=False,
-        description="Takes only jobs whose requester had all the kudos for it, or is trusted or a priority user.",
-    )
     limit_max_steps: bool | None = strawberry.field(
         default=False, description="Takes no jobs with more than the usual steps of their models."
     )
-    extra_slow: bool | None = strawberry.field(
-        default=False,
-        description="Its leases last three times as long, and it gets only jobs that accept extra slow workers.",
+
+
+@strawberry.input(description="What a text worker serves; lengths are tokens.")
+class TextCapabilitiesInput(WorkerCapabilities):
+    """Capabilities of a text worker; a null is the default."""
+
+    models: list[str] = strawberry.field(description="The models it has, 1 to 200.")
+    max_length: int | None = strawberry.field(
+        default=512, description="Tokens it writes at most, 1 to 65,536."
     )
-    priority_users: list[str] | None = strawberry.field(
-        default_factory=list,
-        description="Users (name#7) whose jobs come next after its owner's, at most 20; never stored.",
+    max_context_length: int | None = strawberry.field(
+        default=2048, description="Tokens it reads at most, 80 to 1,048,576."
     )
-    test_mode: bool | None = strawberry.field(
-        default=False, description="It tries itself out: it gets only its owner's jobs."
+    soft_prompts: list[str] | None = strawberry.field(
+        default_factory=list, description="Soft prompts it has, by name, at most 200."
     )
 
 
-@strawberry.input(description="What a text worker serves. Text jobs are not built yet.")
-class TextCapabilitiesInput:
-    """Capabilities of a text worker."""
+@strawberry.input(description="What an interrogation worker serves.")
+class InterrogationCapabilitiesInput(WorkerCapabilities):
+    """Capabilities of an interrogation worker; a null is the default."""
 
-    models: list[str] = strawberry.field(description="The models it has.")
-    max_length: int | None = strawberry.field(default=512, description="Tokens it writes at most.")
-    max_context_length: int | None = strawberry.field(default=2048, description="Tokens it reads at most.")
-
-
-@strawberry.input(description="What an interrogation worker serves. Interrogation jobs are not built yet.")
-class InterrogationCapabilitiesInput:
-    """Capabilities of an interrogation worker."""
-
-    forms: list[InterrogationForm] = strawberry.field(description="What it can tell.")
+    forms: list[InterrogationForm] = strawberry.field(description="What it can tell, or make of a picture.")
+    max_tiles: int | None = strawberry.field(
+        default=16, description="The largest picture, in squares of 512 x 512 pixels, 1 to 256."
+    )
 
 
 @strawberry.input(
@@ -205,10 +223,11 @@ class GenerationResultInput:
         description="What its client should know of it, at most 50: a LoRA that could not be had, a censored picture.",
     )
     text: str | None = strawberry.field(
-        default=None, description="For text generations, which are not built yet."
+        default=None, description="What was written, of a text generation; it may be empty."
     )
     form: JSON | None = strawberry.field(
-        default=None, description="For interrogations, which are not built yet."
+        default=None,
+        description="What was told of the picture, of an interrogation, in the shape of its form.",
     )
 
 
@@ -248,39 +267,80 @@ class SetWorkerMaintenanceInput:
     )
 
 
-def polling_of(given: PopJobInput, image: ImageCapabilitiesInput) -> Polling:
-    """The values to check."""
+def polling_of(given: PopJobInput) -> Polling | Rejection:
+    """The values to check; exactly one kind must be given."""
+    kinds = [kind for kind in (given.image, given.text, given.interrogation) if kind is not None]
+    if len(kinds) != 1:
+        message = "give exactly one of image, text and interrogation"
+        return Rejection(code="INVALID_INPUT", message=message, path=("input",))
     return Polling(
         name=given.worker_name,
         agent=given.bridge_agent or "",
         amount=given.amount or 0,
         wait_seconds=given.wait_seconds or 0,
-        models=image.models,
-        max_pixels=image.max_pixels or 0,
-        allows=frozenset(_allows(image)),
-        extra_slow=bool(image.extra_slow),
-        blacklist=image.blacklist or [],
-        threads=image.threads or 0,
-        priority_users=image.priority_users or [],
-        test_mode=bool(image.test_mode),
+        served=_served(kinds[0]),
     )
 
 
-def _allows(image: ImageCapabilitiesInput) -> Iterator[str]:
-    """The requirements that a worker allows, by their names."""
+def _served(
+    kind: ImageCapabilitiesInput | TextCapabilitiesInput | InterrogationCapabilitiesInput,
+) -> ImagesServed | TextsServed | FormsServed:
+    common: dict[str, Any] = {
+        "extra_slow": bool(kind.extra_slow),
+        "blacklist": kind.blacklist or [],
+        "threads": kind.threads or 0,
+        "priority_users": kind.priority_users or [],
+        "test_mode": bool(kind.test_mode),
+    }
+    everybody = frozenset(_of_everybody(kind))
+    match kind:
+        case ImageCapabilitiesInput():
+            return ImagesServed(
+                **common,
+                allows=everybody.union(_of_images(kind)),
+                models=kind.models,
+                max_pixels=kind.max_pixels or 0,
+            )
+        case TextCapabilitiesInput():
+            return TextsServed(
+                **common,
+                allows=everybody | ({"soft_prompt"} if kind.soft_prompts else set()),
+                models=kind.models,
+                max_length=kind.max_length or 0,
+                max_context_length=kind.max_context_length or 0,
+                soft_prompts=kind.soft_prompts or [],
+            )
+        case InterrogationCapabilitiesInput():
+            return FormsServed(
+                **common,
+                allows=everybody,
+                forms=[str(form.value) for form in kind.forms],
+                max_tiles=kind.max_tiles or 0,
+            )
+
+
+def _of_everybody(kind: WorkerCapabilities) -> Iterator[str]:
+    """The requirements that a worker of any kind allows, by their names."""
     said = {
-        "nsfw": image.nsfw,
+        "nsfw": kind.nsfw,
+        "unsafe_address": kind.allow_unsafe_address,
+        "untrusted_requester": not kind.trusted_requesters_only,
+        "not_covered": not kind.require_upfront_kudos,
+        "not_extra_slow": not kind.extra_slow,
+    }
+    yield from (name for name, allowed in said.items() if allowed)
+
+
+def _of_images(image: ImageCapabilitiesInput) -> Iterator[str]:
+    """What only image workers are asked."""
+    said = {
         "post_processing": image.allow_post_processing,
         "img2img": image.allow_img2img,
         "painting": image.allow_painting,
         "lora": image.allow_lora,
         "controlnet": image.allow_controlnet,
         "sdxl_controlnet": image.allow_sdxl_controlnet,
-        "unsafe_address": image.allow_unsafe_address,
-        "untrusted_requester": not image.trusted_requesters_only,
-        "not_covered": not image.require_upfront_kudos,
         "many_steps": not image.limit_max_steps,
-        "not_extra_slow": not image.extra_slow,
     }
     yield from (name for name, allowed in said.items() if allowed)
     yield from (str(feature.value) for feature in image.features or ())

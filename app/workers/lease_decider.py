@@ -14,13 +14,14 @@ import msgspec
 
 from app.fleet.serving import Families, allowed_by, offered
 from app.ledger.closing import end_if_over, fail, give_back, standing
+from app.ledger.text_price import tokens_of
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Draft, Rows
 from app.platform.vault import ResultWords
 from app.workers.conduct import watch_failures
 from app.workers.decider import PAUSED
 from app.workers.matching import Match, best
-from app.workers.payment import Picture, pay, pay_redundant
+from app.workers.payment import Delivery, pay, pay_redundant
 from app.workers.reports import report
 from events.jobs import (
     CensorCause,
@@ -28,6 +29,7 @@ from events.jobs import (
     GenerationCensored,
     GenerationDelivered,
     GenerationsLeased,
+    JobKind,
     LeaseExpired,
     LeaseExtended,
     LeaseReleased,
@@ -84,6 +86,9 @@ class GenerationResult(msgspec.Struct, frozen=True, kw_only=True):
     metadata: str | None
     #: what the worker notes of it, as the vault keeps it
     notes: str | None = None
+    #: of a text job, what was written; of an interrogation, what was told, as a JSON text
+    text: str | None = None
+    form: str | None = None
 
 
 class SubmitResults(Command, frozen=True, kw_only=True):
@@ -166,10 +171,15 @@ def pop_job(command: PopJob, rows: Rows) -> Decision | Rejection:
     seconds = _lease_seconds(job, worker)
     fitting = max(1, int(LONGEST_LEASE.total_seconds()) // seconds) if job.batching else 1
     taken = match.generations[: min(command.amount, fitting)]
-    offers = offered(job, worker, command.families)
-    if not offers:  # it has other models now than when it asked
-        return Decision((), Popped(blacklisted=match.blacklisted))
-    model, price, surcharge = offers[command.choice % len(offers)]
+    model: str
+    price: int | None
+    if job.kind is JobKind.INTERROGATION:  # each form has a price of its own
+        model, price, surcharge = "", None, 0
+    else:
+        offers = offered(job, worker, command.families)
+        if not offers:  # it has other models now than when it asked
+            return Decision((), Popped(blacklisted=match.blacklisted))
+        model, price, surcharge = offers[command.choice % len(offers)]
     leased = GenerationsLeased(
         job=job.id,
         requester=job.requester,
@@ -181,6 +191,7 @@ def pop_job(command: PopJob, rows: Rows) -> Decision | Rejection:
         expires_at=rows.now + timedelta(seconds=seconds * len(taken)),
         price=price,
         surcharge=surcharge,
+        kind=job.kind,
     )
     return Decision((leased,), Popped(lease=command.lease, blacklisted=match.blacklisted))
 
@@ -221,7 +232,15 @@ def _words(command: SubmitResults, lease: Lease, draft: Draft) -> tuple[ResultWo
         e.generation for e in draft.events if isinstance(e, GenerationDelivered | GenerationCensored)
     }
     return tuple(
-        ResultWords(result.generation, lease.id, result.seed, result.metadata, result.notes)
+        ResultWords(
+            generation=result.generation,
+            lease=lease.id,
+            seed=result.seed,
+            metadata=result.metadata,
+            notes=result.notes,
+            text=result.text,
+            form=result.form,
+        )
         for result in command.results
         if result.generation in delivered
     )
@@ -247,7 +266,7 @@ def _settle(
         return _outcome(draft, generation.id)  # told before
     live = lease.state is LeaseState.LIVE and generation.id in lease.pending
     if live and result.state is not ResultState.FAULTED:
-        reward = pay_redundant(draft, lease, job, generation)
+        reward = pay_redundant(draft, lease, job, generation, _delivered(result))
         return _reported(draft, lease, result, _outcome(draft, generation.id, reward=reward))
     return _late(draft, lease, job, generation, result, path)
 
@@ -292,13 +311,15 @@ def _late(
 
 
 def _pay(draft: Draft, lease: Lease, job: Job, result: GenerationResult, *, waited: bool) -> Outcome:
-    delivered: Picture | CensorCause
-    if result.state is ResultState.OK:
-        delivered = Picture(result.etag or "", result.version)
-    else:
-        delivered = CensorCause(result.state.value)
-    reward = pay(draft, lease, job, result.generation, delivered, waited=waited)
+    reward = pay(draft, lease, job, result.generation, _delivered(result), waited=waited)
     return _outcome(draft, result.generation, reward=reward)
+
+
+def _delivered(result: GenerationResult) -> Delivery | CensorCause:
+    if result.state is not ResultState.OK:
+        return CensorCause(result.state.value)
+    tokens = 0 if result.text is None else tokens_of(len(result.text))
+    return Delivery(etag=result.etag or "", version=result.version, tokens=tokens)
 
 
 def extend_lease(command: ExtendLease, rows: Rows) -> Decision | Rejection:
@@ -329,7 +350,12 @@ def release_lease(command: ReleaseLease, rows: Rows) -> Decision | Rejection:
     draft = rows.draft()
     draft.add(
         LeaseReleased(
-            job=lease.job, requester=lease.requester, lease=lease.id, worker=lease.worker, generations=held
+            job=lease.job,
+            requester=lease.requester,
+            lease=lease.id,
+            worker=lease.worker,
+            generations=held,
+            kind=standing(draft, lease.job).kind,
         )
     )
     give_back(draft, standing(draft, lease.job), held)

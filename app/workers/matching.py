@@ -15,7 +15,17 @@ from msgspec.structs import replace
 from app.platform.rows import Rows
 from projections.generations import GenerationState
 from projections.jobs import Job
-from projections.queue import OTHERS, OWN, Candidate, Search, nearness, order, unmet_by, waits
+from projections.queue import (
+    OTHERS,
+    OWN,
+    Candidate,
+    Search,
+    form_model,
+    nearness,
+    order,
+    unmet_by,
+    waits,
+)
 from projections.workers import Worker
 
 
@@ -48,7 +58,7 @@ def best(worker: Worker, search: Search, allowed: int, rows: Rows) -> Match | No
         if candidate.blacklisted:
             blacklisted += 1
             continue
-        if generations := _untried(worker, job, rows):
+        if generations := _untried(standing, job, rows):
             return Match(job=job, generations=generations, blacklisted=blacklisted)
     return Nothing(after=found.after, blacklisted=blacklisted)
 
@@ -90,9 +100,12 @@ def _below(job: Job, place: tuple[int, int] | None) -> bool:
     return (-job.rank, job.position) > (-place[0], place[1])
 
 
-def _untried(worker: Worker, job: Job, rows: Rows) -> tuple[UUID, ...]:
+def _untried(search: Search, job: Job, rows: Rows) -> tuple[UUID, ...]:
+    """Of an interrogation only the forms that the worker tells."""
     return tuple(
         generation.id
         for generation in rows.generations_of(job.id)
-        if generation.state is GenerationState.WAITING and worker.id not in generation.barred
+        if generation.state is GenerationState.WAITING
+        and search.worker not in generation.barred
+        and (generation.form is None or form_model(generation.form) in search.models)
     )

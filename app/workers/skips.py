@@ -13,6 +13,7 @@ import msgspec
 from app.platform.caching import fresh
 from app.platform.services import Services
 from app.platform.sql import Query
+from events.jobs import JobKind
 from projections.queue import Search, unmet
 
 #: how old the counters may be, in seconds
@@ -31,29 +32,30 @@ class Skip(msgspec.Struct, frozen=True):
 class DemandRow(msgspec.Struct, frozen=True):
     """How many jobs wait with the same requirements."""
 
+    kind: JobKind
     models: tuple[str, ...]
     mask: int
-    pixels: int
+    size: int
     #: whether they are only for some workers, whichever
     chosen: bool
     jobs: int
     generations: int
-    pixelsteps: int
+    work: int
     #: what their generations earn, in hundredths
     reward: int
 
 
 DEMAND: Query[DemandRow] = Query(
-    "SELECT models, mask, pixels, chosen, jobs, generations, pixelsteps, reward FROM projections.queue_demand "
+    "SELECT kind, models, mask, size, chosen, jobs, generations, work, reward FROM projections.queue_demand "
     "WHERE realm = %(realm)s",
-    lambda row: DemandRow(tuple(row[0]), *row[1:]),
+    lambda row: DemandRow(JobKind(row[0]), tuple(row[1]), *row[2:]),
 )
 
 
 async def skips(services: Services, worker: Search, blacklisted: int) -> tuple[Skip, ...]:
     """The reasons, most jobs first; jobs that are only for some workers count as such where nothing else is amiss."""
     demand, answers = await fresh(services.caches, "demand", AGE_SECONDS, lambda: _demand(services))
-    capabilities = (worker.models, worker.max_pixels, worker.allowed)
+    capabilities = (worker.kind, worker.models, worker.max_size, worker.allowed)
     if capabilities not in answers:
         answers[capabilities] = _count(worker, demand)
     counts = Counter(answers[capabilities])
@@ -70,7 +72,9 @@ async def _demand(services: Services) -> tuple[list[DemandRow], dict[Any, dict[s
 def _count(worker: Search, demand: list[DemandRow]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for row in demand:
-        reason = unmet(worker, row.models, row.mask, row.pixels) or ("worker_id" if row.chosen else None)
+        if row.kind is not worker.kind:
+            continue
+        reason = unmet(worker, row.models, row.mask, row.size) or ("worker_id" if row.chosen else None)
         if reason is not None:
             counts[reason] += row.jobs
     return dict(counts)

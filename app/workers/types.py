@@ -257,7 +257,7 @@ def _worker(named: Named, detail: Detail | None, *, online: bool, inside: bool) 
         maintenance=row.maintenance,
         paused=row.paused,
         models=list(row.models),
-        max_pixels=row.max_pixels,
+        max_pixels=row.max_size,
         nsfw=bool(row.allowed & NSFW),
         allows=[name for name, bit in REQUIREMENTS.items() if row.allowed & bit],
         extra_slow=row.extra_slow,

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from events.jobs import JobKind
 from events.store.arrays import bools, int8s, texts, uuids
 from projections.jobs import Job
 from projections.queue import (
@@ -39,26 +40,26 @@ _AUDIENCE = 'audience text COLLATE "C" NOT NULL, denied text COLLATE "C" NOT NUL
 
 _DDL = {
     "queue_entry": f"""(realm bigint NOT NULL, model text NOT NULL, {_AUDIENCE}, mask bigint NOT NULL,
-        pixels bigint NOT NULL, rank bigint NOT NULL, position bigint NOT NULL, job uuid NOT NULL,
+        size bigint NOT NULL, rank bigint NOT NULL, position bigint NOT NULL, job uuid NOT NULL,
         PRIMARY KEY (realm, job, model, audience))""",
     "queue_head": f"""(realm bigint NOT NULL, model text NOT NULL, {_AUDIENCE}, mask bigint NOT NULL,
-        pixels bigint NOT NULL, rank bigint NOT NULL, position bigint NOT NULL,
-        PRIMARY KEY (realm, model, audience, pixels, mask)) {_HOT}""",
-    "queue_denial": f"""(realm bigint NOT NULL, worker uuid NOT NULL, model text NOT NULL, pixels bigint NOT NULL,
-        mask bigint NOT NULL, jobs bigint NOT NULL, PRIMARY KEY (realm, worker, model, pixels, mask)) {_HOT}""",
-    "queue_demand": f"""(realm bigint NOT NULL, models jsonb NOT NULL, mask bigint NOT NULL, pixels bigint NOT NULL,
-        chosen boolean NOT NULL, jobs bigint NOT NULL, generations bigint NOT NULL, pixelsteps bigint NOT NULL,
-        reward bigint NOT NULL, PRIMARY KEY (realm, models, mask, pixels, chosen)) {_HOT}""",
-    "queue_histogram": f"""(realm bigint NOT NULL, bucket bigint NOT NULL, jobs bigint NOT NULL,
-        generations bigint NOT NULL, pixelsteps bigint NOT NULL, PRIMARY KEY (realm, bucket)) {_HOT}""",
+        size bigint NOT NULL, rank bigint NOT NULL, position bigint NOT NULL,
+        PRIMARY KEY (realm, model, audience, size, mask)) {_HOT}""",
+    "queue_denial": f"""(realm bigint NOT NULL, worker uuid NOT NULL, model text NOT NULL, size bigint NOT NULL,
+        mask bigint NOT NULL, jobs bigint NOT NULL, PRIMARY KEY (realm, worker, model, size, mask)) {_HOT}""",
+    "queue_demand": f"""(realm bigint NOT NULL, kind text NOT NULL, models jsonb NOT NULL, mask bigint NOT NULL, size bigint NOT NULL,
+        chosen boolean NOT NULL, jobs bigint NOT NULL, generations bigint NOT NULL, work bigint NOT NULL,
+        reward bigint NOT NULL, PRIMARY KEY (realm, kind, models, mask, size, chosen)) {_HOT}""",
+    "queue_histogram": f"""(realm bigint NOT NULL, kind text NOT NULL, bucket bigint NOT NULL, jobs bigint NOT NULL,
+        generations bigint NOT NULL, work bigint NOT NULL, PRIMARY KEY (realm, kind, bucket)) {_HOT}""",
 }
 
 
 def ddl(schema: str) -> list[str]:
     """Statements that make the derived tables."""
     made = [f"CREATE TABLE {schema}.{name} {body}" for name, body in _DDL.items()]
-    order = "(realm, model, audience, pixels, mask, rank DESC, position) INCLUDE (job, denied)"
-    best = "(realm, model, audience, rank DESC, position) INCLUDE (pixels, mask, denied)"
+    order = "(realm, model, audience, size, mask, rank DESC, position) INCLUDE (job, denied)"
+    best = "(realm, model, audience, rank DESC, position) INCLUDE (size, mask, denied)"
     return [
         *made,
         f"CREATE INDEX ON {schema}.queue_entry {order}",
@@ -71,7 +72,7 @@ _WAITS = "waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND NOT fetching"
 
 #: bodies of INSERT INTO for each derived table, from job rows; binds: realm
 _FILL = {
-    "queue_entry": f"""SELECT realm, m.model, a.audience, a.denied, mask, pixels, rank, position, id
+    "queue_entry": f"""SELECT realm, m.model, a.audience, a.denied, mask, size, rank, position, id
         FROM {{schema}}.jobs, jsonb_array_elements_text(CASE models WHEN '[]' THEN '[""]' ELSE models END) AS m(model),
           LATERAL (SELECT '{EVERYBODY}' AS audience, '' AS denied WHERE allowed_workers = '[]' AND denied_workers = '[]'
             UNION ALL SELECT '+' || w, '' FROM jsonb_array_elements_text(allowed_workers) AS w
@@ -79,19 +80,19 @@ _FILL = {
             UNION ALL SELECT '{ALL_BUT}', string_agg(w, ',' ORDER BY w COLLATE "C")
               FROM jsonb_array_elements_text(denied_workers) AS w WHERE allowed_workers = '[]' HAVING count(*) > 0) AS a
         WHERE realm = %s AND {_WAITS}""",  # noqa: S608
-    "queue_head": """SELECT DISTINCT ON (model, audience, mask, pixels)
-          realm, model, audience, denied, mask, pixels, rank, position
-        FROM {schema}.queue_entry WHERE realm = %s ORDER BY model, audience, mask, pixels, rank DESC, position""",
-    "queue_denial": f"""SELECT realm, w::uuid, model, pixels, mask, count(*)
+    "queue_head": """SELECT DISTINCT ON (model, audience, mask, size)
+          realm, model, audience, denied, mask, size, rank, position
+        FROM {schema}.queue_entry WHERE realm = %s ORDER BY model, audience, mask, size, rank DESC, position""",
+    "queue_denial": f"""SELECT realm, w::uuid, model, size, mask, count(*)
         FROM {{schema}}.queue_entry, unnest(string_to_array('{ANYBODY},' || denied, ',')) AS w
         WHERE realm = %s AND audience = '{ALL_BUT}' GROUP BY 1, 2, 3, 4, 5""",  # noqa: S608
-    "queue_demand": f"""SELECT realm, models, mask, pixels, allowed_workers <> '[]' OR denied_workers <> '[]',
-          count(*), sum(waiting), sum(waiting * pixelsteps), sum(waiting * price)
-        FROM {{schema}}.jobs WHERE realm = %s AND {_WAITS} GROUP BY 1, 2, 3, 4, 5""",  # noqa: S608
-    "queue_histogram": f"""SELECT realm,
+    "queue_demand": f"""SELECT realm, kind, models, mask, size, allowed_workers <> '[]' OR denied_workers <> '[]',
+          count(*), sum(waiting), sum(waiting * work), sum(waiting * price)
+        FROM {{schema}}.jobs WHERE realm = %s AND {_WAITS} GROUP BY 1, 2, 3, 4, 5, 6""",  # noqa: S608
+    "queue_histogram": f"""SELECT realm, kind,
           div(rank::numeric - mod(mod(rank, {BUCKET}) + {BUCKET}, {BUCKET}), {BUCKET})::bigint,
-          count(*), sum(waiting), sum(waiting * pixelsteps)
-        FROM {{schema}}.jobs WHERE realm = %s AND {_WAITS} GROUP BY 1, 2""",  # noqa: S608
+          count(*), sum(waiting), sum(waiting * work)
+        FROM {{schema}}.jobs WHERE realm = %s AND {_WAITS} GROUP BY 1, 2, 3""",  # noqa: S608
 }
 
 
@@ -109,7 +110,7 @@ class Change(msgspec.Struct):
     added: list[Entry]
     removed: list[Entry]
     demand: dict[Demand, Counter[str]]
-    histogram: dict[int, Counter[str]]
+    histogram: dict[tuple[JobKind, int], Counter[str]]
 
 
 def change_of(pairs: Iterable[tuple[Job | None, Job | None]]) -> Change:
@@ -125,6 +126,9 @@ def change_of(pairs: Iterable[tuple[Job | None, Job | None]]) -> Change:
             change.removed.extend(entries(before))
         if is_ and not was and after is not None:
             change.added.extend(entries(after))
+        if was and is_ and before is not None and after is not None and before.models != after.models:
+            change.removed.extend(entries(before))
+            change.added.extend(entries(after))
     return change
 
 
@@ -132,9 +136,9 @@ def _count(change: Change, job: Job, sign: int) -> None:
     amounts = {
         "jobs": sign,
         "generations": sign * job.waiting,
-        "pixelsteps": sign * job.waiting * job.pixelsteps,
+        "work": sign * job.waiting * job.work,
     }
-    change.histogram.setdefault(bucket(job.rank), Counter()).update(amounts)
+    change.histogram.setdefault((job.kind, bucket(job.rank)), Counter()).update(amounts)
     reward = sign * job.waiting * job.price
     change.demand.setdefault(demand_of(job), Counter()).update({**amounts, "reward": reward})
 
@@ -142,53 +146,53 @@ def _count(change: Change, job: Job, sign: int) -> None:
 #: a job leaves all of its places at once
 _REMOVE = "DELETE FROM projections.queue_entry WHERE realm = %b AND job = ANY(%b::uuid[])"
 _ADD = (
-    "INSERT INTO projections.queue_entry (realm, model, audience, denied, mask, pixels, rank, position, job) "
+    "INSERT INTO projections.queue_entry (realm, model, audience, denied, mask, size, rank, position, job) "
     "SELECT %b::bigint, t.* FROM unnest(%b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[], "
     "%b::bigint[], %b::bigint[], %b::uuid[]) AS t"
 )
 _HEADS = """
 WITH touched AS (
-  SELECT DISTINCT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[]) AS t(model, audience, mask, pixels)),
+  SELECT DISTINCT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[]) AS t(model, audience, mask, size)),
 best AS (
   SELECT t.*, e.denied, e.rank, e.position FROM touched t LEFT JOIN LATERAL (
     SELECT denied, rank, position FROM projections.queue_entry q
-    WHERE q.realm = %b AND q.model = t.model AND q.audience = t.audience AND q.mask = t.mask AND q.pixels = t.pixels
+    WHERE q.realm = %b AND q.model = t.model AND q.audience = t.audience AND q.mask = t.mask AND q.size = t.size
     ORDER BY rank DESC, position LIMIT 1) e ON true),
 gone AS (
   DELETE FROM projections.queue_head h USING best b WHERE h.realm = %b AND b.rank IS NULL
-    AND h.model = b.model AND h.audience = b.audience AND h.mask = b.mask AND h.pixels = b.pixels)
-INSERT INTO projections.queue_head (realm, model, audience, denied, mask, pixels, rank, position)
-SELECT %b::bigint, model, audience, denied, mask, pixels, rank, position FROM best WHERE rank IS NOT NULL
-ON CONFLICT (realm, model, audience, pixels, mask)
+    AND h.model = b.model AND h.audience = b.audience AND h.mask = b.mask AND h.size = b.size)
+INSERT INTO projections.queue_head (realm, model, audience, denied, mask, size, rank, position)
+SELECT %b::bigint, model, audience, denied, mask, size, rank, position FROM best WHERE rank IS NOT NULL
+ON CONFLICT (realm, model, audience, size, mask)
 DO UPDATE SET denied = excluded.denied, rank = excluded.rank, position = excluded.position
 WHERE (queue_head.rank, queue_head.position) IS DISTINCT FROM (excluded.rank, excluded.position)
 """
 _DENIAL = (
-    "INSERT INTO projections.queue_denial AS d (realm, worker, model, pixels, mask, jobs) SELECT %b::bigint, t.* "
+    "INSERT INTO projections.queue_denial AS d (realm, worker, model, size, mask, jobs) SELECT %b::bigint, t.* "
     "FROM unnest(%b::uuid[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[]) AS t "
-    "ON CONFLICT (realm, worker, model, pixels, mask) DO UPDATE SET jobs = d.jobs + excluded.jobs"
+    "ON CONFLICT (realm, worker, model, size, mask) DO UPDATE SET jobs = d.jobs + excluded.jobs"
 )
 _DENIAL_EMPTY = (
     "DELETE FROM projections.queue_denial WHERE realm = %b AND jobs = 0 AND worker = ANY(%b::uuid[])"
 )
 _DEMAND = (
-    "INSERT INTO projections.queue_demand AS d (realm, models, mask, pixels, chosen, jobs, generations, pixelsteps, "
-    "reward) SELECT %b::bigint, t.models::jsonb, t.mask, t.pixels, t.chosen, t.jobs, t.generations, "
-    "t.pixelsteps, t.reward FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::boolean[], %b::bigint[], "
+    "INSERT INTO projections.queue_demand AS d (realm, kind, models, mask, size, chosen, jobs, generations, work, "
+    "reward) SELECT %b::bigint, t.kind, t.models::jsonb, t.mask, t.size, t.chosen, t.jobs, t.generations, "
+    "t.work, t.reward FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::boolean[], %b::bigint[], "
     "%b::bigint[], %b::bigint[], %b::bigint[]) "
-    "AS t(models, mask, pixels, chosen, jobs, generations, pixelsteps, reward) "
-    "ON CONFLICT (realm, models, mask, pixels, chosen) DO UPDATE SET jobs = d.jobs + excluded.jobs, "
-    "generations = d.generations + excluded.generations, pixelsteps = d.pixelsteps + excluded.pixelsteps, "
+    "AS t(kind, models, mask, size, chosen, jobs, generations, work, reward) "
+    "ON CONFLICT (realm, kind, models, mask, size, chosen) DO UPDATE SET jobs = d.jobs + excluded.jobs, "
+    "generations = d.generations + excluded.generations, work = d.work + excluded.work, "
     "reward = d.reward + excluded.reward"
 )
 _DEMAND_EMPTY = (
     "DELETE FROM projections.queue_demand WHERE realm = %b AND jobs = 0 AND models = ANY(%b::text[]::jsonb[])"
 )
 _HISTOGRAM = (
-    "INSERT INTO projections.queue_histogram AS h (realm, bucket, jobs, generations, pixelsteps) "
-    "SELECT %b::bigint, t.* FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[]) AS t "
-    "ON CONFLICT (realm, bucket) DO UPDATE SET jobs = h.jobs + excluded.jobs, "
-    "generations = h.generations + excluded.generations, pixelsteps = h.pixelsteps + excluded.pixelsteps"
+    "INSERT INTO projections.queue_histogram AS h (realm, kind, bucket, jobs, generations, work) "
+    "SELECT %b::bigint, t.* FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[]) AS t "
+    "ON CONFLICT (realm, kind, bucket) DO UPDATE SET jobs = h.jobs + excluded.jobs, "
+    "generations = h.generations + excluded.generations, work = h.work + excluded.work"
 )
 _HISTOGRAM_EMPTY = (
     "DELETE FROM projections.queue_histogram WHERE realm = %b AND jobs = 0 AND bucket = ANY(%b::bigint[])"
@@ -213,16 +217,16 @@ def statements(realm: int, change: Change) -> list[Statement]:
                     texts([e.audience for e in added]),
                     texts([e.denied for e in added]),
                     int8s([e.mask for e in added]),
-                    int8s([e.pixels for e in added]),
+                    int8s([e.size for e in added]),
                     int8s([e.rank for e in added]),
                     int8s([e.position for e in added]),
                     uuids([e.job for e in added]),
                 ],
             )
         )
-    if touched := {(e.model, e.audience, e.mask, e.pixels) for e in (*change.added, *change.removed)}:
-        models, whom, masks, pixels = zip(*touched, strict=True)
-        classes = [texts(models), texts(whom), int8s(masks), int8s(pixels)]
+    if touched := {(e.model, e.audience, e.mask, e.size) for e in (*change.added, *change.removed)}:
+        models, whom, masks, sizes = zip(*touched, strict=True)
+        classes = [texts(models), texts(whom), int8s(masks), int8s(sizes)]
         made.append((_HEADS, [*classes, realm, realm, realm]))
     made.extend(_denials(realm, change))
     made.extend(_sums(realm, change))
@@ -235,13 +239,13 @@ def _denials(realm: int, change: Change) -> list[Statement]:
         for entry in moved:
             if entry.audience == ALL_BUT:
                 for worker in (ANYBODY, *map(UUID, entry.denied.split(","))):
-                    counts[worker, entry.model, entry.pixels, entry.mask] += sign
+                    counts[worker, entry.model, entry.size, entry.mask] += sign
     changed = [(key, count) for key, count in counts.items() if count]
     if not changed:
         return []
-    workers, models, pixels, masks = zip(*(key for key, _ in changed), strict=True)
+    workers, models, sizes, masks = zip(*(key for key, _ in changed), strict=True)
     jobs = [count for _, count in changed]
-    made = [(_DENIAL, [realm, uuids(workers), texts(models), int8s(pixels), int8s(masks), int8s(jobs)])]
+    made = [(_DENIAL, [realm, uuids(workers), texts(models), int8s(sizes), int8s(masks), int8s(jobs)])]
     if min(jobs) < 0:
         made.append((_DENIAL_EMPTY, [realm, uuids(workers)]))
     return made
@@ -251,22 +255,24 @@ def _sums(realm: int, change: Change) -> list[Statement]:
     made: list[Statement] = []
     if moved := [(d, c) for d, c in change.demand.items() if any(c.values())]:
         named = [
+            texts([d.kind for d, _ in moved]),
             texts([msgspec.json.encode(d.models).decode() for d, _ in moved]),
             int8s([d.mask for d, _ in moved]),
-            int8s([d.pixels for d, _ in moved]),
+            int8s([d.size for d, _ in moved]),
             bools([d.chosen for d, _ in moved]),
         ]
         rewards = int8s([c["reward"] for _, c in moved])
         made.append((_DEMAND, [realm, *named, *_amounts([c for _, c in moved]), rewards]))
         if any(c["jobs"] < 0 for _, c in moved):
-            made.append((_DEMAND_EMPTY, [realm, named[0]]))
+            made.append((_DEMAND_EMPTY, [realm, named[1]]))
     if ranked := [(b, c) for b, c in change.histogram.items() if any(c.values())]:
-        buckets = int8s([b for b, _ in ranked])
-        made.append((_HISTOGRAM, [realm, buckets, *_amounts([c for _, c in ranked])]))
+        kinds = texts([kind for (kind, _), _ in ranked])
+        buckets = int8s([number for (_, number), _ in ranked])
+        made.append((_HISTOGRAM, [realm, kinds, buckets, *_amounts([c for _, c in ranked])]))
         if any(c["jobs"] < 0 for _, c in ranked):
             made.append((_HISTOGRAM_EMPTY, [realm, buckets]))
     return made
 
 
 def _amounts(counters: list[Counter[str]]) -> list[bytes]:
-    return [int8s([c[name] for c in counters]) for name in ("jobs", "generations", "pixelsteps")]
+    return [int8s([c[name] for c in counters]) for name in ("jobs", "generations", "work")]

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from events.jobs import JobKind
 from projections.queue import (
     ALL_BUT,
     ANY_MODEL,
@@ -38,16 +39,18 @@ _BLACKLISTED = """body->'blacklist' <> '[]' AND EXISTS (
   WHERE v.realm = %(realm)s AND v.job = {job} AND position(word IN lower(v.prompt)) > 0)"""
 
 #: what of a class a worker must meet, beside its audience
-_SERVED = "h.mask & ~w.allowed = 0 AND h.pixels <= w.max_pixels"
+_FITS = "({row}.size >> 32 <= w.max_size >> 32 AND {row}.size & 4294967295 <= w.max_size & 4294967295)"
+_SERVED = f"h.mask & ~w.allowed = 0 AND {_FITS.format(row='h')}"
 _BEHIND = """(w.after_rank IS NULL OR q.rank < w.after_rank
           OR (q.rank = w.after_rank AND q.position > w.after_position))"""
 #: the waiting jobs of one requester that the asker may serve, best first
 _OF_ONE = f"""
       SELECT j.id, j.rank, j.position FROM projections.jobs j
       WHERE j.realm = %(realm)s AND j.requester = {{requester}} AND j.waiting > 0
-        AND j.state IN ('WAITING', 'PROCESSING') AND NOT j.fetching AND j.kind = 'IMAGE' AND j.pixels <= w.max_pixels
+        AND j.state IN ('WAITING', 'PROCESSING') AND NOT j.fetching AND j.kind = body->>'kind' AND {_FITS.format(row="j")}
         AND j.mask & ~(w.allowed | {WAIVED}) = 0 AND (j.models = '[]' OR j.models ?| w.models)
         AND (j.allowed_workers = '[]' OR j.allowed_workers ? (asker->>0)) AND NOT j.denied_workers ? (asker->>0)
+        AND (j.soft_prompt IS NULL OR body->'soft_prompts' ? j.soft_prompt)
         AND (SELECT true FROM projections.generations g WHERE g.realm = %(realm)s AND g.job = j.id
           AND g.state = 'WAITING' AND NOT g.barred ? (asker->>0) LIMIT 1)
       ORDER BY j.rank DESC, j.position LIMIT (asker->>2)::bigint"""  # noqa: S608
@@ -55,13 +58,13 @@ _OF_ONE = f"""
 #: the best heads of one audience: each model's by themselves, in the order of an index, and only of models that have any
 #: class of a size that the worker draws
 _HEADS_OF = f"""
-      SELECT h.model, h.audience, h.mask, h.pixels, h.rank, h.position FROM unnest(w.classes) AS m(model)
+      SELECT h.model, h.audience, h.mask, h.size, h.rank, h.position FROM unnest(w.classes) AS m(model)
       CROSS JOIN LATERAL (
-        SELECT h.model, h.audience, h.mask, h.pixels, h.rank, h.position FROM projections.queue_head h
+        SELECT h.model, h.audience, h.mask, h.size, h.rank, h.position FROM projections.queue_head h
         WHERE h.realm = %(realm)s AND h.model = m.model AND h.audience = {{audience}} AND {_SERVED} {{further}}
         ORDER BY h.rank DESC, h.position LIMIT CASE WHEN w.after_rank IS NULL THEN w.wanted END) AS h
-      WHERE w.wanted > 0 AND (SELECT min(h.pixels) FROM projections.queue_head h WHERE h.realm = %(realm)s
-        AND h.model = m.model AND h.audience = {{audience}}) <= w.max_pixels"""  # noqa: S608
+      WHERE w.wanted > 0 AND (SELECT min(h.size) FROM projections.queue_head h WHERE h.realm = %(realm)s
+        AND h.model = m.model AND h.audience = {{audience}}) <= w.max_size"""  # noqa: S608
 
 #: One JSON array [places for everybody, candidates of each asker alone] a question, in their order. Only entries that
 #: rank at least as the last of the best heads can be among the best places: each of those heads is a place itself.
@@ -70,8 +73,9 @@ FIND = f"""
 SELECT coalesce(json_agg(json_build_array(found, personal) ORDER BY ordinality), '[]')::text FROM
 jsonb_array_elements(%(questions)s::jsonb) WITH ORDINALITY AS s(body, ordinality)
 CROSS JOIN LATERAL (SELECT ARRAY(SELECT jsonb_array_elements_text(body->'models')) AS models,
-  ARRAY(SELECT jsonb_array_elements_text(body->'models')) || '{ANY_MODEL}'::text AS classes,
-  (body->>'max_pixels')::bigint AS max_pixels, (body->>'allowed')::bigint AS allowed,
+  ARRAY(SELECT jsonb_array_elements_text(body->'models')
+    UNION ALL SELECT '{ANY_MODEL}' WHERE body->>'kind' = 'IMAGE') AS classes,
+  (body->>'max_size')::bigint AS max_size, (body->>'allowed')::bigint AS allowed,
   (body->>'places')::bigint AS wanted,
   (body->'after'->>0)::bigint AS after_rank, (body->'after'->>1)::bigint AS after_position) AS w
 CROSS JOIN LATERAL (
@@ -87,7 +91,7 @@ CROSS JOIN LATERAL (
       WHERE q.realm = %(realm)s AND q.model = heads.model AND q.audience = '{
     EVERYBODY
 }' AND q.mask = heads.mask
-        AND q.pixels = heads.pixels AND q.rank >= (SELECT rank FROM least) AND {_BEHIND}
+        AND q.size = heads.size AND q.rank >= (SELECT rank FROM least) AND {_BEHIND}
       ORDER BY q.rank DESC, q.position LIMIT w.wanted) AS e
     ORDER BY e.rank DESC, e.position LIMIT w.wanted)
   SELECT coalesce(json_agg(json_build_array(p.job, {OTHERS}, p.rank, p.position, {
@@ -108,20 +112,20 @@ CROSS JOIN LATERAL (
 }) AS all_but) AS h
       ORDER BY h.rank DESC, h.position LIMIT CASE WHEN w.after_rank IS NULL THEN w.wanted END),
     denying AS MATERIALIZED (
-      SELECT d.model, '{ALL_BUT}' AS audience, d.mask, d.pixels FROM projections.queue_denial d
+      SELECT d.model, '{ALL_BUT}' AS audience, d.mask, d.size FROM projections.queue_denial d
       WHERE w.wanted > 0 AND d.realm = %(realm)s AND d.worker IN ((asker->>0)::uuid, '{ANYBODY}')
-        AND d.pixels <= w.max_pixels AND d.mask & ~w.allowed = 0
+        AND {_FITS.format(row="d")} AND d.mask & ~w.allowed = 0
         AND (SELECT true FROM projections.queue_denial mine
           WHERE mine.realm = %(realm)s AND mine.worker = (asker->>0)::uuid LIMIT 1)
-      GROUP BY d.model, d.mask, d.pixels HAVING count(*) = 2 AND min(d.jobs) < max(d.jobs)),
+      GROUP BY d.model, d.mask, d.size HAVING count(*) = 2 AND min(d.jobs) < max(d.jobs)),
     chosen AS MATERIALIZED (
       SELECT e.job, e.rank, e.position FROM (
-        SELECT model, audience, mask, pixels FROM heads
+        SELECT model, audience, mask, size FROM heads
         UNION SELECT * FROM denying WHERE model = ANY(w.classes)) AS best
       CROSS JOIN LATERAL (
         SELECT q.job, q.rank, q.position FROM projections.queue_entry q
         WHERE q.realm = %(realm)s AND q.model = best.model AND q.audience = best.audience AND q.mask = best.mask
-          AND q.pixels = best.pixels AND position(asker->>0 IN q.denied) = 0 AND {_BEHIND}
+          AND q.size = best.size AND position(asker->>0 IN q.denied) = 0 AND {_BEHIND}
         ORDER BY q.rank DESC, q.position LIMIT w.wanted) AS e
       ORDER BY e.rank DESC, e.position LIMIT w.wanted)
     SELECT coalesce(json_agg(json_build_array(p.id, p.near, p.rank, p.position, {
@@ -137,7 +141,9 @@ CROSS JOIN LATERAL (
 ) AS own
 """  # noqa: S608
 
-_Ask = tuple[tuple[str, ...], int, int, tuple[str, ...], bool, tuple[int, int] | None]
+_Ask = tuple[
+    JobKind, tuple[str, ...], int, int, tuple[str, ...], tuple[str, ...], bool, tuple[int, int] | None
+]
 _Answer = tuple[tuple[Candidate, ...], tuple[tuple[Candidate, ...], ...]]
 _decoder = msgspec.json.Decoder(list[_Answer])
 
@@ -163,7 +169,7 @@ class Questions:
     @property
     def blacklisted(self) -> bool:
         """Whether any search has a blacklist."""
-        return any(blacklist for _, _, _, blacklist, _, _ in self._alike)
+        return any(blacklist for _, _, _, _, _, blacklist, _, _ in self._alike)
 
     def parameters(self) -> dict[str, object]:
         """What `FIND` takes."""
@@ -173,9 +179,11 @@ class Questions:
     def _question(self, searches: Sequence[Search]) -> dict[str, Any]:
         first = searches[0]
         return {
+            "kind": first.kind,
             "models": first.models,
-            "max_pixels": first.max_pixels,
+            "max_size": first.max_size,
             "allowed": first.allowed,
+            "soft_prompts": first.soft_prompts,
             "blacklist": first.blacklist,
             "after": first.after,
             "places": 0 if first.own_only else self._places,
@@ -208,9 +216,11 @@ class Questions:
 
 def _ask(search: Search) -> _Ask:
     return (
+        search.kind,
         search.models,
-        search.max_pixels,
+        search.max_size,
         search.allowed,
+        search.soft_prompts,
         search.blacklist,
         search.own_only,
         search.after,

@@ -211,12 +211,12 @@ class TextJobSubmitted(_WorkSubmitted, frozen=True, kw_only=True, forbid_unknown
 
     #: any of these will do; none means any model at all
     models: tuple[str, ...]
-    #: tokens that are written, and read, at most
+    #: tokens that are written at most
     max_length: int
+    #: tokens that are read at most, those of the prompt and of what is written
     max_context_length: int
     #: tokens of the prompt as they are estimated for the price
     prompt_tokens: int
-    temperature: float
     #: by name, as workers declare them; none: plain
     soft_prompt: str | None = None
     #: whether a worker may write several of its generations at once

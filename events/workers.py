@@ -70,8 +70,9 @@ class TextCapabilitiesDeclared(_WorkerEvent, frozen=True, kw_only=True, forbid_u
     TYPE: ClassVar[str] = "workers.TextCapabilitiesDeclared"
 
     models: tuple[str, ...]
-    #: tokens that it writes, and reads, at most
+    #: tokens that it writes at most
     max_length: int
+    #: tokens that it reads at most
     max_context_length: int
     #: soft prompts that it has, by name
     soft_prompts: tuple[str, ...]

@@ -35,7 +35,7 @@ from app.workers.decider import CheckIn, ImageCapabilities
 from app.workers.lease_decider import GenerationResult, PopJob, ResultState, SubmitResults
 from benchmarks.workload import Job, Person, Worker
 from events.jobs import GenerationsLeased
-from projections.queue import Search
+from projections.queue import Search, requirement_mask
 
 #: what everybody starts with, in hundredths of kudos: nobody runs dry
 WEALTH = 10**10
@@ -174,8 +174,8 @@ def search(worker: Worker) -> Search:
         worker=worker.id,
         owner=worker.owner.id,
         models=able.models,
-        max_pixels=able.max_pixels,
-        allowed=able.allowed,
+        max_size=able.max_pixels,
+        allowed=requirement_mask(able.allows),
     )
 
 

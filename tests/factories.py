@@ -34,6 +34,7 @@ from app.workers.lease_decider import (
     ResultState,
     SubmitResults,
 )
+from events.jobs import JobKind
 from projections.queue import (
     ALLOWED_BEFORE,
     STANDING_REQUIREMENTS,
@@ -189,9 +190,9 @@ def search_of(
     return Search(
         worker=worker,
         owner=owner,
-        models=(*able.models, *(name for name, _ in families_of(able.models, REFERENCE))),
-        max_pixels=able.max_pixels,
-        allowed=able.allowed | requirement_mask(standing),
+        models=(*able.models, *(name for name, _ in families_of(JobKind.IMAGE, able.models, REFERENCE))),
+        max_size=able.max_pixels,
+        allowed=requirement_mask(able.allows) | requirement_mask(standing),
         friends=tuple(friends),
         blacklist=tuple(blacklist),
         own_only=own_only,
@@ -214,7 +215,7 @@ def pop(
         lease=lease or uuid4(),
         worker=worker,
         search=search_of(worker, owner, able, **search),
-        families=families_of((able or capabilities()).models, REFERENCE),
+        families=families_of(JobKind.IMAGE, (able or capabilities()).models, REFERENCE),
         amount=amount,
         choice=choice,
     )

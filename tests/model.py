@@ -192,7 +192,7 @@ def _may(search: Search, job: Job, *, waived: bool = True) -> bool:
     """Whether a worker may serve a job, said as plainly as can be."""
     if job.models and not set(job.models) & set(search.models):
         return False
-    if job.pixels > search.max_pixels:
+    if job.size > search.max_size:
         return False
     if search.worker in job.denied_workers:
         return False

@@ -755,7 +755,7 @@ def test_a_worker_gives_back_what_it_cannot_finish(alice: User, bob: User, model
 
 LIVE = (
     "query($worker: String) { liveAssignments(workerName: $worker) "
-    "{ leaseId jobId expiresAt model payload generations { id seed uploadUrl } } }"
+    "{ leaseId jobId expiresAt ... on ImageAssignment { model payload generations { id seed uploadUrl } } } }"
 )
 
 

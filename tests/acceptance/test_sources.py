@@ -328,7 +328,9 @@ def test_links_are_fresh_whenever_a_worker_asks(horde: Horde, alice: User, bob: 
     taken = worker.take()
     given = {"leaseId": taken["leaseId"]}
     extended = bob.api.call("extendLease", f"... on ExtendLeaseSuccess {{ {LINKS} }}", given)
-    (live,) = bob.api.ask(f"{{ liveAssignments {{ leaseId {LINKS} }} }}")["liveAssignments"]
+    (live,) = bob.api.ask(f"{{ liveAssignments {{ ... on ImageAssignment {{ leaseId {LINKS} }} }} }}")[
+        "liveAssignments"
+    ]
     for links in (taken, extended, live):
         assert fetched(links) == {"source": data, "mask": None, "extra": []}
         assert transfer("PUT", links["sourceImageUrl"], b"other")[0] == 403

@@ -52,7 +52,7 @@ UPLOAD = """mutation($given: CreateUploadInput!) { createUpload(input: $given) {
   ... on UserError { code message path } } }"""
 VIEW = "query($id: ID!) { job(id: $id) { state queuePosition ... on ImageJob { sourceFault } } }"
 LINKS = "sourceImageUrl sourceMaskUrl extraSources { url strength }"
-LIVE = f"{{ liveAssignments {{ leaseId sourceProcessing {LINKS} }} }}"
+LIVE = f"{{ liveAssignments {{ ... on ImageAssignment {{ leaseId sourceProcessing {LINKS} }} }} }}"
 EXTEND = f"""mutation($given: ExtendLeaseInput!) {{ extendLease(input: $given) {{ __typename
   ... on ExtendLeaseSuccess {{ {LINKS} }} }} }}"""
 

@@ -175,9 +175,9 @@ def naive_speed(facts: list[Fact], worker: UUID) -> int | None:
 
 def may(worker: Worker, job: Job) -> bool:
     """These jobs require nothing but models or families, size, and what every worker here allows but nsfw."""
-    families = {name for name, _ in families_of(worker.models, REFERENCE)}
+    families = {name for name, _ in families_of(worker.kind, worker.models, REFERENCE)}
     named = bool(set(job.models) & {*worker.models, *families})
-    return named and job.pixels <= worker.max_pixels and not job.mask & ~worker.allowed
+    return named and job.size <= worker.max_size and not job.mask & ~worker.allowed
 
 
 def naive_wait(job: Job, ahead: int, fleet: list[tuple[Worker, float]]) -> float | None:
@@ -187,7 +187,7 @@ def naive_wait(job: Job, ahead: int, fleet: list[tuple[Worker, float]]) -> float
     everybody = sum(worker.threads * speed for worker, speed in fleet)
     threads = sum(count for count, _ in able)
     mean = sum(count * speed for count, speed in able) / threads
-    return ahead / everybody + ceil(job.waiting / threads) * job.pixelsteps / mean
+    return ahead / everybody + ceil(job.waiting / threads) * job.work / mean
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -221,7 +221,7 @@ async def test_places_and_waits_are_those_of_a_naive_look(
                 # the fold fades in whole numbers; then it is rounded up to a second
                 assert wanted * 0.99 - 1 <= told.wait_seconds <= wanted * 1.01 + 1
                 estimated += 1
-            ahead += job.waiting * job.pixelsteps
+            ahead += job.waiting * job.work
             checked += 1
         assert all(told is None for told in shown.values()), "nothing of these waits"
     assert checked > 100

@@ -16,7 +16,15 @@ from tests.factories import uid
 
 ALICE, BOB = uid(1), uid(2)
 ALL = sum(REQUIREMENTS.values())
-JOB = Wanted(requester=ALICE, models=("m",), mask=0, pixels=100, allowed_workers=(), denied_workers=())
+JOB = Wanted(
+    requester=ALICE,
+    kind=JobKind.IMAGE,
+    models=("m",),
+    mask=0,
+    size=100,
+    allowed_workers=(),
+    denied_workers=(),
+)
 
 
 def online(
@@ -31,7 +39,7 @@ def online(
     )  # fmt: skip
     made = replace(made, **row)
     search = Search(
-        worker=worker, owner=owner, models=models, max_pixels=max_pixels, allowed=allowed,
+        worker=worker, owner=owner, models=models, max_size=max_pixels, allowed=allowed,
         own_only=made.maintenance,
     )  # fmt: skip
     return Online(made, search)

@@ -329,7 +329,7 @@ def test_a_whole_job_never_overdraws_and_leaves_no_hold(
             charged += money.charged
             # The oracle knows only what was charged and where the floor is.
             oracle = max(0, oracle - money.charged)
-        held -= holds.release_on_drop(held, n - done, price + tax)
+        held -= holds.release_on_drop(held, (n - done - 1) * (price + tax))
         assert balance == oracle
     assert held == 0
     assert balance >= 0

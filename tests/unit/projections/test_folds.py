@@ -12,6 +12,7 @@ from events.jobs import (
     GenerationsLeased,
     HoldCaptured,
     HoldPlaced,
+    JobKind,
     JobState,
     LeaseExtended,
 )
@@ -127,7 +128,7 @@ def test_kudos_of_strangers_do_not_touch_an_account():
 
 
 class Server:
-    owner, models, max_pixels, allowed = BOB, ("a", "b"), 512 * 512, NSFW
+    owner, models, max_size, allowed, kind = BOB, ("a", "b"), 512 * 512, NSFW, JobKind.IMAGE
 
 
 @pytest.mark.parametrize(
@@ -184,15 +185,15 @@ def test_the_change_of_a_batch_is_that_of_its_jobs_before_and_after():
     gone = replace(job, waiting=0)
     came = derived.change_of([(None, job)])
     assert ([e.model for e in came.added], came.removed) == (["x", "y"], [])
-    assert came.demand[Demand(("x", "y"), job.mask, job.pixels, chosen=False)] == {
-        "jobs": 1, "generations": 2, "pixelsteps": 2 * job.pixelsteps, "reward": 2 * job.price,
+    assert came.demand[Demand(JobKind.IMAGE, ("x", "y"), job.mask, job.size, chosen=False)] == {
+        "jobs": 1, "generations": 2, "work": 2 * job.work, "reward": 2 * job.price,
     }  # fmt: skip
     shrank = derived.change_of([(job, less)])
     assert (shrank.added, shrank.removed) == ([], [])
-    assert shrank.histogram[queue.bucket(job.rank)] == {
+    assert shrank.histogram[JobKind.IMAGE, queue.bucket(job.rank)] == {
         "jobs": 0,
         "generations": -1,
-        "pixelsteps": -job.pixelsteps,
+        "work": -job.work,
     }
     went = derived.change_of([(job, gone)])
     assert [e.model for e in went.removed] == ["x", "y"]

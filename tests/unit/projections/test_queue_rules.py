@@ -32,7 +32,7 @@ from tests.unit.projections.test_folds import waiting
 OWNER, CLIENT, FRIEND, WORKER, OTHER = uid(1), uid(2), uid(3), uid(20), uid(21)
 ALL = requirement_mask(REQUIREMENTS)
 SEARCH = Search(
-    worker=WORKER, owner=OWNER, models=("x", "*plain"), max_pixels=512 * 512, allowed=ALL, friends=(FRIEND,)
+    worker=WORKER, owner=OWNER, models=("x", "*plain"), max_size=512 * 512, allowed=ALL, friends=(FRIEND,)
 )
 
 
@@ -42,14 +42,16 @@ class Work(msgspec.Struct, frozen=True):
     requester: UUID = CLIENT
     models: tuple[str, ...] = ("x",)
     mask: int = ALL
-    pixels: int = 512 * 512
+    kind: JobKind = JobKind.IMAGE
+    size: int = 512 * 512
+    soft_prompt: str | None = None
     allowed_workers: tuple[UUID, ...] = ()
     denied_workers: tuple[UUID, ...] = ()
 
 
 def worker(**changes: object) -> Worker:
     plain = Worker(
-        id=WORKER, owner=OWNER, kind=JobKind.IMAGE, models=("x",), max_pixels=512 * 512, allowed=0, threads=1,
+        id=WORKER, owner=OWNER, kind=JobKind.IMAGE, models=("x",), max_size=512 * 512, allowed=0, threads=1,
         agent="a:1", maintenance=False, registered_at=START, fulfilled=0, failed=0, earned=0,
     )  # fmt: skip
     return replace(plain, **changes)
@@ -100,7 +102,7 @@ def test_the_owner_is_nearest_then_friends():
         (Work(models=("y", "*plain")), None),
         (Work(models=("*sdxl",)), "models"),
         (Work(models=()), None),
-        (Work(pixels=512 * 512 + 1), "max_pixels"),
+        (Work(size=512 * 512 + 1), "max_pixels"),
         (Work(allowed_workers=(OTHER,)), "worker_id"),
         (Work(allowed_workers=(OTHER, WORKER)), None),
         (Work(denied_workers=(WORKER,)), "worker_id"),
@@ -113,10 +115,10 @@ def test_models_size_and_lists(work: Work, reason: str | None):
 
 
 def test_the_first_reason_is_the_plainest():
-    nothing = replace(SEARCH, models=("z",), max_pixels=1, allowed=0)
+    nothing = replace(SEARCH, models=("z",), max_size=1, allowed=0)
     assert unmet(nothing, ("x",), ALL, 5) == "models"
     assert unmet(replace(nothing, models=("x",)), ("x",), ALL, 5) == "max_pixels"
-    assert unmet(replace(nothing, models=("x",), max_pixels=5), ("x",), ALL, 5) == "nsfw"
+    assert unmet(replace(nothing, models=("x",), max_size=5), ("x",), ALL, 5) == "nsfw"
 
 
 def test_a_job_waits_in_a_class_for_each_model_and_audience():
@@ -134,7 +136,7 @@ def test_jobs_that_deny_the_same_workers_are_of_one_class_however_they_name_them
 
 def test_what_a_worker_allows_follows_from_its_owner_and_speed_besides():
     standing = requirement_mask(STANDING_REQUIREMENTS)
-    assert allowed_by(worker(), account(Role.TRUSTED)) == standing
+    assert allowed_by(worker(), account(Role.TRUSTED)) == standing & ~REQUIREMENTS["validated_backend"]
     assert allowed_by(worker(), account()) == REQUIREMENTS["not_slow"]
     assert not allowed_by(worker(extra_slow=True), account())
     assert allowed_by(worker(allowed=1), None) == 1 | REQUIREMENTS["not_slow"]
@@ -143,7 +145,7 @@ def test_what_a_worker_allows_follows_from_its_owner_and_speed_besides():
 def test_a_model_that_only_inpaints_or_is_somebodys_own_serves_no_job_that_names_none():
     reference = ModelReference.load(None)
     only = next(name for name, model in reference.models.items() if model.inpainting)
-    families = dict(families_of(("unheard of", only, "mine::bob#2", "huge [SDXL]"), reference))
+    families = dict(families_of(JobKind.IMAGE, ("unheard of", only, "mine::bob#2", "huge [SDXL]"), reference))
     assert families["*plain"] == ("unheard of",)
     assert families["*sdxl"] == ("huge [SDXL]",)
     assert [models for name, models in families.items() if name.endswith(":inpainting")] == [(only,)]

@@ -11,6 +11,7 @@ from app.workers.skips import DemandRow
 from app.workers.steering_decider import ChangeWorker
 from events.accounts import Role
 from events.base import ANONYMOUS
+from events.jobs import JobKind
 from events.teams import TeamCreated, TeamDeleted, TeamEdited
 from events.workers import UptimeRewarded, WorkerTeamChanged
 from projections import memory
@@ -107,7 +108,7 @@ def test_totals_hold_what_was_done_in_the_team_and_nothing_before_or_after():
 
 def test_the_demand_board_adds_up_by_model_and_size():
     def row(*models: str, pixels: int, jobs: int, reward: int = 0) -> DemandRow:
-        return DemandRow(models, 0, pixels, False, jobs, 2 * jobs, 100 * jobs, reward)
+        return DemandRow(JobKind.IMAGE, models, 0, pixels, False, jobs, 2 * jobs, 100 * jobs, reward)
 
     board = lines(
         [
@@ -118,8 +119,7 @@ def test_the_demand_board_adds_up_by_model_and_size():
         ]
     )
     assert [
-        (line.model, line.max_pixels, line.jobs, line.generations, line.pixelsteps, line.reward)
-        for line in board
+        (line.model, line.max_pixels, line.jobs, line.generations, line.work, line.reward) for line in board
     ] == [
         ("", 4096 * 4096, 9, 18, 900, 0),
         ("a", 512 * 512, 4, 8, 400, 1_600),

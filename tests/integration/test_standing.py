@@ -29,7 +29,7 @@ from app.workers.decider import SetMaintenance
 from app.workers.lease_decider import ReleaseLease
 from events.base import ANONYMOUS, Fact
 from events.codec import fact_of
-from events.jobs import GenerationDelivered
+from events.jobs import GenerationDelivered, JobKind
 from events.store import log
 from projections.jobs import Job
 from projections.queue import BUCKET, bucket
@@ -151,7 +151,7 @@ class Scene:
         mean = (
             sum(worker.threads * (found[worker.id] or 0) for worker in known) / threads if threads else None
         )
-        return [(worker, found[worker.id] or mean or BASELINE_PER_THREAD) for worker in fleet]
+        return [(worker, found[worker.id] or mean or BASELINE_PER_THREAD[JobKind.IMAGE]) for worker in fleet]
 
 
 def naive_speed(facts: list[Fact], worker: UUID) -> int | None:

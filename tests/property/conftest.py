@@ -7,6 +7,7 @@ import pytest
 
 from app.ledger import trust
 from app.workers import conduct
+from events.jobs import JobKind
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -17,5 +18,5 @@ def soon_trusted() -> Iterator[None]:
         patch.setattr(trust, "MIN_EARNED", 1_500)
         patch.setattr(trust, "MIN_AGE", timedelta(days=1))
         patch.setattr(conduct, "SUSPICIOUS", 1)
-        patch.setattr(conduct, "UNREASONABLE_SPEED", 100_000)
+        patch.setattr(conduct, "UNREASONABLE_SPEED", dict.fromkeys(JobKind, 100_000))
         yield

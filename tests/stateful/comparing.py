@@ -162,7 +162,7 @@ def _worker(key: Any, worker: Worker) -> dict[str, Any]:
         "id": str(key),
         "owner": str(worker.owner),
         "models": sorted(MODELS[model] for model in worker.models),
-        "max_pixels": worker.side**2,
+        "max_size": worker.side**2,
         "allowed": requirement_mask(allows(worker)),
         "extra_slow": worker.extra_slow,
         "maintenance": worker.maintenance,

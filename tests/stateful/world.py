@@ -70,7 +70,7 @@ COLUMNS = {
     "unshared, withdrawing",
     "generations": "id, job, ordinal, state, lease, failures, barred, reward, redundant, version, sha256, withheld, report",
     "leases": "id, job, worker, owner, state, generations, pending, taken_at, expires_at, price, surcharge",
-    "workers": "id, owner, models, max_pixels, allowed, extra_slow, maintenance, maintenance_until IS NOT NULL AS rests, "
+    "workers": "id, owner, models, max_size, allowed, extra_slow, maintenance, maintenance_until IS NOT NULL AS rests, "
     "paused, deleted, team, fulfilled, failed, earned, uptime, speed, suspicions",
     "teams": "id, creator, workers, deleted",
 }

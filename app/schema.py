@@ -14,7 +14,8 @@ from app.accounts.graphql import AccountMutations, AccountQueries, load_user
 from app.accounts.treasury_graphql import TreasuryMutations
 from app.accounts.workers_graphql import AccountWorkersMutations
 from app.jobs.graphql import JobMutations, JobQueries, JobSubscriptions, generation_of_viewer, job_of_viewer
-from app.jobs.types import ImageJob
+from app.jobs.image_graphql import ImageJobMutations, ImageJobQueries
+from app.jobs.kinds import JOB_TYPES
 from app.moderation.graphql import ModerationMutations, ModerationQueries
 from app.operations.graphql import OperationQueries, OperationSubscriptions
 from app.platform.graphql.scalars import SCALAR_MAP
@@ -57,6 +58,7 @@ class NodeQueries:
 class Query(
     AccountQueries,
     JobQueries,
+    ImageJobQueries,
     WorkerQueries,
     SteeringQueries,
     DemandQueries,
@@ -74,6 +76,7 @@ class Mutation(
     AccountWorkersMutations,
     TreasuryMutations,
     JobMutations,
+    ImageJobMutations,
     SourceMutations,
     WorkerMutations,
     SteeringMutations,
@@ -94,6 +97,6 @@ schema = strawberry.Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[ImageJob],
+    types=JOB_TYPES,
     config=StrawberryConfig(scalar_map=SCALAR_MAP),
 )

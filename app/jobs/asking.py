@@ -13,20 +13,15 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from app.fleet.online import capacity
 from app.jobs import advice
 from app.jobs.advice import PAINTING, Note, NoteCode, uses_mask
-from app.jobs.fields import Fault
 from app.jobs.image_params import ImageParams
 from app.jobs.image_request import ImageRequest, PictureGiven, validate_image_request
 from app.jobs.image_rules import combination_faults, ignores_mask
-from app.jobs.queries import QUEUED, WORKERS_NAMED
+from app.jobs.known import faulty, load_of, workers_named
 from app.jobs.wish import ImageWish
 from app.ledger.quote import ModelChoice
-from app.ledger.upfront import Load
-from app.platform.caching import fresh
 from app.platform.commands import Rejection
-from app.platform.handling import parse_id
 from app.platform.model_reference import ModelReference
 from app.platform.services import Services
 from app.platform.sources import GivenSource
@@ -34,8 +29,6 @@ from app.platform.vault import SourceRole
 from events.base import ANONYMOUS
 from events.jobs import JobKind, SourceProcessing
 
-#: how old what is known of the load may be, in seconds
-LOAD_SECONDS: Final = 1.0
 #: accurate steps that are taken for models which say nothing
 LEAST_STEPS: Final = 20
 MOST_STEPS: Final = 40
@@ -56,10 +49,10 @@ async def ask(
     """The request in a client's input, or a rejection that names every fault."""
     request = validate_image_request(raw)
     if isinstance(request, tuple):
-        return _faulty(request)
+        return faulty(request)
     if faults := combination_faults(request, services.models):
-        return _faulty(faults)
-    workers = await _workers(services, request.workers) if request.workers else ()
+        return faulty(faults)
+    workers = await workers_named(services, JobKind.IMAGE, request.workers)
     if isinstance(workers, Rejection):
         return workers
     wish = ImageWish(
@@ -78,7 +71,7 @@ async def ask(
         proxied_account=request.proxied_account or "",
         unsafe_address=services.unsafe_networks.holds(address),
         usual_steps=_usual_steps(request.models, services.models),
-        load=await _load(services),
+        load=await load_of(services, JobKind.IMAGE),
     )
     notes = (
         *_of_sharing(actor, request),
@@ -135,19 +128,6 @@ def _params(request: ImageRequest) -> ImageParams:
     return replace(params, source_mask=False) if params.source_mask and not uses_mask(request) else params
 
 
-def _faulty(faults: tuple[Fault, ...]) -> Rejection:
-    first, *others = faults
-    message = f"{_named(first)} {first.message}"
-    if others:
-        message += "; also " + "; ".join(f"{_named(f)} {f.message}" for f in others)
-    return Rejection(code="INVALID_INPUT", message=message, path=first.path)
-
-
-def _named(fault: Fault) -> str:
-    """The field at fault, as a client wrote it."""
-    return ".".join(fault.path[1:])
-
-
 def _shared(actor: UUID, request: ImageRequest) -> bool:
     """Nothing that was made from a source is ever shared."""
     return request.source is None and (actor == ANONYMOUS or bool(request.share))
@@ -182,32 +162,3 @@ def _usual_steps(names: Sequence[str], reference: ModelReference) -> int:
         most = (known.requirements.max_steps if known else None) or max(MOST_STEPS, least)
         midpoints.append((least + most) // 2)
     return min(midpoints, default=(LEAST_STEPS + MOST_STEPS) // 2)
-
-
-async def _workers(services: Services, names: tuple[str, ...]) -> tuple[UUID, ...] | Rejection:
-    """The workers of ids or names."""
-    found = dict(
-        await WORKERS_NAMED.all(
-            services.pool, realm=services.realm, names=list(names), ids=[parse_id(name) for name in names]
-        )
-    )
-    chosen: list[UUID] = []
-    for index in range(len(names)):
-        path = ("input", "workers", str(index))
-        worker = found.get(index)
-        if worker is None:
-            return Rejection(code="NOT_FOUND", message="no image worker has this id or name", path=path)
-        if worker in chosen:
-            return Rejection(code="INVALID_INPUT", message="this worker is named twice", path=path)
-        chosen.append(worker)
-    return tuple(chosen)
-
-
-async def _load(services: Services) -> Load:
-    """How busy the cluster is."""
-
-    async def load() -> Load:
-        queued = await QUEUED.one(services.pool, realm=services.realm)
-        return Load(threads=(await capacity(services, JobKind.IMAGE)).threads, queued=queued or 0)
-
-    return await fresh(services.caches, "load", LOAD_SECONDS, load)

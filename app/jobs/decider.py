@@ -20,7 +20,7 @@ from app.platform.commands import Command, Decision, Needs, Rejection, Result, R
 from app.platform.rows import Rows
 from app.platform.vault import GenerationSeed, JobSource, JobWords
 from events.base import ANONYMOUS, Event
-from events.jobs import HoldPlaced, ImageJobSubmitted, JobState
+from events.jobs import HoldPlaced, ImageJobSubmitted, JobKind, JobState
 from events.sharing import ShareConsentForced, ShareConsentGiven, ShareConsentWithdrawn
 from projections.accounts import Account
 from projections.generations import GenerationState
@@ -180,7 +180,7 @@ def withdraw_consent(command: WithdrawConsent, rows: Rows) -> Decision | Rejecti
     job = rows.job(command.job)
     if job is None:
         return Rejection(code="NOT_FOUND", message="no such job", path=("input", "id"))
-    if job.requester == ANONYMOUS:
+    if job.requester == ANONYMOUS and job.kind is JobKind.IMAGE:
         message = "pictures of anonymous users are always shared: there is no consent to take back"
         return Rejection(code="FORBIDDEN", message=message, path=("input", "id"))
     if not job.shared or job.unshared is not None:

@@ -1,6 +1,7 @@
-"""The API's operations on jobs: quoting, submitting, cancelling, looking, following.
+"""The API's operations on jobs of any kind: cancelling, looking, following, and what leads to them from elsewhere.
 
-Resolvers only parse, call and map. Look next: `app.jobs.handlers`, `app.jobs.types`, `app.jobs.inputs`.
+Resolvers only parse, call and map. Look next: `app.jobs.image_graphql` for submitting, `app.jobs.handlers`,
+`app.jobs.kinds`.
 """
 
 from __future__ import annotations
@@ -12,22 +13,14 @@ from uuid import UUID
 import strawberry
 
 from app.jobs import handlers
-from app.jobs.advice import Note
-from app.jobs.asking import ask
-from app.jobs.decider import Submitted
-from app.jobs.following import following, read_job, until_ended
-from app.jobs.inputs import SubmitImageJobInput, raw_of
+from app.jobs.following import following, read_job
+from app.jobs.kinds import AnyGeneration, AnyJob, generation_of, job_of
 from app.jobs.loaders import load_generations, load_job
 from app.jobs.queries import JOB_OF_GENERATION, PAGE
 from app.jobs.types import (
-    ImageGeneration,
-    ImageJob,
     Job,
     JobConnection,
     JobEdge,
-    image_generation,
-    image_job,
-    quote_of,
 )
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
@@ -35,50 +28,10 @@ from app.platform.graphql.connections import build_page, decode_cursor, page_siz
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import Position
-from app.platform.graphql.shared import AccessKey, JobId, JobState, Notice, Quote
+from app.platform.graphql.shared import AccessKey, JobId, JobState
 from app.platform.services import Info, services_of
-from app.platform.waiting import unreasonable
 from events.base import ANONYMOUS
 from projections.jobs import Job as JobRow
-
-
-@strawberry.type(description="The job is queued.")
-class SubmitImageJobSuccess:
-    """Result of submitImageJob."""
-
-    job: ImageJob = strawberry.field(description="The job.")
-    access_key: str = strawberry.field(description="Opens the job to whoever has it, without an API key.")
-    warnings: list[Notice] = strawberry.field(description="What you should know.")
-    position: Position = strawberry.field(description="The log position at which it was accepted.")
-
-
-SubmitImageJobResult = Annotated[
-    SubmitImageJobSuccess
-    | errors.InvalidInput
-    | errors.InsufficientKudos
-    | errors.TooManyJobs
-    | errors.ObjectMissing
-    | errors.StorageUnavailable
-    | errors.NotFound
-    | errors.Forbidden
-    | errors.IdempotencyConflict
-    | errors.TryAgain,
-    strawberry.union("SubmitImageJobResult", description="What came of submitImageJob."),
-]
-
-
-@strawberry.type(description="What the job would cost at most.")
-class QuoteSuccess:
-    """Result of quoteImageJob."""
-
-    quote: Quote = strawberry.field(description="The quote.")
-    warnings: list[Notice] = strawberry.field(description="What you should know.")
-
-
-QuoteResult = Annotated[
-    QuoteSuccess | errors.InvalidInput | errors.NotFound,
-    strawberry.union("QuoteResult", description="What came of quoteImageJob."),
-]
 
 
 @strawberry.input(description="Which job to cancel.")
@@ -133,54 +86,12 @@ class JobQueries:
     async def job(self, info: Info, id: JobId, access_key: AccessKey = None) -> Job | None:
         """A job by id."""
         row = await handlers.visible_job(services_of(info), info.context.viewer.subject, id, access_key)
-        return None if row is None else image_job(row)
-
-    @strawberry.field(
-        description="What an image job would cost at most. Nothing is queued.", graphql_type=QuoteResult
-    )
-    async def quote_image_job(
-        self, info: Info, input: Annotated[SubmitImageJobInput, strawberry.argument(description="The job.")]
-    ) -> Any:
-        """The same checks and prices as submitImageJob."""
-        services, actor = services_of(info), info.context.viewer.subject
-        censor = bool(input.censor_nsfw)
-        asked = await ask(services, actor, info.context.address, raw_of(input), censor_nsfw=censor)
-        if isinstance(asked, Rejection):
-            return error_of(asked)
-        found = await handlers.preview(services, actor, asked)
-        items = tuple((item.label, item.amount) for item in found.quote.items)
-        return QuoteSuccess(quote=quote_of(items), warnings=_shown(found.notes))
+        return None if row is None else job_of(row)
 
 
 @strawberry.type
 class JobMutations:
     """Mutations of jobs."""
-
-    @strawberry.mutation(description="Ask for pictures.", graphql_type=SubmitImageJobResult)
-    async def submit_image_job(
-        self, info: Info, input: Annotated[SubmitImageJobInput, strawberry.argument(description="The job.")]
-    ) -> Any:
-        """Quoted, reserved and queued in one step."""
-        services, actor = services_of(info), info.context.viewer.subject
-        raw = raw_of(input)
-        asked = unreasonable(input.wait_seconds or 0) or await ask(
-            services, actor, info.context.address, raw, censor_nsfw=bool(input.censor_nsfw)
-        )
-        if isinstance(asked, Rejection):
-            return error_of(asked)
-        parameters = [raw, asked.censor_nsfw]
-        outcome = await handlers.submit_image_job(services, actor, asked, input.idempotency_key, parameters)
-        if isinstance(outcome, Rejection):
-            return error_of(outcome)
-        result: Submitted = outcome.result
-        job = await until_ended(services, result.job, input.wait_seconds or 0, info.context.client)
-        notes = await handlers.notes_of(services, asked, result, job)
-        return SubmitImageJobSuccess(
-            job=image_job(job),
-            access_key=handlers.secret_of(services, result.job),
-            warnings=_shown(notes),
-            position=Position(outcome.position),
-        )
 
     @strawberry.mutation(
         description="Want no more of a job: what waits is cancelled, what runs may still be delivered.",
@@ -194,7 +105,7 @@ class JobMutations:
         outcome = await handlers.cancel_job(services, info.context.viewer.subject, input.id, input.access_key)
         if isinstance(outcome, Rejection):
             return error_of(outcome)
-        job = image_job(await read_job(services, outcome.result.job))
+        job = job_of(await read_job(services, outcome.result.job))
         return CancelJobSuccess(job=job, position=Position(outcome.position))
 
     @strawberry.mutation(
@@ -213,7 +124,7 @@ class JobMutations:
         outcome = await handlers.withdraw_consent(services, actor, input.id, input.access_key)
         if isinstance(outcome, Rejection):
             return error_of(outcome)
-        job = image_job(await read_job(services, outcome.result.job))
+        job = job_of(await read_job(services, outcome.result.job))
         return WithdrawConsentSuccess(job=job, position=Position(outcome.position))
 
 
@@ -238,24 +149,30 @@ class JobSubscriptions:
             raise ApiError(message, code=TopLevelCode.FORBIDDEN)
         with following(services).follow(row.id, placed=True) as followed:
             async for look in followed.looks():
-                yield image_job(look.row, look)
+                yield job_of(look.row, look)
 
 
-async def job_of_viewer(info: Info, job: UUID) -> ImageJob | None:
+async def job_of_viewer(info: Info, job: UUID) -> AnyJob | None:
     """A job by id, if it is the viewer's."""
-    row = await load_job(info, job)
-    actor = info.context.viewer.subject
-    return image_job(row) if row is not None and row.requester == actor != ANONYMOUS else None
+    row = await _row_of_viewer(info, job)
+    return None if row is None else job_of(row)
 
 
-async def generation_of_viewer(info: Info, generation: UUID) -> ImageGeneration | None:
+async def generation_of_viewer(info: Info, generation: UUID) -> AnyGeneration | None:
     """A generation by id, if its job is the viewer's."""
     services = services_of(info)
     job = await JOB_OF_GENERATION.one(services.pool, realm=services.realm, id=generation)
-    if job is None or await job_of_viewer(info, job) is None:
+    row = None if job is None else await _row_of_viewer(info, job)
+    if row is None:
         return None
-    views = await load_generations(info, job)
-    return next((image_generation(view) for view in views if view.id == generation), None)
+    views = await load_generations(info, row.id)
+    return next((generation_of(row.kind, view) for view in views if view.id == generation), None)
+
+
+async def _row_of_viewer(info: Info, job: UUID) -> JobRow | None:
+    row = await load_job(info, job)
+    actor = info.context.viewer.subject
+    return row if row is not None and row.requester == actor != ANONYMOUS else None
 
 
 async def jobs_of(
@@ -279,11 +196,7 @@ async def jobs_of(
         rows,
         size,
         key=lambda row: (row.position,),
-        edge=lambda cursor, row: JobEdge(cursor=cursor, node=image_job(row)),
+        edge=lambda cursor, row: JobEdge(cursor=cursor, node=job_of(row)),
         after=after,
     )
     return JobConnection(edges=edges, page_info=page)
-
-
-def _shown(notes: list[Note]) -> list[Notice]:
-    return [Notice(code=note.code.value, message=note.message) for note in notes]

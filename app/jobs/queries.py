@@ -57,6 +57,12 @@ class GenerationView(msgspec.Struct, frozen=True, array_like=True):
     version: str | None
     report: CaseState | None
     notes: str | None
+    #: what a text worker wrote
+    text: str | None
+    #: what is asked of a picture, what a worker told as a JSON text, and the generation whose result was given again
+    form: str | None
+    told: str | None
+    reused: UUID | None
 
     @property
     def erased(self) -> bool:
@@ -81,6 +87,10 @@ GENERATIONS: Query[GenerationView] = Query(
         generations.c.version,
         generations.c.report,
         result_words.c.notes,
+        result_words.c.text,
+        generations.c.form,
+        result_words.c.form,
+        generations.c.reused,
     )
     .outerjoin(
         worker_names,
@@ -108,19 +118,20 @@ JOB_OF_GENERATION: Query[UUID] = Query(
     lambda row: row[0],
 )
 
-#: image workers of ids or names, by their places in the two arrays, which are equally long
+#: workers of one kind of ids or names, by their places in the two arrays, which are equally long
 WORKERS_NAMED: Query[tuple[int, UUID]] = Query(
     "SELECT asked.ordinal - 1, w.id FROM unnest(%(names)s::text[], %(ids)s::uuid[]) WITH ORDINALITY "
     "AS asked(name, id, ordinal) JOIN vault.worker n ON n.realm = %(realm)s "
     "AND (n.worker = asked.id OR lower(n.name) = lower(asked.name)) "
-    "JOIN projections.workers w ON w.realm = n.realm AND w.id = n.worker AND w.kind = 'IMAGE' AND NOT w.deleted",
+    "JOIN projections.workers w ON w.realm = n.realm AND w.id = n.worker AND w.kind = %(kind)s AND NOT w.deleted",
     lambda row: (row[0], row[1]),
 )
-#: generations that wait or are drawn
+#: generations of one kind that wait or are under way
 QUEUED: Query[int] = Query(
-    "SELECT ((SELECT coalesce(sum(generations), 0) FROM projections.queue_demand WHERE realm = %(realm)s) + "
+    "SELECT ((SELECT coalesce(sum(generations), 0) FROM projections.queue_demand "
+    "WHERE realm = %(realm)s AND kind = %(kind)s) + "
     "(SELECT coalesce(sum(jsonb_array_length(pending)), 0) FROM projections.leases "
-    "WHERE realm = %(realm)s AND state = 'LIVE'))::bigint",
+    "WHERE realm = %(realm)s AND kind = %(kind)s AND state = 'LIVE'))::bigint",
     lambda row: row[0],
 )
 #: for whom services asked

@@ -11,9 +11,10 @@ from uuid import UUID
 import msgspec
 
 from app.jobs.image_params import ImageParams, accurate_steps
+from app.jobs.refusals import forbidden, too_dear, too_many_jobs
 from app.ledger.price_book import CURRENT, WorkerChoice
 from app.ledger.quote import ImageQuote, ModelChoice, decimal_text, quote_image
-from app.ledger.standing import TooMany, check_waiting, established
+from app.ledger.standing import check_waiting, established
 from app.ledger.upfront import (
     FreeLimits,
     Load,
@@ -76,14 +77,14 @@ def settle(wish: ImageWish, account: Account) -> Settled | Rejection:
         return refusal
     limits = free_limits(wish.params, wish.models, established=established(account), load=wish.load)
     quote = within_reach(wish.params, plain_quote(wish), limits=limits, available=account.available)
-    if not wish.allow_downgrade and (dear := _too_dear(wish, quote)) is not None:
+    if not wish.allow_downgrade and (dear := too_dear(quote.total, wish.max_kudos)) is not None:
         return dear
     if (too_many := check_waiting(account, wish.params.n)) is not None:
-        return _too_many(too_many, account)
+        return too_many_jobs(too_many, account, ("input", "params", "n"))
     settled = _affordable(wish, quote, limits, account)
     if isinstance(settled, Rejection):
         return settled
-    return _too_dear(wish, settled.quote) or settled
+    return too_dear(settled.quote.total, wish.max_kudos) or settled
 
 
 def plain_quote(wish: ImageWish) -> ImageQuote:
@@ -101,14 +102,6 @@ def _quote(wish: ImageWish, params: ImageParams, *, slow_refused: bool) -> Image
         max_kudos=wish.max_kudos,
         book=CURRENT,
     )
-
-
-def _too_dear(wish: ImageWish, quote: ImageQuote) -> Rejection | None:
-    if wish.max_kudos is None or quote.total <= wish.max_kudos:
-        return None
-    total, most = decimal_text(quote.total), decimal_text(wish.max_kudos)
-    message = f"the quote is {total} kudos, more than maxKudos {most}"
-    return Rejection(code="INVALID_INPUT", message=message, path=("input", "maxKudos"))
 
 
 def _affordable(
@@ -133,28 +126,13 @@ def _affordable(
 def _not_permitted(wish: ImageWish, account: Account) -> Rejection | None:
     """What only some may ask for."""
     if wish.params.extra_sources > 1 and not account.trusted:
-        return _forbidden("more than one extra source is for trusted users", "extraSources")
+        return forbidden("more than one extra source is for trusted users", "extraSources")
     # A QR code is drawn alone whoever asks.
     if not wish.batching and wish.params.n > 1 and wish.params.workflow is None and not account.trusted:
-        return _forbidden("several pictures that are not drawn as a batch are for trusted users", "batching")
+        return forbidden("several pictures that are not drawn as a batch are for trusted users", "batching")
     if wish.proxied_account and Role.SERVICE not in account.roles:
-        return _forbidden("only accounts with the role service ask for others", "proxiedAccount")
+        return forbidden("only accounts with the role service ask for others", "proxiedAccount")
     return None
-
-
-def _forbidden(message: str, field: str) -> Rejection:
-    return Rejection(code="FORBIDDEN", message=message, path=("input", field))
-
-
-def _too_many(too_many: TooMany, account: Account) -> Rejection:
-    whose = "all anonymous users together" if account.anonymous else "you"
-    message = f"{too_many.would_wait} generations of {whose} would wait, and {too_many.limit} may; {too_many.waiting} wait now"
-    return Rejection(
-        code="TOO_MANY_JOBS",
-        message=message,
-        path=("input", "params", "n"),
-        detail=msgspec.structs.asdict(too_many),
-    )
 
 
 def _insufficient(params: ImageParams, beyond: Upfront, account: Account) -> Rejection:

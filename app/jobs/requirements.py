@@ -6,7 +6,7 @@ workers allow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from app.jobs.image_params import MODERN_POST_PROCESSORS, ImageParams, accurate_steps
@@ -30,9 +30,18 @@ def requirements(wish: ImageWish, settled: Settled, account: Account) -> tuple[s
     """The names, in the order of their bits."""
     named = {
         *of_request(wish, settled.params),
-        *_of_requester(wish, account, settled.quote.total),
-        *_of_workers(wish, slow_refused=settled.quote.terms.choice.slow_refused),
+        *of_requester(account, settled.quote.total, unsafe_address=wish.unsafe_address),
+        *of_workers(
+            trusted=wish.trusted_workers,
+            slow_refused=settled.quote.terms.choice.slow_refused,
+            extra_slow=wish.extra_slow_workers,
+        ),
     }
+    return in_order(named)
+
+
+def in_order(named: Collection[str]) -> tuple[str, ...]:
+    """Names of requirements in the order of their bits."""
     return tuple(name for name in REQUIREMENTS if name in named)
 
 
@@ -99,22 +108,24 @@ def _of_models(models: Sequence[ModelChoice], params: ImageParams) -> Iterator[s
         yield "cascade_2pass"
 
 
-def _of_requester(wish: ImageWish, account: Account, total: int) -> Iterator[str]:
+def of_requester(account: Account, total: int, *, unsafe_address: bool) -> Iterator[str]:
+    """What follows from who asks, for a job of any kind; `total` is its whole quote in hundredths."""
     known = account.trusted
     if not known:
         yield "untrusted_requester"
         if account.available < total:
             yield "not_covered"
-    if wish.unsafe_address:
+    if unsafe_address:
         yield "unsafe_address"
         if not known:
             yield "untrusted_unsafe_address"
 
 
-def _of_workers(wish: ImageWish, *, slow_refused: bool) -> Iterator[str]:
-    if wish.trusted_workers:
+def of_workers(*, trusted: bool, slow_refused: bool, extra_slow: bool) -> Iterator[str]:
+    """What follows from which workers are wanted, for a job of any kind: trusted ones, no slow ones, extra slow ones, too."""
+    if trusted:
         yield "trusted_worker"
     if slow_refused:
         yield "not_slow"
-    if not wish.extra_slow_workers:
+    if not extra_slow:
         yield "not_extra_slow"

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import msgspec
 
 from app.ledger.families import Family
+from app.ledger.text_price import TextPrices
 from app.ledger.work import LoraShape
 
 _CONTEXT: Final = Context(prec=40, rounding=ROUND_HALF_EVEN)
@@ -120,6 +121,8 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
     #: flat tax on a generation, never multiplied; less for one that is shared
     tax: int
     tax_shared: int
+    #: what texts cost
+    texts: TextPrices = TextPrices()
 
     def base_price(self, width: int, height: int, steps: int) -> int:
         """Hundredths for one generation of `steps` accurate steps, with nothing added to it."""

@@ -2,12 +2,14 @@
 
 A JSON file: the small one beside this module, or an operator's (`HOARD_MODEL_REFERENCE`), which has the form of the
 references that the Horde's programs share, so that such a file can be used as it is; fields that are not named here
-are not looked at. Read once when a process starts and never changed. No decider reads it: what a decision needs of it
-comes in the command. Look next: `app.jobs.image_rules`, `app.jobs.model_advice`, `app.ledger.families`.
+are not looked at. A model that is said to have `parameters` writes texts; every other one draws and has a baseline. Read once when a process starts and never changed. No decider reads it: what a decision needs of it
+comes in the command. Look next: `app.jobs.image_rules`, `app.jobs.advice`, `app.ledger.families`,
+`app.ledger.text_classes`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +25,16 @@ SHIPPED: Final = Path(__file__).with_name("models.json")
 MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_STEPS: Final = 500
 MAX_CFG: Final = 100.0
+
+#: parameters of a text model
+PARAMETERS: Final = (1_000_000, 100_000_000_000_000)
+
+#: what names of text models end with that says how the same model is packed, not which one it is
+_PACKING: Final = re.compile(
+    r"[-._ ](?:gguf|ggml|gptq|awq|exl[23]|hqq|fp16|bf16|fp8|fp4|nvfp4|mxfp4|int[48]|bnb|[2-8]-?bit|"
+    r"i?q[1-8](?:_[0-9a-z]+)*|[0-9]+(?:[.][0-9]+)?bpw|h[68]|w[48]a(?:8|16))$",
+    re.IGNORECASE,
+)
 
 _N = TypeVar("_N", int | None, float | None)
 
@@ -79,10 +91,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelReference:
-    """All known models by name."""
+    """All known models by name: those that draw, and of those that write texts their parameters."""
 
-    def __init__(self, models: Mapping[str, Model]) -> None:
+    def __init__(self, models: Mapping[str, Model], texts: Mapping[str, int] | None = None) -> None:
         self.models = dict(models)
+        self.texts = dict(texts or {})
+        self._texts = {plain_name(name): parameters for name, parameters in self.texts.items()}
 
     @classmethod
     def load(cls, path: str | None = None) -> ModelReference:
@@ -97,7 +111,7 @@ class ModelReference:
                 text = opened.read(MAX_BYTES + 1)
         except OSError as error:
             raise SettingsError((_fault(f"cannot be read: {type(error).__name__}"),)) from error
-        return cls(_parsed(text))
+        return cls(*_parsed(text))
 
     def get(self, name: str) -> Model | None:
         """What is known of a model; None of one that nobody described."""
@@ -115,8 +129,21 @@ class ModelReference:
         known = self.models.get(name)
         return known is not None and known.inpainting
 
+    def parameters(self, name: str) -> int | None:
+        """How many parameters a text model has, however it is packed and whoever serves it; None where nobody knows."""
+        exact = self.texts.get(name)
+        return self._texts.get(plain_name(name)) if exact is None else exact
 
-def _parsed(text: bytes) -> dict[str, Model]:
+
+def plain_name(name: str) -> str:
+    """The name of a text model without who made or serves it (`owner/`, `::user#7`) and how it is packed (`-Q4_K_M`)."""
+    plain = name.partition("::")[0].rpartition("/")[2]
+    while (shorter := _PACKING.sub("", plain)) != plain:
+        plain = shorter
+    return plain.casefold()
+
+
+def _parsed(text: bytes) -> tuple[dict[str, Model], dict[str, int]]:
     if len(text) > MAX_BYTES:
         raise SettingsError((_fault(f"must have at most {MAX_BYTES} bytes"),))
     try:
@@ -124,15 +151,26 @@ def _parsed(text: bytes) -> dict[str, Model]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError((_fault(f"must be a JSON object of models by name: {error}"),)) from error
     models: dict[str, Model] = {}
+    texts: dict[str, int] = {}
     faults: list[str] = []
     for name, given in raw.items():
         try:
-            models[name] = msgspec.json.decode(given, type=_Given).model(name)
+            parameters = msgspec.json.decode(given, type=_GivenText).parameters
+            if parameters is None:
+                models[name] = msgspec.json.decode(given, type=_Given).model(name)
+            else:
+                texts[name] = int(_within("parameters", parameters, *PARAMETERS))
         except (msgspec.DecodeError, ValueError) as error:
             faults.append(_fault(f"model {name!r}: {error}"))
     if faults:
         raise SettingsError(tuple(faults))
-    return models
+    return models, texts
+
+
+class _GivenText(msgspec.Struct, frozen=True):
+    """A text model as a file has it; references also write numbers such as 7e9."""
+
+    parameters: float | None = None
 
 
 class _Given(msgspec.Struct, frozen=True):

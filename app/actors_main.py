@@ -19,12 +19,13 @@ from dramatiq.worker import Worker
 from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from app.jobs.image_params import PostProcessor, upscale_factor
+from app.jobs.image_params import upscale_factor
 from app.platform.broker import make_broker
 from app.platform.commands import rules
 from app.platform.logging import configure_logging
 from app.platform.objects import ObjectStore
 from app.platform.outside import Outside
+from app.platform.post_processors import PostProcessor
 from app.platform.settings import Settings
 from app.platform.stopping import stop_on_signals
 from app.platform.versions import LOOK_SECONDS, look

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from app.ledger.work import accurate_steps as accurate_steps_of
+from app.platform.post_processors import PostProcessor
 from events.jobs import SourceProcessing
 
 
@@ -57,27 +58,6 @@ class Injection(StrEnum):
 
     PROMPT = "prompt"
     NEGATIVE_PROMPT = "negprompt"
-
-
-class PostProcessor(StrEnum):
-    """What may be done to a finished picture."""
-
-    GFPGAN = "GFPGAN"
-    GFPGAN_V1_3 = "GFPGANv1.3"
-    CODEFORMERS = "CodeFormers"
-    RESTOREFORMER = "RestoreFormer"
-    STRIP_BACKGROUND = "strip_background"
-    REALESRGAN_X4PLUS = "RealESRGAN_x4plus"
-    REALESRGAN_X2PLUS = "RealESRGAN_x2plus"
-    REALESRGAN_X4PLUS_ANIME_6B = "RealESRGAN_x4plus_anime_6B"
-    NMKD_SIAX = "NMKD_Siax"
-    ANIMESHARP_X4 = "4x_AnimeSharp"
-    NOMOS8KSC_X4 = "4xNomos8kSC"
-    LSDIRPLUS_X4 = "4xLSDIRplus"
-    NOMOSWEBPHOTO_REALPLKSR_X4 = "4xNomosWebPhoto_RealPLKSR"
-    NOMOS2_REALPLKSR_DYSAMPLE_X4 = "4xNomos2_realplksr_dysample"
-    NOMOS2_HQ_DAT2_X4 = "4xNomos2_hq_dat2"
-    MODERNSPANIMATIONV1_X2 = "2xModernSpanimationV1"
 
 
 #: Post-processors that enlarge the picture, and by how much each side. A job may use one of them.

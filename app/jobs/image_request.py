@@ -34,11 +34,11 @@ from app.jobs.image_params import (
     ImageParams,
     Injection,
     Lora,
-    PostProcessor,
     Sampler,
     TextualInversion,
     Workflow,
 )
+from app.platform.post_processors import PostProcessor
 from events.jobs import SourceProcessing
 
 MAX_PROMPT_CHARS: Final = 20_000

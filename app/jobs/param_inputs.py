@@ -8,6 +8,7 @@ from __future__ import annotations
 import strawberry
 
 from app.jobs import image_params
+from app.platform import post_processors
 from app.platform.graphql.enums import described_enum
 
 Sampler = described_enum(
@@ -17,7 +18,7 @@ Sampler = described_enum(
     lambda sampler: f"Workers know it as {sampler.value}.",
 )
 PostProcessor = described_enum(
-    image_params.PostProcessor,
+    post_processors.PostProcessor,
     "PostProcessor",
     "What may be done to a finished picture. At most one that enlarges it.",
     lambda processor: f"Workers know it as {processor.value}.",

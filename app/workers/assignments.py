@@ -13,12 +13,11 @@ import strawberry
 
 from app.platform.graphql.inline import Place, inline
 from app.platform.graphql.scalars import JSON
-from app.platform.graphql.shared import JobKind, SourceProcessing
+from app.platform.graphql.shared import InterrogationForm, JobKind, SourceProcessing
 from app.platform.services import Info, services_of
 from app.platform.sources import MAX_SOURCE_BYTES
 from app.platform.vault import SourceRole
 from app.workers import handlers
-from app.workers.inputs import InterrogationForm
 from app.workers.messages import told
 from app.workers.types import WorkerMessage, worker_message
 from events import jobs as facts

@@ -15,21 +15,8 @@ from app.platform import generation_notes
 from app.platform.commands import Rejection
 from app.platform.generation_notes import GenerationNote
 from app.platform.graphql.scalars import JSON
-from app.platform.graphql.shared import NoteType, NoteValue
+from app.platform.graphql.shared import InterrogationForm, NoteType, NoteValue
 from app.workers.capabilities import FormsServed, ImagesServed, Polling, TextsServed
-
-
-@strawberry.enum(description="What an interrogation worker can tell of a picture.")
-class InterrogationForm(Enum):
-    """Forms of interrogation."""
-
-    CAPTION = strawberry.enum_value("caption", description="A sentence that describes it.")
-    NSFW = strawberry.enum_value("nsfw", description="Whether it is not safe for work.")
-    INTERROGATION = strawberry.enum_value("interrogation", description="Keywords with confidence.")
-    VECTORIZE = strawberry.enum_value("vectorize", description="A vector drawing of it.")
-    PALETTE = strawberry.enum_value("palette", description="Its main colours.")
-    DESCRIBE = strawberry.enum_value("describe", description="A longer description.")
-    AESTHETIC = strawberry.enum_value("aesthetic", description="A score of how it pleases.")
 
 
 @strawberry.enum(description="What an image worker's program can do besides.")
@@ -144,7 +131,9 @@ class TextCapabilitiesInput(WorkerCapabilities):
 class InterrogationCapabilitiesInput(WorkerCapabilities):
     """Capabilities of an interrogation worker; a null is the default."""
 
-    forms: list[InterrogationForm] = strawberry.field(description="What it can tell, or make of a picture.")
+    forms: list[InterrogationForm] = strawberry.field(
+        description="What it can tell of a picture, or make of it: at least one."
+    )
     max_tiles: int | None = strawberry.field(
         default=16, description="The largest picture, in squares of 512 x 512 pixels, 1 to 256."
     )

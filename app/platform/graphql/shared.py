@@ -10,7 +10,7 @@ from typing import Annotated
 
 import strawberry
 
-from app.platform import generation_notes
+from app.platform import generation_notes, post_processors
 from app.platform.graphql.enums import described_enum
 from app.platform.graphql.scalars import Kudos
 from events import jobs
@@ -115,6 +115,22 @@ FailureCause = described_enum(
     }[cause.value],
 )
 
+
+_FORMS = {
+    jobs.InterrogationForm.CAPTION: "A sentence that describes it.",
+    jobs.InterrogationForm.NSFW: "Whether it is not safe for work.",
+    jobs.InterrogationForm.INTERROGATION: "Keywords with confidence.",
+    jobs.InterrogationForm.VECTORIZE: "A vector drawing of it.",
+    jobs.InterrogationForm.PALETTE: "Its main colours.",
+    jobs.InterrogationForm.DESCRIBE: "A longer description.",
+    jobs.InterrogationForm.AESTHETIC: "A score of how it pleases.",
+}
+InterrogationForm = described_enum(
+    [*jobs.InterrogationForm, *post_processors.PostProcessor],
+    "InterrogationForm",
+    "What is told of a picture, or made of it.",
+    lambda form: _FORMS.get(form) or f"The picture, post-processed; workers know it as {form.value}.",
+)
 
 NoteType = described_enum(
     generation_notes.NoteType,

@@ -16,6 +16,7 @@ import msgspec
 from app.ledger.families import Family
 from app.ledger.text_price import TextPrices
 from app.ledger.work import LoraShape
+from app.platform.post_processors import makes_picture
 
 _CONTEXT: Final = Context(prec=40, rounding=ROUND_HALF_EVEN)
 _ONE: Final = Decimal(1)
@@ -123,6 +124,12 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
     tax_shared: int
     #: what texts cost
     texts: TextPrices = TextPrices()
+    #: what telling a form of interrogation earns, unless it is dearer; what post-processing a tile of 512 x 512 pixels
+    #: earns; and the flat tax on any of them
+    form: int = 100
+    dearer_forms: Mapping[str, int] = {"interrogation": 300}
+    form_tile: int = 300
+    form_tax: int = 100
 
     def base_price(self, width: int, height: int, steps: int) -> int:
         """Hundredths for one generation of `steps` accurate steps, with nothing added to it."""
@@ -163,6 +170,17 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
             price += amount
             yield f"{label} {_times(percent)}", amount
 
+    def form_price(self, form: str, tiles: int) -> int:
+        """What a form of interrogation earns its worker: by itself, or by tiles where a picture is made."""
+        return self.form_tile * tiles if makes_picture(form) else self.dearer_forms.get(form, self.form)
+
+    def form_surcharges(self, choice: WorkerChoice, price: int) -> Iterator[Line]:
+        """What is paid beside the reward of a form for narrowing the workers, burnt; rounded after each."""
+        for label, percent in self._choice_percents(choice):
+            amount = _part(price, percent - 100)
+            price += amount
+            yield f"{label} {_times(percent)}", amount
+
     def tax_on(self, *, shared: bool) -> int:
         """Hundredths of tax on one generation."""
         return self.tax_shared if shared else self.tax
@@ -173,6 +191,9 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
         for name in params.post_processing:
             if (percent := self.post_processor_surcharges.get(name, 100)) > 100:
                 yield f"surcharge for {name}", percent
+        yield from self._choice_percents(choice)
+
+    def _choice_percents(self, choice: WorkerChoice) -> Iterator[tuple[str, int]]:
         if choice.slow_refused and self.slow_refused_percent > 100:
             yield "slow workers refused", self.slow_refused_percent
         if choice.denied and self.denied_percent > 100:

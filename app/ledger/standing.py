@@ -15,6 +15,8 @@ from projections.accounts import Account
 #: generations that may wait at once, unless somebody set another number for the account
 REGISTERED_WAITING: Final = 30
 ANONYMOUS_WAITING: Final = 500
+#: forms of interrogations that may wait, for each generation that may: most are told in an instant
+FORMS_PER_WAITING: Final = 10
 #: the most that may be set: as many as the queue was measured with
 MAX_WAITING: Final = 1_000_000
 
@@ -29,7 +31,7 @@ _CUSTOMIZERS: Final = _MODERATORS | {Role.CUSTOMIZER}
 
 
 class TooMany(msgspec.Struct, frozen=True, kw_only=True):
-    """Why nothing more may be queued. All three count generations."""
+    """Why nothing more may be queued. All three count generations, or forms."""
 
     #: that wait now
     waiting: int
@@ -59,6 +61,14 @@ def check_waiting(account: Account, n: int) -> TooMany | None:
     if account.waiting + n <= limit:
         return None
     return TooMany(waiting=account.waiting, would_wait=account.waiting + n, limit=limit)
+
+
+def check_forms(account: Account, n: int) -> TooMany | None:
+    """None if `n` more forms of interrogations may be queued for an account: ten times as many as generations."""
+    limit = FORMS_PER_WAITING * waiting_limit(account)
+    if account.waiting_forms + n <= limit:
+        return None
+    return TooMany(waiting=account.waiting_forms, would_wait=account.waiting_forms + n, limit=limit)
 
 
 def moderates(account: Account | None) -> bool:

@@ -5,6 +5,7 @@ Image jobs ask for it of what was drawn, interrogations of a picture that their 
 """
 
 from enum import StrEnum
+from typing import Final
 
 
 class PostProcessor(StrEnum):
@@ -26,3 +27,11 @@ class PostProcessor(StrEnum):
     NOMOS2_REALPLKSR_DYSAMPLE_X4 = "4xNomos2_realplksr_dysample"
     NOMOS2_HQ_DAT2_X4 = "4xNomos2_hq_dat2"
     MODERNSPANIMATIONV1_X2 = "2xModernSpanimationV1"
+
+
+_NAMES: Final = frozenset(PostProcessor)
+
+
+def makes_picture(form: str) -> bool:
+    """Whether what is asked of a picture is another picture: its form is a post-processor."""
+    return form in _NAMES

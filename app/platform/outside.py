@@ -1,7 +1,7 @@
 """Which places outside may be asked for something that a client names: URLs by their form, addresses by what they are.
 
 Pure: it resolves no name and opens nothing. Whoever fetches must ask again for every address that a name leads to and
-after every redirect, and connect to the very address that was allowed. Look next: `app.sources.fetch`.
+after every redirect, and connect to the very address that was allowed. Look next: `app.platform.guarded`.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from psycopg_pool import ConnectionPool
 
 from app.platform import vault
 from app.platform.commands import Command, Done, Request
+from app.platform.guarded import Lookup, Names
 from app.platform.ids import new_id
 from app.platform.objects import ObjectStore, sniff_image
 from app.platform.outside import Outside
@@ -31,7 +32,7 @@ from app.platform.sources import new_source_key
 from app.platform.vault import JobSource
 from app.platform.writer import Writer
 from app.sources.decider import AcceptSources, RefuseSources, Settled
-from app.sources.fetch import FetchError, Lookup, Names, fetch
+from app.sources.fetch import FetchError, fetch
 from events.codec import fact_of
 from events.jobs import ImageJobSubmitted, SourceFault
 from events.store import log

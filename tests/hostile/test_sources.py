@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 
+from app.platform import guarded
+from app.platform.guarded import Names
 from app.platform.outside import Outside
 from app.platform.sources import MAX_SOURCE_BYTES
-from app.sources import fetch as fetching
-from app.sources.fetch import FetchError, Names, fetch
+from app.sources.fetch import FetchError, fetch
 from events.jobs import SourceFault
 from tests.acceptance.horde import picture
 from tests.hostile.test_uploads import chunk, png
@@ -372,7 +373,7 @@ async def test_a_name_that_resolves_to_nothing():
 
 
 async def test_a_name_server_that_does_not_answer_is_left_in_time(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fetching, "LOOKUP_SECONDS", 0.1)
+    monkeypatch.setattr(guarded, "LOOKUP_SECONDS", 0.1)
 
     async def lookup(host: str, port: int) -> Sequence[str]:
         await asyncio.sleep(30)

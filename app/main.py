@@ -33,6 +33,7 @@ from app.accounts.authentication import authenticate
 from app.jobs import decider as jobs
 from app.jobs.graphql import job_of_viewer, jobs_of
 from app.moderation import decider as moderation
+from app.operations import decider as operations
 from app.platform.commands import Rules, rules
 from app.platform.database import Pool
 from app.platform.graphql.context import RequestContext, TransportOptions
@@ -81,6 +82,7 @@ API_RULES: Rules = rules(
     steering.RULES,
     teams.RULES,
     moderation.RULES,
+    operations.RULES,
 )
 
 

@@ -15,6 +15,7 @@ from projections import (
     generations,
     jobs,
     leases,
+    modes,
     team_totals,
     teams,
     throughput,
@@ -29,6 +30,7 @@ INLINE: tuple[Projection[Any], ...] = (
     leases.PROJECTION,
     workers.PROJECTION,
     teams.PROJECTION,
+    modes.PROJECTION,
 )
 TAILING: tuple[Projection[Any], ...] = (
     throughput.PROJECTION,

@@ -18,6 +18,7 @@ from app.jobs.image_params import ImageParams
 from app.ledger.quote import ModelChoice
 from app.ledger.standing import MAX_WAITING, MAX_WORKERS
 from app.moderation import decider as moderation
+from app.operations import decider as operations
 from app.platform.commands import Command, Done, Request, rules
 from app.platform.model_reference import ModelReference
 from app.platform.writer import Writer
@@ -55,6 +56,7 @@ RULES = rules(
     teams.RULES,
     sharing.RULES,
     moderation.RULES,
+    operations.RULES,
 )
 
 #: what is known of models, as servers have it

@@ -18,6 +18,7 @@ from app.platform.writer.gather import Gathered
 from events.base import Event, Fact, Recorded
 from events.chain import genesis
 from events.codec import fact_of
+from events.operations import HOUSE
 from events.store.log import Head, PostingRow
 from projections import memory
 from projections.accounts import Account
@@ -111,6 +112,7 @@ class MemoryLog:
             return rows
         tables: Any = self.state
         wanted: dict[str, set[UUID]] = {p.name: set() for p in INLINE}
+        wanted["modes"].add(HOUSE)
         jobs: set[UUID] = set()
         for need in needs:
             for name in ("accounts", "jobs", "leases", "workers", "teams"):

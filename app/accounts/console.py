@@ -67,7 +67,12 @@ class Console:
             user = new_id()
             number = NUMBERS[0] + secrets.randbelow(NUMBERS[1] - NUMBERS[0] + 1)
             command = RegisterUser(
-                user=user, key=new_id(), key_hash=key_hash, username=username, number=number
+                user=user,
+                key=new_id(),
+                key_hash=key_hash,
+                username=username,
+                number=number,
+                by_operator=True,
             )
             # The number may be somebody's: chance will give another.
             with contextlib.suppress(psycopg.errors.UniqueViolation):

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.ledger import postings, trust
+from app.ledger import modes, postings, trust
 from app.ledger.standing import MAX_WAITING, MAX_WORKERS, moderates, waiting_limit, worker_limit
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
@@ -44,6 +44,8 @@ class RegisterUser(Command, frozen=True, kw_only=True):
     username: str
     #: the random number behind the name, so that the alias is unique and says nothing about when or who
     number: int
+    #: an operator opens it at the command line, whatever the modes of the house are
+    by_operator: bool = False
 
 
 class GrantRole(Command, frozen=True, kw_only=True):
@@ -151,8 +153,10 @@ def open_realm(_: OpenRealm, rows: Rows) -> Decision:
     return Decision((opened,), Opened())
 
 
-def register_user(command: RegisterUser, _: Rows) -> Decision:
-    """Anybody may register; the handler has checked the name."""
+def register_user(command: RegisterUser, rows: Rows) -> Decision | Rejection:
+    """Anybody may register unless the modes of the house forbid it; the handler has checked the name."""
+    if not command.by_operator and (refused := modes.refuse_account(rows.modes())) is not None:
+        return refused
     return Decision(
         (UserRegistered(user=command.user, key=command.key),),
         Registered(user=command.user),

@@ -288,6 +288,7 @@ class RegisterUserSuccess:
 RegisterUserResult = Annotated[
     RegisterUserSuccess
     | errors.InvalidInput
+    | errors.RegistrationClosed
     | errors.NotFound
     | errors.Forbidden
     | errors.IdempotencyConflict

@@ -15,6 +15,7 @@ from app.jobs.requirements import has_slow_models, requirements
 from app.jobs.wish import ImageWish, Settled, settle
 from app.ledger import holds, priority
 from app.ledger.closing import end_if_over, give_up_waiting
+from app.ledger.modes import refuse_job
 from app.ledger.upfront import Smaller
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
@@ -79,10 +80,13 @@ class Closed(Result, frozen=True, kw_only=True):
 
 
 def submit_image_job(command: SubmitImageJob, rows: Rows) -> Decision | Rejection:
-    """Quote, refuse what is beyond the limits, reserve what is available, and queue."""
+    """Refuse what the modes of the house or the limits forbid, quote, reserve what is available, and queue."""
     account = rows.account(command.requester)
     if account is None:
         return Rejection(code="NOT_FOUND", message="no such user")
+    n, unsafe = command.params.n, command.unsafe_address
+    if (refused := refuse_job(rows.modes(), account, n, unsafe_address=unsafe)) is not None:
+        return refused
     settled = settle(command, account)
     if isinstance(settled, Rejection):
         return settled

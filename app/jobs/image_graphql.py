@@ -41,6 +41,8 @@ SubmitImageJobResult = Annotated[
     | errors.InvalidInput
     | errors.InsufficientKudos
     | errors.TooManyJobs
+    | errors.MaintenanceMode
+    | errors.UnsafeAddress
     | errors.ObjectMissing
     | errors.StorageUnavailable
     | errors.NotFound

@@ -14,10 +14,12 @@ from uuid import UUID
 import msgspec
 
 from events.base import Event, Fact
+from events.operations import HOUSE
 from projections.accounts import Account
 from projections.generations import Generation
 from projections.jobs import Job
 from projections.leases import Lease
+from projections.modes import UNSET, Modes
 from projections.queue import Found, Search, waits
 from projections.registry import INLINE, INLINE_OF
 from projections.teams import Team
@@ -110,6 +112,11 @@ class Rows:
         """A team, or None."""
         row: Team | None = self._get("teams", key)
         return row
+
+    def modes(self) -> Modes:
+        """What the house is set to: gathered for every batch. All off before the realm is opened."""
+        row: Modes | None = self._get("modes", HOUSE)
+        return row or UNSET
 
     def generations_of(self, job: UUID) -> list[Generation]:
         """A job's generations in their order."""

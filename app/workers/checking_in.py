@@ -16,7 +16,7 @@ from app.platform.ids import new_id
 from app.platform.services import Services
 from app.platform.sql import Query
 from app.workers.capabilities import Polled
-from app.workers.conduct import MAX_FAULTS, EndRest
+from app.workers.conduct import EndRest
 from app.workers.decider import Capabilities, CheckIn
 from app.workers.queries import BY_NAME, Named
 from events.base import ANONYMOUS
@@ -77,7 +77,7 @@ def in_maintenance(worker: Named) -> Rejection:
     words = worker.message or ""
     if until is not None:
         words = (
-            f"more than {MAX_FAULTS} generations failed within an hour under this worker's leases: it rests until "
+            "too many generations failed within an hour under this worker's leases: it rests until "
             f"{until.isoformat(timespec='seconds')}, and goes on by itself with its next poll"
         )
     return Rejection(

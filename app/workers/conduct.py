@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from app.ledger.modes import most_faults
 from app.ledger.trust import SUSPICIOUS
 from app.platform.commands import Command, Decision, Needs, Result, Rule
 from app.platform.rows import Draft, Rows
@@ -33,7 +34,7 @@ UNREASONABLE_SPEED: Final = {
 }
 #: a burst of deliveries is one observation: a worker is suspected at most once in so long
 SUSPECTED_EVERY: Final = timedelta(minutes=10)
-#: with more failures than this in an hour, by its own fault, a worker rests
+#: with more failures than this in an hour, by its own fault, a worker rests; during a raid with half as many
 MAX_FAULTS: Final = 20
 #: for so long
 REST: Final = timedelta(hours=1)
@@ -76,7 +77,7 @@ def watch_speed(draft: Draft, lease: Lease) -> None:
 def watch_failures(draft: Draft, key: UUID) -> None:
     """Let a worker rest under whose leases too much failed within an hour by its own fault."""
     worker = _worker(draft, key)
-    if len(worker.faults) > MAX_FAULTS and not worker.maintenance:
+    if len(worker.faults) > most_faults(draft.modes(), MAX_FAULTS) and not worker.maintenance:
         draft.add(
             AutoMaintenanceStarted(
                 worker=worker.id, owner=worker.owner, until=draft.now + REST, failures=len(worker.faults)

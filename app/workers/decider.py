@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from app.ledger.modes import refuse_worker
 from app.ledger.standing import customizes, moderates, worker_limit
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
@@ -167,8 +168,8 @@ def check_in(command: CheckIn, rows: Rows) -> Decision | Rejection:
         return Rejection(
             code="FORBIDDEN", message="this worker is of another kind", path=("input", "workerName")
         )
-    if worker is None and (full := _too_many(rows.account(command.owner))) is not None:
-        return full
+    if worker is None and (refused := _no_further(rows, command.owner)) is not None:
+        return refused
     if command.custom and not customizes(rows.account(command.owner)):
         return Rejection(
             code="FORBIDDEN",
@@ -187,9 +188,14 @@ def check_in(command: CheckIn, rows: Rows) -> Decision | Rejection:
     return Decision(events, CheckedIn(worker=command.worker), vault)
 
 
-def _too_many(owner: Account | None) -> Rejection | None:
-    """Whoever has as many workers as allowed registers no more; those that there are work on."""
+def _no_further(rows: Rows, key: UUID) -> Rejection | None:
+    """Whoever has as many workers as allowed, or is not invited where only those are, registers no more."""
+    owner = rows.account(key)
     assert owner is not None, "whoever polls with a key has an account"
+    return refuse_worker(rows.modes(), owner) or _too_many(owner)
+
+
+def _too_many(owner: Account) -> Rejection | None:
     limit = worker_limit(owner)
     if owner.workers < limit:
         return None

@@ -64,6 +64,7 @@ PopJobResult = Annotated[
     | errors.WorkerInMaintenance
     | errors.WorkerPaused
     | errors.TooManyWorkers
+    | errors.InviteOnly
     | errors.NotFound
     | errors.Forbidden
     | errors.IdempotencyConflict

@@ -167,6 +167,7 @@ def _everything(storm: Storm) -> dict[str, list[tuple[Any, ...]]]:
         "leases",
         "workers",
         "teams",
+        "modes",
         "queue_head",
         "queue_histogram",
     )

@@ -134,6 +134,18 @@ class ErrorCode(Enum):
     TRY_AGAIN = strawberry.enum_value(
         "TRY_AGAIN", description="The server is too busy for this just now; the same call may succeed later."
     )
+    MAINTENANCE_MODE = strawberry.enum_value(
+        "MAINTENANCE_MODE", description="The whole house is in maintenance and takes no new jobs."
+    )
+    INVITE_ONLY = strawberry.enum_value(
+        "INVITE_ONLY", description="New workers are taken from invited and trusted users only at present."
+    )
+    REGISTRATION_CLOSED = strawberry.enum_value(
+        "REGISTRATION_CLOSED", description="No accounts can be opened at present."
+    )
+    UNSAFE_ADDRESS = strawberry.enum_value(
+        "UNSAFE_ADDRESS", description="Nothing is taken from the caller's network at present."
+    )
 
 
 @strawberry.interface(
@@ -293,3 +305,33 @@ class TryAgain(UserError):
 
     code: ErrorCode = strawberry.field(default=ErrorCode.TRY_AGAIN, description="TRY_AGAIN.")
     retry_after_seconds: float = strawberry.field(description="Seconds to wait before the next attempt.")
+
+
+@strawberry.type(description="The whole house is in maintenance.")
+class MaintenanceMode(UserError):
+    """What was taken before is served to its end; see the query `modes`."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.MAINTENANCE_MODE, description="MAINTENANCE_MODE.")
+
+
+@strawberry.type(description="New workers are taken from invited and trusted users only at present.")
+class InviteOnly(UserError):
+    """A moderator invites whom it gives a number of workers, by `setWorkerLimit`."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.INVITE_ONLY, description="INVITE_ONLY.")
+
+
+@strawberry.type(description="No accounts can be opened at present.")
+class RegistrationClosed(UserError):
+    """Those that there are work on."""
+
+    code: ErrorCode = strawberry.field(
+        default=ErrorCode.REGISTRATION_CLOSED, description="REGISTRATION_CLOSED."
+    )
+
+
+@strawberry.type(description="Nothing is taken from the caller's network at present.")
+class UnsafeAddress(UserError):
+    """Trusted users may submit from anywhere."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.UNSAFE_ADDRESS, description="UNSAFE_ADDRESS.")

@@ -24,6 +24,10 @@ _TYPES: dict[str, type[UserError]] = {
     "OBJECT_MISSING": errors.ObjectMissing,
     "STORAGE_UNAVAILABLE": errors.StorageUnavailable,
     "TRY_AGAIN": errors.TryAgain,
+    "MAINTENANCE_MODE": errors.MaintenanceMode,
+    "INVITE_ONLY": errors.InviteOnly,
+    "REGISTRATION_CLOSED": errors.RegistrationClosed,
+    "UNSAFE_ADDRESS": errors.UnsafeAddress,
 }
 
 

@@ -20,6 +20,7 @@ from app.platform.commands import Idempotency, Needs
 from app.platform.round_trip import Row, Statement, travel
 from app.platform.rows import Rows
 from app.platform.writer.recent import GAP, Recent
+from events.operations import HOUSE
 from events.store import log
 from events.store.arrays import texts, uuids
 from projections.queue import Found, Search
@@ -58,6 +59,7 @@ _READS = {
         "accounts": f"id = ANY(ARRAY(SELECT unnest(%(accounts)s::uuid[]) UNION {_PAYERS} UNION {_OWNERS}))",
         "workers": f"id = ANY(ARRAY(SELECT unnest(%(workers)s::uuid[]) UNION {_HOSTS}))",
         "teams": "id = ANY(%(teams)s::uuid[])",
+        "modes": "id = ANY(%(modes)s::uuid[])",
     }.items()
 }
 #: prompts of the jobs that a batch may queue again, for searches with a blacklist: these were found before it began
@@ -87,6 +89,7 @@ class _Wanted:
                 self._one("teams", key)
         for key in found:
             self._job(key)
+        self._one("modes", HOUSE)  # any decision may ask; but for its first batch a process has it at hand
 
     def _one(self, projection: str, key: UUID) -> Any:
         row = self._recent.get(projection, key)
@@ -166,6 +169,7 @@ def _reads(realm: int, missing: _Ids) -> dict[str, Statement]:
         "accounts": missing["accounts"] | jobs,
         "workers": missing["workers"] | leases,
         "teams": missing["teams"],
+        "modes": missing["modes"],
     }
     parameters = {"realm": realm, **{name: uuids(list(keys)) for name, keys in missing.items()}}
     return {name: Statement(_READS[name], parameters) for name, wants in tables.items() if wants}
@@ -212,6 +216,7 @@ def _working_set(
     head: log.Head, needs: Sequence[Needs], wanted: _Wanted, answers: Mapping[Search, Found]
 ) -> Rows:
     rows = Rows(head.now)
+    rows.name("modes", (HOUSE,))
     for name in ("accounts", "jobs", "leases", "workers", "teams"):
         for need in needs:
             rows.name(name, getattr(need, name))

@@ -30,6 +30,7 @@ _COMMANDS = {
     "role": ("app.accounts.commands", "role_command"),
     "trust": ("app.accounts.commands", "trust_command"),
     "limit": ("app.accounts.commands", "limit_command"),
+    "mode": ("app.operations.mode_commands", "mode_command"),
     "config": ("app.operations.commands", "config_command"),
     "backup": ("app.operations.backup.commands", "backup_command"),
     "restore": ("app.operations.backup.commands", "restore_command"),

@@ -34,6 +34,7 @@ from app.jobs import decider as jobs
 from app.jobs.graphql import job_of_viewer, jobs_of
 from app.moderation import decider as moderation
 from app.operations import decider as operations
+from app.operations.heartbeat import heartbeat
 from app.platform.commands import Rules, rules
 from app.platform.database import Pool
 from app.platform.graphql.context import RequestContext, TransportOptions
@@ -103,7 +104,9 @@ def create_app(settings: Settings, give_up: GiveUp) -> Starlette:
             watching.cancel()
 
     async def healthz(_: Request) -> Response:
-        return Response(b'{"status":"ok"}', media_type="application/json")
+        now = heartbeat(state)
+        body = {**msgspec.structs.asdict(now), "status": now.status.lower()}
+        return Response(msgspec.json.encode(body), media_type="application/json")
 
     async def readyz(_: Request) -> Response:
         return await readiness(state)

@@ -18,6 +18,7 @@ from app.jobs.image_graphql import ImageJobMutations, ImageJobQueries
 from app.jobs.kinds import JOB_TYPES
 from app.moderation.graphql import ModerationMutations, ModerationQueries
 from app.operations.graphql import OperationQueries, OperationSubscriptions
+from app.operations.house_graphql import HouseMutations, HouseQueries
 from app.platform.graphql.scalars import SCALAR_MAP
 from app.platform.graphql.shared import Node
 from app.platform.handling import parse_id
@@ -65,6 +66,7 @@ class Query(
     TeamQueries,
     ModerationQueries,
     OperationQueries,
+    HouseQueries,
     NodeQueries,
 ):
     """The root of queries."""
@@ -82,6 +84,7 @@ class Mutation(
     SteeringMutations,
     TeamMutations,
     ModerationMutations,
+    HouseMutations,
 ):
     """The root of mutations."""
 

@@ -93,6 +93,11 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
         self._asked: deque[_Asked] = deque()
         self._trips: set[asyncio.Task[None]] = set()
 
+    @property
+    def trips(self) -> int:
+        """Round trips that are under way."""
+        return len(self._trips)
+
     async def fetch(self, text: str, parameters: Mapping[str, Any]) -> list[Row]:
         """The rows of a reading statement. Raises `ApiError` TRY_AGAIN when the database does not answer (in time)."""
         loop = asyncio.get_running_loop()

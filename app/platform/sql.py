@@ -40,7 +40,7 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
     return sa.Table(table.name, _metadata, sa.Column("realm", sa.BigInteger), *columns, schema=schema)
 
 
-accounts, jobs, generations, leases, workers, throughput, cases, teams, team_totals = (
+accounts, jobs, generations, leases, workers, throughput, cases, teams, team_totals, modes = (
     _core(LIVE, TABLES[name])
     for name in (
         "accounts",
@@ -52,6 +52,7 @@ accounts, jobs, generations, leases, workers, throughput, cases, teams, team_tot
         "cases",
         "teams",
         "team_totals",
+        "modes",
     )
 )
 (

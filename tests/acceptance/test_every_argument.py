@@ -56,6 +56,7 @@ MUTATIONS = (
     "setPublicWorkers",
     "adjustKudos",
     "setAllowance",
+    "setMode",
 )
 
 HOSTILE: tuple[Any, ...] = (
@@ -208,6 +209,7 @@ class Stage:
             "setPublicWorkers": {"public": False},
             "adjustKudos": {"user": self.friend.alias, "amount": "1", "reason": "a correction"},
             "setAllowance": {"user": self.friend.alias, "amount": "1"},
+            "setMode": {"mode": "INVITE_ONLY", "on": False},
         }
         return made[mutation]
 

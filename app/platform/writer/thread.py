@@ -111,6 +111,11 @@ class Writer:
             self._condition.notify()
         self._thread.join(timeout=PATIENCE_SECONDS)
 
+    @property
+    def waiting(self) -> int:
+        """Commands that wait for the next batch."""
+        return len(self._queue)
+
     def submit(self, request: Request, answer: Answer) -> None:
         """Queue a command; `answer` is called on the writer's thread. Raises `WriterBusyError`."""
         with self._condition:

@@ -16,6 +16,8 @@ LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _MAX_PORT: Final = 65535
+#: kinds of processes that tell metrics, each at a port of its own
+METRICS_PORTS: Final = 3
 _MAX_RETENTION: Final = 10 * 365 * 86_400
 _MIN_PEPPER: Final = 16
 _SECRETS: Final = frozenset({"s3_access_key", "s3_secret_key", "pepper"})
@@ -54,6 +56,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pepper: str
     host: str = "127.0.0.1"
     port: int = 8000
+    #: Where each process tells its metrics: the API at this port, a relay at the next, actors at the one after; 0 for not.
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 9464
     log_level: str = "INFO"
     #: Believe one hop of X-Forwarded-For.
     trusted_proxy: bool = False
@@ -94,6 +99,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "pepper": reader.pepper(),
             "host": reader.text("host", "127.0.0.1"),
             "port": reader.integer("port", 8000, 1, _MAX_PORT),
+            "metrics_host": reader.text("metrics_host", "127.0.0.1"),
+            "metrics_port": reader.integer("metrics_port", 9464, 0, _MAX_PORT - METRICS_PORTS + 1),
             "log_level": reader.log_level(),
             "trusted_proxy": reader.boolean("trusted_proxy", default=False),
             "rate_limits": reader.boolean("rate_limits", default=True),

@@ -30,9 +30,10 @@ HEAD = (
     "(SELECT position, occurred_at, hash FROM log.event WHERE realm = %s ORDER BY position DESC LIMIT 1) AS e ON true"
 )
 
-#: Binds: realm, position, limit. Database clock and the events from a position on: one row at least.
+#: Binds: realm, position, limit. Database clock, when the transaction began by it, and the events from a position on:
+#: one row at least.
 SINCE = (
-    "SELECT clock_timestamp(), e.* FROM (SELECT 1) AS one LEFT JOIN LATERAL "  # noqa: S608
+    "SELECT clock_timestamp(), now(), e.* FROM (SELECT 1) AS one LEFT JOIN LATERAL "  # noqa: S608
     f"(SELECT {_COLUMNS} FROM log.event WHERE realm = %s AND position >= %s ORDER BY position LIMIT %s) AS e ON true"
 )
 

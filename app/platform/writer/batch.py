@@ -46,6 +46,8 @@ class Batch:
         self.known = gathered.known
         self.position = gathered.head.position
         self.hash = gathered.head.hash
+        #: how long the lock was waited for, in seconds
+        self.waited = gathered.waited
         self.writes = Writes([], [], [], [])
 
     def decide(self, request: Request) -> Outcome | Exception:

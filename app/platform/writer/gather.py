@@ -42,6 +42,8 @@ class Gathered(msgspec.Struct):
     rows: Rows
     #: outcomes of earlier commands by (scope, key)
     known: dict[tuple[str, str], vault.CommandOutcome]
+    #: how long the lock was waited for, in seconds of the database's clock
+    waited: float = 0.0
 
 
 _LEASED = f"SELECT job FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
@@ -145,7 +147,9 @@ def gather(
     rows = _working_set(head, needs, wanted, answers)
     rows.prompts.update(got.get("prompts", ()))
     outcomes = [vault.CommandOutcome(*row) for row in got.get("known", ())]
-    return Gathered(head, rows, {(o.scope, o.key): o for o in outcomes})
+    clock, began = got["end"][0][:2]
+    waited = max(0.0, (clock - began).total_seconds())
+    return Gathered(head, rows, {(o.scope, o.key): o for o in outcomes}, waited)
 
 
 def _travel(connection: Connection[Any], asked: Mapping[str, Statement]) -> dict[str, list[Row]]:
@@ -185,8 +189,8 @@ def _catch_up(
     connection: Connection[Any], realm: int, recent: Recent, rows: Sequence[Sequence[Any]]
 ) -> log.Head:
     """Move the rows at hand on to the end of the log, or drop them if that is too far."""
-    if len(rows) < GAP and rows[0][1] is not None:
-        events = [log.recorded(row[1:]) for row in rows]
+    if len(rows) < GAP and rows[0][2] is not None:
+        events = [log.recorded(row[2:]) for row in rows]
         recent.catch_up(events)
         return log.Head(max(rows[0][0], events[-1].occurred_at), events[-1].position, events[-1].hash)
     recent.clear()

@@ -21,6 +21,7 @@ import psycopg
 
 from app.platform.commands import Outcome, Request, Rules
 from app.platform.database import NETWORK
+from app.platform.writer import measures
 from app.platform.writer.batch import BatchResult, commit_batch, decide_batch
 from app.platform.writer.gather import VersionMismatchError
 from app.platform.writer.recent import Recent
@@ -91,13 +92,13 @@ class Writer:
         self._realm = realm
         self._rules = rules
         self._on_fatal = on_fatal
-        self._queue: deque[tuple[Request, Answer]] = deque()
+        self._queue: deque[tuple[Request, Answer, float]] = deque()
         self._condition = threading.Condition()
         self._stopping = False
         self._connection: psycopg.Connection[Any] | None = None
         self._recent = Recent()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-        #: seconds that the lock was held by recent batches, for metrics
+        #: seconds that recent batches took, the wait for the lock included
         self.held_seconds: deque[float] = deque(maxlen=1000)
 
     def start(self) -> None:
@@ -122,9 +123,15 @@ class Writer:
             if self._stopping:
                 raise WriterStoppedError(1.0)
             if len(self._queue) >= QUEUE_LIMIT:
+                measures.turned_away("queue full")
                 raise WriterBusyError(0.5)
-            self._queue.append((request, answer))
+            self._queue.append((request, answer, time.perf_counter()))
             self._condition.notify()
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait for a batch."""
+        return len(self._queue)
 
     async def execute(self, request: Request) -> Outcome:
         """Decide and commit a command. Raises `WriterBusyError`, `InternalError`."""
@@ -160,21 +167,25 @@ class Writer:
 
     def _run(self) -> None:
         while (taken := self._take()) is not None:
-            requests = [request for request, _ in taken]
+            requests = [request for request, _, _ in taken]
+            began = time.perf_counter()
             try:
                 outcomes: Sequence[Any] = self._settle(requests)
             except VersionMismatchError as error:
+                measures.failed("version")
                 self._on_fatal(error)
                 outcomes = [WriterStoppedError(1.0)] * len(taken)
             except Exception:  # noqa: BLE001 - the thread must outlive anything
                 _log.exception("batch_failed")
+                measures.failed("bug")
                 outcomes = [InternalError("the batch failed")] * len(taken)
-            for (_, answer), outcome in zip(taken, outcomes, strict=True):
+            for (_, answer, _), outcome in zip(taken, outcomes, strict=True):
                 with contextlib.suppress(RuntimeError):  # the caller's loop is gone
                     answer(_answerable(outcome))
+            measures.answered(requests, outcomes, [began - queued for _, _, queued in taken])
         self._disconnect()
 
-    def _take(self) -> list[tuple[Request, Answer]] | None:
+    def _take(self) -> list[tuple[Request, Answer, float]] | None:
         with self._condition:
             while not self._queue:
                 if self._stopping:
@@ -191,9 +202,11 @@ class Writer:
             try:
                 return self._attempt(requests)
             except OutcomeUnknownError:
+                measures.looked_up("unknown")
                 return [WriterBusyError(2.0, certain=False)] * len(requests)
             except LOST as error:
                 self._disconnect()
+                measures.failed("connection")
                 if len(requests) > 1 and time.monotonic() - started > TOO_LONG_SECONDS:
                     # it may have been thrown out for holding the lock: half of it takes half as long
                     half = len(requests) // 2
@@ -203,12 +216,14 @@ class Writer:
                     ]
                 if time.monotonic() > deadline:
                     _log.warning("database_away", extra={"reason": type(error).__name__})
+                    measures.turned_away("database away", len(requests))
                     return [WriterBusyError(2.0)] * len(requests)
             except VersionMismatchError:
                 self._rollback()
                 raise
             except Exception as error:  # noqa: BLE001 - of one command: the others are settled by themselves
                 self._rollback()
+                measures.failed("command")
                 if len(requests) == 1:
                     _log.warning("command_failed", extra={"reason": type(error).__name__})
                     return [error]
@@ -220,14 +235,17 @@ class Writer:
         connection = self._connect()
         started = time.perf_counter()
         batch, before, result = decide_batch(connection, self._realm, self._rules, requests, self._recent)
+        decided = time.perf_counter()
         try:
             commit_batch(connection, batch, before)
         except LOST:
             self._disconnect()
             if not self._committed(result):
                 raise
+        ended = time.perf_counter()
         self._recent.keep(batch.rows, batch.position, batch.hash)
-        self.held_seconds.append(time.perf_counter() - started)
+        self.held_seconds.append(ended - started)
+        measures.committed(batch.waited, ended - started - batch.waited, ended - decided)
         return result.outcomes
 
     def _committed(self, result: BatchResult) -> bool:
@@ -249,6 +267,7 @@ class Writer:
                     raise OutcomeUnknownError from None
                 time.sleep(0.2)
             else:
+                measures.looked_up("there" if found else "gone")
                 return found
 
     def _connect(self) -> psycopg.Connection[Any]:

@@ -20,6 +20,7 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from app.jobs.image_params import upscale_factor
+from app.platform import metrics
 from app.platform.broker import make_broker
 from app.platform.commands import rules
 from app.platform.logging import configure_logging
@@ -64,11 +65,15 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
 
     if own_process:
         threading.excepthook = end_with_any_thread(give_up)
+        metrics.expose(*settings.metrics_at("actors"))
     writer = Writer(
         settings.database_url, settings.realm, rules(decider.RULES, sources.RULES), on_fatal=give_up
     )
     broker = make_broker(settings)
+    metrics.WRITER_QUEUE.set_function(lambda: writer.waiting)
     with make_pool(settings) as pool:
+        metrics.measure_pool(pool.get_stats)
+        metrics.POOL_WAITING.set_function(lambda: pool.get_stats().get("requests_waiting", 0))
         publisher = make_publisher(settings, pool, writer)
         actors.declare(broker, publisher.publish, publisher.withdraw)
         fetcher = make_fetcher(settings, pool, writer)

@@ -35,6 +35,7 @@ from app.jobs.graphql import job_of_viewer, jobs_of
 from app.moderation import decider as moderation
 from app.operations import decider as operations
 from app.operations.heartbeat import heartbeat
+from app.platform import metrics
 from app.platform.commands import Rules, rules
 from app.platform.database import Pool
 from app.platform.graphql.context import RequestContext, TransportOptions
@@ -93,6 +94,7 @@ GiveUp = Callable[[BaseException], None]
 def create_app(settings: Settings, give_up: GiveUp) -> Starlette:
     """The ASGI application of one API process; `give_up` is told when other projections are live than it knows."""
     state = make_services(settings, give_up)
+    measure(state)
     options = TransportOptions(trusted_proxy=settings.trusted_proxy)
     routes = create_graphql_routes(schema, state, before_operation, options, before_document=before_document)
 
@@ -169,6 +171,17 @@ def _valkey(url: str) -> Redis:
         socket_connect_timeout=PATIENCE_SECONDS,
         retry=Retry(NoBackoff(), 1),
     )
+
+
+def measure(services: Services) -> None:
+    """Have the state of these services read whenever metrics are asked for."""
+    pool = services.pool
+    metrics.WRITER_QUEUE.set_function(lambda: services.writer.waiting)
+    metrics.POLLS_WAITING.set_function(lambda: len(services.polls))
+    metrics.TAIL_POSITION.set_function(lambda: services.tail.position)
+    metrics.TAIL_SILENT_SECONDS.set_function(lambda: services.tail.silent_seconds)
+    metrics.POOL_WAITING.set_function(lambda: pool.waiting)
+    metrics.measure_pool(pool.get_stats)
 
 
 @contextlib.asynccontextmanager
@@ -264,6 +277,7 @@ def serve(settings: Settings, *, share_port: bool = False) -> int:
     except (VersionMismatchError, psycopg.OperationalError) as error:
         give_up(error)
         return 1
+    metrics.expose(*settings.metrics_at("api"))
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # the default's full collections cost the hot path a tenth
     with contextlib.suppress(KeyboardInterrupt):

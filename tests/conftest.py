@@ -72,7 +72,8 @@ def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[E
     stack = EmbeddedStack(folder)
     environment = stack.start()
     try:
-        yield stack, Settings.from_env(environment)
+        # processes of several tests at once would want the same ports for their metrics
+        yield stack, Settings.from_env({**environment, "HOARD_METRICS_PORT": "0"})
     finally:
         stack.stop()
 

@@ -127,7 +127,7 @@ class PriceBook(msgspec.Struct, frozen=True, kw_only=True):
     #: what telling a form of interrogation earns, unless it is dearer; what post-processing a tile of 512 x 512 pixels
     #: earns; and the flat tax on any of them
     form: int = 100
-    dearer_forms: Mapping[str, int] = {"interrogation": 300}
+    dearer_forms: Mapping[str, int] = msgspec.field(default_factory=lambda: {"interrogation": 300})
     form_tile: int = 300
     form_tax: int = 100
 

@@ -21,6 +21,7 @@ from dramatiq.middleware import Middleware, Retries
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from app.platform import metrics
 from app.platform.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ _MESSAGES = UUID("3f0d3c5e-7a0b-4b53-9f6e-0a2f8f1c6b11")
 
 
 class Journal(Middleware):
-    """Logs each message once it was worked on: ids, seconds and outcome, never arguments."""
+    """Logs and counts each message once it was worked on: ids, seconds and outcome, never arguments."""
 
     def __init__(self) -> None:
         self._started = threading.local()
@@ -57,13 +58,20 @@ class Journal(Middleware):
         exception: BaseException | None = None,
     ) -> None:
         """Say how it went."""
+        seconds = time.perf_counter() - self._started.at
+        outcome = "failed" if exception else "done"
+        metrics.child(metrics.ACTOR_SECONDS, message.actor_name, outcome).observe(seconds)
         facts = {
             "actor": message.actor_name,
             "message_id": message.message_id,
-            "seconds": round(time.perf_counter() - self._started.at, 3),
+            "seconds": round(seconds, 3),
             "error": type(exception).__name__ if exception else None,
         }
         _log.log(logging.WARNING if exception else logging.INFO, "actor_finished", extra=facts)
+
+    def after_nack(self, broker: dramatiq.Broker, message: dramatiq.MessageProxy) -> None:  # noqa: ARG002
+        """Count what becomes a dead letter."""
+        metrics.child(metrics.ACTOR_GIVEN_UP, message.actor_name).inc()
 
 
 def make_broker(settings: Settings) -> RedisBroker:

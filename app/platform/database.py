@@ -109,6 +109,11 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
             loop.call_later(PATIENCE_SECONDS, self._relieve, asked)
         return await asked.answer
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a connection, or for a turn on one."""
+        return len(self._asked) + self.get_stats().get("requests_waiting", 0)
+
     def _set_out(self) -> None:
         trip = asyncio.get_running_loop().create_task(self._travel())
         self._trips.add(trip)  # the loop holds its tasks weakly

@@ -24,6 +24,8 @@ from minio.error import MinioException, S3Error
 from minio.lifecycleconfig import Expiration, LifecycleConfig, NoncurrentVersionExpiration, Rule
 from minio.versioningconfig import VersioningConfig
 
+from app.platform import metrics
+
 #: The largest object that a worker may deliver, in bytes.
 MAX_OBJECT_BYTES: Final = 20 * 1024 * 1024
 
@@ -169,13 +171,19 @@ class ObjectStore:
         # A compressed answer would have another size.
         headers = {"Range": f"bytes=0-{first - 1}", "Accept-Encoding": "identity"}
         timeout = aiohttp.ClientTimeout(total=_CHECK_SECONDS)
+        began, outcome = time.perf_counter(), "failed"
         try:
             async with session.get(link, headers=headers, timeout=timeout, allow_redirects=False) as answer:
-                return await _read_head(answer, first)
+                head = await _read_head(answer, first)
+            outcome = "missing" if isinstance(head, Missing) else "there"
+            return head
         except (aiohttp.ClientError, OSError):
             self._failed_at = time.monotonic()
             # The cause would name the link, which is a key.
             raise StorageUnavailableError("no answer from object storage") from None
+        finally:
+            seconds = time.perf_counter() - began
+            metrics.child(metrics.STORAGE_CHECK_SECONDS, outcome).observe(seconds)
 
     def put(self, bucket: str, key: str, data: bytes, content_type: str) -> str:
         """Store an object, replacing what is there; returns its entity tag. Blocks."""
@@ -342,8 +350,10 @@ def _translated() -> Iterator[None]:
             raise ObjectMissingError from None
         if error.code == "PreconditionFailed" or status == 412:
             raise ObjectChangedError from None
+        metrics.STORAGE_FAILURES.inc()
         raise StorageUnavailableError(f"object storage answered {error.code}") from None
     except (MinioException, urllib3.exceptions.HTTPError, OSError):
+        metrics.STORAGE_FAILURES.inc()
         raise StorageUnavailableError("no answer from object storage") from None
 
 

@@ -18,6 +18,8 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from app.platform import metrics
+
 _log = logging.getLogger(__name__)
 
 #: a worker is online for so long after it polled, in seconds
@@ -48,6 +50,11 @@ PATIENCE_SECONDS = 0.5
 REST_SECONDS = 5.0
 
 
+def online_prefix(realm: int) -> str:
+    """What the keys that mark workers as online begin with; the worker's id follows."""
+    return f"hoard:{realm}:online:"
+
+
 class LastPoll(msgspec.Struct, frozen=True):
     """When a worker polled, and (reason, waiting jobs) for what it passed over; None where it found work."""
 
@@ -60,7 +67,7 @@ class Presence:
 
     def __init__(self, redis: Redis, realm: int) -> None:
         self._redis = redis
-        self._prefix = f"hoard:{realm}:online:"
+        self._prefix = online_prefix(realm)
         self._polls = f"hoard:{realm}:poll:"
         self._uptime = f"hoard:{realm}:uptime:"
         #: when a worker's presence was renewed, and whether it served everybody then
@@ -142,6 +149,7 @@ class Presence:
     def _gone(self, error: RedisError) -> None:
         """Valkey failed: for a while nobody waits for it."""
         self._away_until = time.monotonic() + REST_SECONDS
+        metrics.PRESENCE_UNKNOWN.inc()
         _log.warning("presence_unknown", extra={"reason": type(error).__name__})
 
     async def answers(self) -> bool:

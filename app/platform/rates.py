@@ -21,6 +21,8 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
+from app.platform import metrics
+
 _log = logging.getLogger(__name__)
 
 #: operations a minute of one key, and of one address over all keys
@@ -64,8 +66,11 @@ class Rates:
         self._beyond: dict[_Counted, float] = {}
         self._telling: asyncio.Task[None] | None = None
 
-    def tally(self, item: RateLimitItem, *who: str) -> float | None:
+    def tally(self, item: RateLimitItem, what: str, who: str) -> float | None:
         """Count a hit soon; None if no limit is known to be passed, else the seconds until the window ends."""
+        return _told(what, self._counted_soon(item, (what, who)))
+
+    def _counted_soon(self, item: RateLimitItem, who: tuple[str, ...]) -> float | None:
         if not self._enabled:
             return None
         counted = (item, who)
@@ -99,9 +104,12 @@ class Rates:
         finally:
             self._telling = None
 
-    async def delay(self, item: RateLimitItem, *who: str) -> float | None:
-        """Count a hit; None if it is within the limit, else the seconds until the window ends."""
-        return await self._hit(item, who, 1)
+    async def delay(self, item: RateLimitItem, what: str, who: str) -> float | None:
+        """Count a hit; None if it is within the limit, else the seconds until the window ends.
+
+        `what` is a word of this program for what is counted, `who` the one for whom.
+        """
+        return _told(what, await self._hit(item, (what, who), 1))
 
     async def _hit(self, item: RateLimitItem, who: tuple[str, ...], hits: int) -> float | None:
         if not self._enabled or time.monotonic() < self._away_until:
@@ -113,6 +121,7 @@ class Rates:
             window = await self._limiter.get_window_stats(item, *masked)
         except RedisError as error:
             self._away_until = time.monotonic() + REST_SECONDS
+            metrics.RATES_UNKNOWN.inc()
             _log.warning("rates_unknown", extra={"reason": type(error).__name__})
             return None
         return max(0.1, window.reset_time - time.time())
@@ -120,3 +129,9 @@ class Rates:
     def _masked(self, part: str) -> str:
         """What counts for somebody: Valkey writes its keys to disk, and addresses belong on none."""
         return hashlib.blake2b(part.encode(), key=self._pepper, digest_size=12).hexdigest()
+
+
+def _told(what: str, delay: float | None) -> float | None:
+    if delay is not None:
+        metrics.child(metrics.RATE_LIMITED, what).inc()
+    return delay

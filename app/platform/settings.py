@@ -16,8 +16,8 @@ LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _MAX_PORT: Final = 65535
-#: kinds of processes that tell metrics, each at a port of its own
-METRICS_PORTS: Final = 3
+#: which kinds of processes tell metrics, in the order of their ports
+METRICS_PORTS: Final = ("api", "relay", "actors")
 _MAX_RETENTION: Final = 10 * 365 * 86_400
 _MIN_PEPPER: Final = 16
 _SECRETS: Final = frozenset({"s3_access_key", "s3_secret_key", "pepper"})
@@ -100,7 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "host": reader.text("host", "127.0.0.1"),
             "port": reader.integer("port", 8000, 1, _MAX_PORT),
             "metrics_host": reader.text("metrics_host", "127.0.0.1"),
-            "metrics_port": reader.integer("metrics_port", 9464, 0, _MAX_PORT - METRICS_PORTS + 1),
+            "metrics_port": reader.integer("metrics_port", 9464, 0, _MAX_PORT - len(METRICS_PORTS) + 1),
             "log_level": reader.log_level(),
             "trusted_proxy": reader.boolean("trusted_proxy", default=False),
             "rate_limits": reader.boolean("rate_limits", default=True),
@@ -113,6 +113,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if reader.faults:
             raise SettingsError(tuple(reader.faults))
         return msgspec.convert(values, cls)
+
+    def metrics_at(self, process: str) -> tuple[str, int]:
+        """Host and port at which a kind of process tells its metrics; port 0 for not at all."""
+        port = self.metrics_port and self.metrics_port + METRICS_PORTS.index(process)
+        return self.metrics_host, port
 
     def to_env(self) -> dict[str, str]:
         """The `HOARD_*` variables from which `from_env` builds these settings again."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from app.platform import metrics
 from app.platform.database import NETWORK, read
 from app.platform.graphql.errors import ApiError
 from app.platform.graphql.masking import describe
@@ -117,6 +118,7 @@ class Tail:
                     await connection.execute(f"LISTEN {channel(self._realm)}")
                     await self._follow(connection)
             except Exception as error:  # noqa: BLE001  (a dead tail would leave every poll and subscription asleep)
+                metrics.TAIL_RECONNECTS.inc()
                 _log.warning("tail_reconnects", extra={"trace": describe(error)})
                 await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -131,6 +133,7 @@ class Tail:
     def _publish(self, page: Sequence[Recorded]) -> None:
         self._kept.extend(page)
         self.position = page[-1].position
+        metrics.TAIL_DELAY_SECONDS.observe(max(0.0, time.time() - page[0].occurred_at.timestamp()))
         self._moved.set()
         self._moved = asyncio.Event()
         for event in page:

@@ -17,6 +17,7 @@ import psycopg
 
 from app.accounts import treasury
 from app.jobs import decider as jobs
+from app.platform import metrics
 from app.platform.broker import make_sender, send
 from app.platform.commands import rules
 from app.platform.logging import configure_logging
@@ -31,6 +32,7 @@ from app.platform.writer.gather import VersionMismatchError
 from app.relay.leader import LeadershipLostError, NotMigratedError, Term, lead
 from app.relay.reactions import OVERDUE, Reactions
 from app.relay.retention import Retention
+from app.relay.statistics import Statistics
 from app.relay.sweeper import Sweeper
 from app.relay.tailing import Tailing
 from app.sharing import actors as sharing
@@ -79,12 +81,16 @@ class Relay:
             settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
         )
         self._retention = Retention(settings, objects, leading=self.leading, stop=stop)
+        self._statistics = Statistics(settings, self._broker, leading=self.leading, stop=stop)
+        metrics.WRITER_QUEUE.set_function(lambda: self._writer.waiting)
+        metrics.RELAY_LEADING.set_function(self.leading.is_set)
 
     def run(self) -> int:
         """Stand by and lead until stopped; 1 if this program does not fit the database, else 0."""
         self._writer.start()
         self._sweeper.start()
         self._retention.start()
+        self._statistics.start()
         try:
             self._serve()
         except (VersionMismatchError, NotMigratedError) as error:
@@ -93,6 +99,7 @@ class Relay:
             self._stop.set()
             self._sweeper.join(2.0)
             self._retention.join(2.0)
+            self._statistics.join(2.0)
             self._writer.stop()
             self._broker.client.close()
         return 1 if self._failure else 0
@@ -114,6 +121,7 @@ class Relay:
 
     def _lead(self, term: Term) -> None:
         _log.info("relay_leads", extra={"epoch": term.epoch})
+        metrics.RELAY_TERMS.inc()
         term.connection.execute(f"LISTEN {channel(term.realm)}")
         followers = self._followers(term)
         resting: dict[str, float] = {}
@@ -149,6 +157,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     if stop is None:
         configure_logging(settings.log_level)
         stop = stop_on_signals()
+        metrics.expose(*settings.metrics_at("relay"))
     return Relay(settings, stop).run()
 
 
@@ -176,5 +185,6 @@ def _step(follower: Follower, resting: dict[str, float]) -> bool:
         raise
     except Exception:  # a bug in one follower must not stop the others  # noqa: BLE001
         _log.exception("follower_failed", extra={"follower": follower.name})
+        metrics.child(metrics.FOLLOWER_FAILURES, follower.name).inc()
         resting[follower.name] = time.monotonic() + REST_SECONDS
         return False

@@ -16,6 +16,7 @@ from typing import Any, Final
 import redis
 from psycopg import Connection
 
+from app.platform import metrics
 from app.platform.reactions import Reaction
 from app.relay.leader import Term
 from events.base import Fact
@@ -178,8 +179,10 @@ class Reactions:
             try:
                 self._send(actor, position)
             except redis.RedisError as error:
+                metrics.BROKER_AWAY.inc()
                 _log.warning("broker_away", extra={"reason": type(error).__name__})
                 return sent, True
+            metrics.REACTIONS_SENT.inc()
             sent.append((position, actor))
         return sent, False
 

@@ -21,6 +21,7 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
+from app.platform import metrics
 from app.platform.objects import ObjectStore, result_key
 from app.platform.settings import Settings
 from events.base import Fact
@@ -118,6 +119,7 @@ class Retention:
             for statement in _FORGET:
                 connection.execute(statement, {"realm": self._realm, "jobs": forgettable})
             connection.execute(_ADVANCE, (self._realm, FOLLOWER, due[-1].position))
+        metrics.FORGOTTEN.inc(len(forgettable))
         return len(due) == AT_ONCE
 
     def close(self) -> None:
@@ -157,7 +159,9 @@ class Retention:
             try:
                 if self.step():
                     pause = HURRY_SECONDS
+                metrics.child(metrics.RETENTION_STEPS, "done").inc()
             except Exception as error:  # the thread must outlive anything  # noqa: BLE001
+                metrics.child(metrics.RETENTION_STEPS, "failed").inc()
                 _log.warning("retention_failed", extra={"reason": type(error).__name__})
                 self.close()
         self.close()

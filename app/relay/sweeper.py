@@ -23,6 +23,7 @@ from psycopg import Connection
 
 from app.accounts.treasury import PayAllowance
 from app.jobs.decider import EXPIRY, ExpireJob
+from app.platform import metrics
 from app.platform.commands import Command, Done, Outcome, Request
 from app.platform.ids import new_id
 from app.platform.writer import Writer, WriterBusyError
@@ -140,7 +141,9 @@ class Sweeper:
             try:
                 if self.sweep() >= AT_ONCE:
                     pause = HURRY_SECONDS
+                metrics.child(metrics.SWEEPS, "done").inc()
             except Exception as error:  # the thread must outlive anything  # noqa: BLE001
+                metrics.child(metrics.SWEEPS, "failed").inc()
                 _log.warning("sweep_failed", extra={"reason": type(error).__name__})
                 self.close()
         self.close()
@@ -159,18 +162,20 @@ class Sweeper:
 
     def _execute(self, due: Sequence[tuple[UUID, Command]]) -> int:
         """All at once, so that they make few batches; how many were accepted."""
-        waiting: list[tuple[UUID, Future[Outcome | BaseException]]] = []
+        waiting: list[tuple[UUID, Command, Future[Outcome | BaseException]]] = []
         for key, command in due:
             answer: Future[Outcome | BaseException] = Future()
             try:
                 self._writer.submit(Request(command, new_id()), answer.set_result)
             except WriterBusyError:
                 break
-            waiting.append((key, answer))
+            waiting.append((key, command, answer))
         accepted = 0
-        for key, answer in waiting:
+        for key, command, answer in waiting:
             outcome = answer.result(timeout=ANSWER_SECONDS)
-            accepted += isinstance(outcome, Done)
+            if isinstance(outcome, Done):
+                accepted += 1
+                metrics.child(metrics.SWEPT, type(command).__name__).inc()
             if isinstance(outcome, BaseException) and not isinstance(outcome, WriterBusyError):
                 _log.error("expiry_raised", extra={"id": str(key), "reason": type(outcome).__name__})
                 self._pass_over(key)

@@ -18,6 +18,7 @@ import msgspec
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
+from app.platform import metrics
 from app.platform.commands import Command, Done, Request
 from app.platform.ids import new_id
 from app.platform.objects import (
@@ -212,6 +213,7 @@ class Publisher:
         if not isinstance(outcome, Done) or outcome.result != verdict:
             message = f"the verdict on generation {story.generation.id} does not stand"
             raise UnsettledError(message)
+        metrics.child(metrics.PUBLICATIONS, verdict.withheld or "published").inc()
 
 
 def metadata_of(story: Story, picture: CleanPicture) -> SharedMetadata:

@@ -22,7 +22,7 @@ import msgspec
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from app.platform import vault
+from app.platform import metrics, vault
 from app.platform.commands import Command, Done, Request
 from app.platform.guarded import Lookup, Names
 from app.platform.ids import new_id
@@ -201,7 +201,14 @@ class Fetcher:
         raise FetchError(SourceFault.UNREACHABLE)
 
     async def _stored(self, source: JobSource) -> JobSource:
-        data = await fetch(source.url, self._outside, alpha=source.alpha, lookup=self._lookup, tls=self._tls)
+        try:
+            data = await fetch(
+                source.url, self._outside, alpha=source.alpha, lookup=self._lookup, tls=self._tls
+            )
+        except FetchError as failed:
+            metrics.child(metrics.SOURCES_FETCHED, failed.cause).inc()
+            raise
+        metrics.child(metrics.SOURCES_FETCHED, "fetched").inc()
         key = new_source_key()
         kind = f"image/{sniff_image(data[:32])}"
         await asyncio.to_thread(self._objects.put, self._bucket, key, data, kind)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 
+from app.platform import metrics
 from app.platform.commands import Done, Idempotency, Rejection
 from app.platform.graphql.context import Client
 from app.platform.handling import idempotency, run
@@ -64,6 +65,22 @@ async def pop_job(
     client: Client | None = None,
 ) -> Leased | Nothing | Rejection:
     """Lease the best job for a worker, waiting for one as long as the poll says and the client stays."""
+    answer = await _pop_job(services, actor, poll, key, parameters, client or Client())
+    outcome = "leased" if isinstance(answer, Leased) else "nothing"
+    if isinstance(answer, Rejection):
+        outcome = answer.code
+    metrics.child(metrics.POPS, poll.capabilities.kind, outcome).inc()
+    return answer
+
+
+async def _pop_job(
+    services: Services,
+    actor: UUID,
+    poll: Polled,
+    key: str | None,
+    parameters: object,
+    client: Client,
+) -> Leased | Nothing | Rejection:
     promise = idempotency(actor, "popJob", key, parameters)
     if isinstance(promise, Rejection):
         return promise
@@ -77,7 +94,7 @@ async def pop_job(
     if isinstance(asked, Rejection):
         return asked
     pop = _Pop(services, actor, poll, asked, promise)
-    answer = await pop.wait(client or Client()) if poll.wait_seconds else await pop.attempt()
+    answer = await pop.wait(client) if poll.wait_seconds else await pop.attempt()
     if not isinstance(answer, Rejection):
         skipped = (
             [(skip.reason, skip.count) for skip in answer.skipped] if isinstance(answer, Nothing) else None
@@ -125,6 +142,7 @@ class _Pop:
 
     async def _unwaiting(self) -> Leased | Nothing | Rejection:
         """One look, where too many wait already; a poll that finds nothing is to come again, and not at once."""
+        metrics.POLLS_TURNED_AWAY.inc()
         answer = await self.attempt()
         if not isinstance(answer, Nothing):
             return answer
@@ -197,7 +215,9 @@ async def _promising(
 async def _probe(services: Services, wanted: Search) -> Found:
     """One look at the queue, without a lock."""
     questions = Questions(services.realm, [wanted])
+    began = time.perf_counter()
     text = await PROBE.one(services.pool, **questions.parameters())
+    metrics.PROBE_SECONDS.observe(time.perf_counter() - began)
     return questions.answers(text or "[]")[wanted]
 
 

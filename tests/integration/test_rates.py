@@ -31,33 +31,33 @@ async def two(database: Settings) -> AsyncIterator[tuple[Rates, Rates]]:
 async def test_processes_count_together_and_say_when_to_come_again(two: tuple[Rates, Rates]):
     who = str(uuid4())
     for number in range(60):
-        two[number % 2].tally(LIMIT, who)
+        two[number % 2].tally(LIMIT, "test", who)
     await asyncio.sleep(3 * TALLY_SECONDS)
     for each in two:
-        each.tally(LIMIT, who)
+        each.tally(LIMIT, "test", who)
     await asyncio.sleep(3 * TALLY_SECONDS)
     for each in two:
-        delay = each.tally(LIMIT, who)
+        delay = each.tally(LIMIT, "test", who)
         assert delay is not None
         assert 0 < delay <= 60
-        assert each.tally(LIMIT, str(uuid4())) is None
+        assert each.tally(LIMIT, "test", str(uuid4())) is None
 
 
 async def test_a_burst_is_noticed_before_valkey_is_told(two: tuple[Rates, Rates]):
-    answers = [two[0].tally(LIMIT, "burst") for _ in range(60)]
+    answers = [two[0].tally(LIMIT, "test", "burst") for _ in range(60)]
     assert answers == [None] * 50 + [TALLY_SECONDS] * 10
 
 
 async def test_without_valkey_nothing_is_limited():
     alone = Rates("redis://127.0.0.1:1", "pepper", enabled=True)
     for _ in range(60):
-        alone.tally(LIMIT, "anybody")
+        alone.tally(LIMIT, "test", "anybody")
     await asyncio.sleep(2 * TALLY_SECONDS + rates.PATIENCE_SECONDS)
-    assert alone.tally(LIMIT, "anybody") is None
+    assert alone.tally(LIMIT, "test", "anybody") is None
     await alone.close()
 
 
 async def test_nobody_is_told_about_any_more_when_nothing_comes(two: tuple[Rates, Rates]):
-    two[0].tally(LIMIT, "once")
+    two[0].tally(LIMIT, "test", "once")
     await asyncio.sleep(4 * TALLY_SECONDS)
     assert two[0]._telling is None

@@ -6,6 +6,7 @@ wire: `http.py`, `sse.py` and `websocket.py` call `admit`, then `execute` or `st
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -46,6 +47,7 @@ from app.platform.graphql.documents import (
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.limits import limit_error
 from app.platform.graphql.masking import format_errors, format_refusal, internal_error
+from app.platform.graphql.measures import answered, failed, root_field, subscribed
 from app.platform.graphql.refusals import RequestRefused
 from app.platform.graphql.rendering import Chosen, Payload, Rendered, data_of, encode, encode_text
 from app.platform.graphql.schema_tools import core_schema
@@ -75,6 +77,8 @@ class Operation:
     info: OperationInfo
     executor: "_Executor"
     context: RequestContext
+    #: when its document was read, by `time.perf_counter`
+    began: float
 
 
 class _ResolveInfo(NamedTuple):
@@ -166,9 +170,12 @@ class Engine:
 
         Raises RequestRefused, and nothing else.
         """
+        began = time.perf_counter()
+        field = ""
         try:
             document = await self._document(request.query, context)
             prepared = document.choose(request.operationName)
+            field = root_field(prepared.info)
             if allowed is not None and prepared.info.kind not in allowed:
                 raise ApiError(
                     f"A {prepared.info.kind} is not possible by GET.", TopLevelCode.METHOD_NOT_ALLOWED
@@ -176,16 +183,22 @@ class Engine:
             executor = self._executor(document, request, context)
             info = self._within_cost(prepared, executor.variable_values.coerced)
             await self._before_operation(context, info)
-        except RequestRefused:
+        except RequestRefused as refusal:
+            failed(field, refusal.errors)
             raise
         except ApiError as error:
-            raise RequestRefused.of(error) from None
+            raise _refused(field, error) from None
         except Exception as error:
-            raise RequestRefused.of(internal_error(error, context.request_id)) from error
-        return Operation(info, executor, context)
+            raise _refused(field, internal_error(error, context.request_id)) from error
+        return Operation(info, executor, context, began)
 
     async def execute(self, operation: Operation) -> Payload:
         """Runs a query or mutation to its payload; errors of resolvers are in it, masked."""
+        payload = await self._executed(operation)
+        answered(operation.info, time.perf_counter() - operation.began, payload)
+        return payload
+
+    async def _executed(self, operation: Operation) -> Payload:
         try:
             result = operation.executor.execute_operation()
             if operation.executor.is_awaitable(result):
@@ -206,26 +219,28 @@ class Engine:
             yield encode(await self._whole(operation))
             return
         executor, request_id = operation.executor, operation.context.request_id
-        try:
-            source = create_source_event_stream(executor)
-            if executor.is_awaitable(source):
-                source = await source
-            if isinstance(source, ExecutionResult):
-                yield encode({"errors": format_errors(source.errors or (), request_id)})
-                return
-            root: Chosen | None = None
-            async with aclosing(cast("AsyncGenerator[Any, None]", source)) as items:
-                async for item in items:
-                    if isinstance(item, Rendered):
-                        root = root or _chosen_root(executor)
-                        yield data_of(root, item)
-                    else:
-                        yield encode(_payload(await _execute_event(executor, item), request_id))
-        except ApiError as error:
-            yield encode({"errors": [format_refusal(error, TopLevelCode.BAD_REQUEST)]})
-        except Exception as error:  # noqa: BLE001  (masked and logged)
-            refused = internal_error(error, request_id)
-            yield encode({"errors": [format_refusal(refused, TopLevelCode.INTERNAL)]})
+        field = root_field(operation.info)
+        with subscribed(operation.info):
+            try:
+                source = create_source_event_stream(executor)
+                if executor.is_awaitable(source):
+                    source = await source
+                if isinstance(source, ExecutionResult):
+                    yield _failure(field, format_errors(source.errors or (), request_id))
+                    return
+                root: Chosen | None = None
+                async with aclosing(cast("AsyncGenerator[Any, None]", source)) as items:
+                    async for item in items:
+                        if isinstance(item, Rendered):
+                            root = root or _chosen_root(executor)
+                            yield data_of(root, item)
+                        else:
+                            yield encode(_payload(await _execute_event(executor, item), request_id))
+            except ApiError as error:
+                yield _failure(field, [format_refusal(error, TopLevelCode.BAD_REQUEST)])
+            except Exception as error:  # noqa: BLE001  (masked and logged)
+                refused = internal_error(error, request_id)
+                yield _failure(field, [format_refusal(refused, TopLevelCode.INTERNAL)])
 
     async def _whole(self, operation: Operation) -> Payload:
         if operation.info.kind == "query":
@@ -267,6 +282,18 @@ class Engine:
         if cost > self.options.max_cost:
             raise limit_error(TopLevelCode.LIMIT_COST, "Cost of an operation", cost, self.options.max_cost)
         return replace(prepared.info, cost=cost)
+
+
+def _refused(field: str, error: ApiError) -> RequestRefused:
+    refusal = RequestRefused.of(error)
+    failed(field, refusal.errors)
+    return refusal
+
+
+def _failure(field: str, errors: list[dict[str, Any]]) -> bytes:
+    """The payload with which a subscription ends."""
+    failed(field, errors)
+    return encode({"errors": errors})
 
 
 async def _execute_event(executor: _Executor, item: Any) -> ExecutionResult:

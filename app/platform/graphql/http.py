@@ -19,6 +19,7 @@ from app.platform.graphql.documents import OperationKind
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.execution import Engine, GraphQLRequest
 from app.platform.graphql.limits import limit_error
+from app.platform.graphql.measures import failed, root_field
 from app.platform.graphql.refusals import RequestRefused
 from app.platform.graphql.rendering import Payload, encode
 from app.platform.graphql.sse import client_left, send_events
@@ -87,9 +88,13 @@ class GraphQLHTTP:
             context = context_of(scope, asked.headers, self._app_state, self._options)
             request_id = context.request_id
             request = await self._request(asked, scope, receive)
+        except (ApiError, RequestRefused) as error:
+            refusal = RequestRefused.of(error) if isinstance(error, ApiError) else error
+            failed("", refusal.errors)
+            await _refuse(send, asked, refusal, request_id)
+            return
+        try:
             await self._run(asked, request, context, receive, send)
-        except ApiError as error:
-            await _refuse(send, asked, RequestRefused.of(error), request_id)
         except RequestRefused as refusal:
             await _refuse(send, asked, refusal, request_id)
 
@@ -160,10 +165,10 @@ class GraphQLHTTP:
                 context.client.leave()
             return
         if operation.info.kind == "subscription":
-            raise refused(
-                "A subscription needs Accept: text/event-stream, or the WebSocket protocol graphql-transport-ws.",
-                TopLevelCode.NOT_ACCEPTABLE,
-            )
+            needed = "A subscription needs Accept: text/event-stream, or the WebSocket protocol graphql-transport-ws."
+            unfit = refused(needed, TopLevelCode.NOT_ACCEPTABLE)
+            failed(root_field(operation.info), unfit.errors)
+            raise unfit
         context.client = Client(partial(client_left, receive))
         try:
             payload = await self._engine.execute(operation)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.platform import metrics
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.errors import ErrorCode, InsufficientKudos, LargestJob, UserError
@@ -34,6 +35,7 @@ _TYPES: dict[str, type[UserError]] = {
 def error_of(rejection: Rejection) -> Any:
     """The API's error for a rejection."""
     code = ErrorCode(rejection.code)
+    metrics.child(metrics.REFUSALS, rejection.code).inc()
     path = list(rejection.path)
     if rejection.code == "INSUFFICIENT_KUDOS":
         return _insufficient(rejection, path)

@@ -14,6 +14,7 @@ from starlette.types import Receive, Send
 from app.platform.graphql.context import TransportOptions
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.masking import format_refusal
+from app.platform.graphql.measures import slow_reader
 from app.platform.graphql.rendering import Payload, encode
 from app.platform.graphql.wire import CORS, EVENTS_TYPE
 
@@ -59,6 +60,7 @@ async def send_events(
 
 async def _cut_off(options: TransportOptions, send: Send) -> None:
     """Tell who did not read that it was cut off, if it reads again soon; all that it held is given back by now."""
+    slow_reader("event stream")
     seconds = options.sse_write_seconds
     message = f"nothing was read for {seconds:.0f} seconds: go on from the last position that you have seen"
     error = format_refusal(ApiError(message, TopLevelCode.SLOW_READER), TopLevelCode.SLOW_READER)

@@ -21,6 +21,7 @@ from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.execution import Engine, GraphQLRequest
 from app.platform.graphql.limits import limit_error
 from app.platform.graphql.masking import internal_error
+from app.platform.graphql.measures import connected, failed, slow_reader
 from app.platform.graphql.refusals import RequestRefused
 from app.platform.graphql.rendering import Payload, encode, encode_text
 from app.platform.graphql.wire import UNREADABLE
@@ -77,7 +78,8 @@ class GraphQLWebSocket:
         except ApiError as error:
             await socket.close(4403, error.message)
             return
-        await _Connection(socket, self._engine, context, self._before_connection).serve()
+        with connected():
+            await _Connection(socket, self._engine, context, self._before_connection).serve()
 
 
 class _Connection:
@@ -222,7 +224,9 @@ class _Connection:
                 len(self._operations) + 1,
                 limit,
             )
-            self._refuse(message.id, RequestRefused.of(error))
+            refusal = RequestRefused.of(error)
+            failed("", refusal.errors)
+            self._refuse(message.id, refusal)
             return
         self._operations[message.id] = asyncio.ensure_future(self._operation(message.id, request))
 
@@ -278,6 +282,8 @@ class _Connection:
                 raise self._too_slow() from None
 
     def _too_slow(self) -> _Close:
+        if not self._ending.done():
+            slow_reader("websocket")
         close = _Close(4413, "Too many messages wait for a slow reader")
         self._end(close)
         return close

@@ -128,11 +128,6 @@ class Writer:
             self._queue.append((request, answer, time.perf_counter()))
             self._condition.notify()
 
-    @property
-    def waiting(self) -> int:
-        """How many commands wait for a batch."""
-        return len(self._queue)
-
     async def execute(self, request: Request) -> Outcome:
         """Decide and commit a command. Raises `WriterBusyError`, `InternalError`."""
         loop = asyncio.get_running_loop()

@@ -30,6 +30,7 @@ from app.platform.writer.gather import Gathered
 from benchmarks import commands
 from benchmarks.workload import Job
 from events.jobs import ImageJobSubmitted
+from events.operations import HOUSE
 from events.store import log
 from projections.queue import Found
 from projections.store import build
@@ -42,7 +43,7 @@ PIECE = 1_000
 #: how long ago the log begins: its clock must not run ahead of the database's
 AGE = timedelta(minutes=15)
 #: rows that stay in memory from piece to piece
-_KEPT = ("accounts", "workers")
+_KEPT = ("accounts", "workers", "modes")
 
 _TIDY = (
     "VACUUM (ANALYZE) log.event, log.posting, vault.job, vault.generation, vault.result",
@@ -127,6 +128,7 @@ def write(
 def _kept(rows: Rows, now: datetime) -> Rows:
     """The next piece's rows: those that stay in memory."""
     kept = Rows(now)
+    kept.name("modes", (HOUSE,))
     for name in _KEPT:
         kept.put(name, (row for row in rows.tables[name].values() if row is not None))
     return kept

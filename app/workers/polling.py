@@ -33,6 +33,8 @@ from projections.store.search import Questions
 
 #: how often a poll goes on where its candidates were exhausted
 PAGES = 50
+#: searches that a process remembers at most
+REMEMBERED = 10_000
 #: when to poll again where too many polls wait, in seconds
 CROWDED_SECONDS = 5.0
 
@@ -84,7 +86,7 @@ async def _pop_job(
     promise = idempotency(actor, "popJob", key, parameters)
     if isinstance(promise, Rejection):
         return promise
-    worker = await check_in(services, actor, poll)
+    worker, early = await asyncio.gather(check_in(services, actor, poll), _early(services, actor, poll))
     if isinstance(worker, Rejection):
         return worker
     if worker.worker.paused:
@@ -93,7 +95,8 @@ async def _pop_job(
     asked = await asking(services, poll, worker)
     if isinstance(asked, Rejection):
         return asked
-    pop = _Pop(services, actor, poll, asked, promise)
+    _remember(services, actor, poll, asked.search)
+    pop = _Pop(services, actor, poll, asked, promise, early.get(asked.search))
     answer = await pop.wait(client) if poll.wait_seconds else await pop.attempt()
     if not isinstance(answer, Rejection):
         skipped = (
@@ -111,7 +114,13 @@ class _Pop:
     """One poll, asking the queue."""
 
     def __init__(
-        self, services: Services, actor: UUID, poll: Polled, asked: Asking, promise: Idempotency | None
+        self,
+        services: Services,
+        actor: UUID,
+        poll: Polled,
+        asked: Asking,
+        promise: Idempotency | None,
+        early: Found | None,
     ) -> None:
         self._services = services
         self._actor = actor
@@ -119,6 +128,8 @@ class _Pop:
         self._search = asked.search
         self._families = asked.families
         self._promise = promise
+        #: what a look found that began before the worker was known to ask just this; good for the first attempt
+        self._early = early
 
     async def wait(self, client: Client) -> Leased | Nothing | Rejection:
         """Look at the queue now, and whenever something is queued that this poll may serve and is to serve."""
@@ -154,7 +165,8 @@ class _Pop:
         wanted = self._search
         blacklisted = 0
         for _ in range(PAGES):
-            promising, barred = await _promising(self._services, wanted)
+            early, self._early = self._early, None
+            promising, barred = await _promising(self._services, wanted, early)
             blacklisted += barred
             if promising is None and not await _answered(self._services, self._promise):
                 break
@@ -193,13 +205,36 @@ async def _answered(services: Services, promise: Idempotency | None) -> bool:
     return await ANSWERED.one(services.pool, realm=services.realm, **key) is not None
 
 
+def _remembered(services: Services) -> dict[tuple[UUID, Polled], Search]:
+    found: dict[tuple[UUID, Polled], Search] = services.caches.setdefault("searches", {})
+    return found
+
+
+async def _early(services: Services, actor: UUID, poll: Polled) -> dict[Search, Found]:
+    """What the search finds that this poll asked last time: most workers ask for the same again and again.
+
+    It shares a round trip with the reading of the worker, and counts only if the worker as it is read asks for just
+    that. A poll that waits looks once it is heard of, so that nothing comes in between.
+    """
+    search = None if poll.wait_seconds else _remembered(services).get((actor, poll))
+    return {} if search is None else {search: await _probe(services, search)}
+
+
+def _remember(services: Services, actor: UUID, poll: Polled, search: Search) -> None:
+    remembered = _remembered(services)
+    if len(remembered) >= REMEMBERED:
+        remembered.clear()
+    remembered[actor, poll] = search
+
+
 async def _promising(
-    services: Services, wanted: Search
+    services: Services, wanted: Search, early: Found | None
 ) -> tuple[tuple[Search, tuple[UUID, ...]] | None, int]:
     """Where something waits that the blacklist does not bar, and what, looked for without a lock; how many it bars."""
     barred = 0
     for _ in range(PAGES):
-        found = await _probe(services, wanted)
+        found = early or await _probe(services, wanted)
+        early = None
         jobs = {candidate.job: candidate.blacklisted for candidate in found.candidates}
         if not jobs:
             break

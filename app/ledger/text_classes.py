@@ -29,7 +29,7 @@ _MOST: Final = {
     TextClass.UP_TO_36B: 36_000_000_000,
     TextClass.UP_TO_73B: 73_000_000_000,
 }
-_TOKEN: Final = "*texts:"
+_MARK: Final = "*texts:"
 
 
 def class_of(parameters: int | None) -> TextClass:
@@ -41,4 +41,4 @@ def class_of(parameters: int | None) -> TextClass:
 
 def text_token(size: TextClass) -> str:
     """What stands for any model of a class in a job's offers; no client's name of a model begins with `*`."""
-    return f"{_TOKEN}{size}"
+    return f"{_MARK}{size}"

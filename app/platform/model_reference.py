@@ -159,7 +159,8 @@ def _parsed(text: bytes) -> tuple[dict[str, Model], dict[str, int]]:
             if parameters is None:
                 models[name] = msgspec.json.decode(given, type=_Given).model(name)
             else:
-                texts[name] = int(_within("parameters", parameters, *PARAMETERS))
+                _within("parameters", parameters, *PARAMETERS)
+                texts[name] = int(parameters)
         except (msgspec.DecodeError, ValueError) as error:
             faults.append(_fault(f"model {name!r}: {error}"))
     if faults:

@@ -97,6 +97,7 @@ async def test_partial_data_is_200(session, url):
         (b"query=%7Bhello%7D", "application/x-www-form-urlencoded", 415, "application/json"),
         (b'{"query": "{ hello }"}', "application/json; charset=latin-1", 415, "UTF-8"),
         (b'{"query": "' + b"#" * 100_000 + b'{ hello }"}', "application/json", 413, "100000"),
+        (b'{"query": "{ hello }"' + b" " * 1_000_000 + b"}", "application/json", 413, "1000000"),
     ],
 )
 async def test_bad_requests_get_graphql_errors(session, url, body, content_type, status, said):
@@ -111,7 +112,7 @@ async def test_bad_requests_get_graphql_errors(session, url, body, content_type,
 async def test_a_body_without_a_length_is_cut_off_at_the_limit(session, url):
     async def chunks():
         for _ in range(11):
-            yield b" " * 10_000
+            yield b" " * 100_000
 
     async with session.post(url, data=chunks(), headers={"content-type": "application/json"}) as response:
         assert response.status == 413

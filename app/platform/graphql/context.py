@@ -19,7 +19,9 @@ class TransportOptions:
     """Limits and habits of the transport; the defaults are the house's."""
 
     #: Bytes of a request's body, of a query string, or of one WebSocket message.
-    max_body_bytes: int = 100_000
+    max_body_bytes: int = 1_000_000
+    #: Characters of a document, which takes much longer to read than variables do.
+    max_document_characters: int = 100_000
     max_tokens: int = 2_000
     #: Levels of fields, fragments followed.
     max_depth: int = 15

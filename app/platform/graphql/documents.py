@@ -122,7 +122,11 @@ class Documents:
         return self._good.get(text) or self._bad.get(text)
 
     def read(self, text: str) -> Document:
-        """Reads a new document: milliseconds of parsing and validation. Keeps it, good or bad."""
+        """Reads a new document: milliseconds of parsing and validation. Keeps it, good or bad, unless it is too long."""
+        if len(text) > self._options.max_document_characters:
+            most = self._options.max_document_characters
+            error = limit_error(TopLevelCode.LIMIT_BODY, "Characters of a document", len(text), most)
+            return Document(None, {}, RequestRefused.of(error))
         document = self._read(text)
         (self._good if document.refusal is None else self._bad).put(text, document)
         return document

@@ -16,6 +16,7 @@ from app.accounts.workers_graphql import AccountWorkersMutations
 from app.jobs.graphql import JobMutations, JobQueries, JobSubscriptions, generation_of_viewer, job_of_viewer
 from app.jobs.image_graphql import ImageJobMutations, ImageJobQueries
 from app.jobs.kinds import JOB_TYPES
+from app.jobs.text_graphql import TextJobMutations, TextJobQueries
 from app.moderation.graphql import ModerationMutations, ModerationQueries
 from app.operations.graphql import OperationQueries, OperationSubscriptions
 from app.operations.house_graphql import HouseMutations, HouseQueries
@@ -60,6 +61,7 @@ class Query(
     AccountQueries,
     JobQueries,
     ImageJobQueries,
+    TextJobQueries,
     WorkerQueries,
     SteeringQueries,
     DemandQueries,
@@ -79,6 +81,7 @@ class Mutation(
     TreasuryMutations,
     JobMutations,
     ImageJobMutations,
+    TextJobMutations,
     SourceMutations,
     WorkerMutations,
     SteeringMutations,

@@ -3,8 +3,8 @@
 A job's constraints fold into a small class for each model, or set of models, that may serve it: (model, audience, mask,
 size). The queue keeps each class's best rank, so that a pop looks at the heads of the classes it can serve and never
 at the jobs behind them. The audience is everybody, one worker of a job's allow-list, or everybody but those on its
-deny-list. A model that begins with `*` stands for any model of a family, or for what other
-kinds of workers serve (a text model, a form of interrogation), and "" for any image model at all. Two more
+deny-list. A model that begins with `*` stands for any model of a family, or for what other kinds of workers serve (a
+text model, any text model of a class, a form of interrogation), and "" for any image model at all. Two more
 summaries of the waiting jobs are kept the same way: *demand* (how much waits for which set of models) and a *histogram*
 of ranks. All are derived from job rows, not folded, and audited. What does not fold into a class (words of a blacklist,
 a failure here before) is looked at for a bounded number of candidates. Look next: `projections.store.derived` for their
@@ -267,9 +267,9 @@ def text_bounds(size: int) -> tuple[int, int]:
     return size >> _PART, size & _LOWER
 
 
-def text_model(name: str = "") -> str:
-    """What stands for a text model in the queue; without a name, for any of them."""
-    return f"*text:{name}" if name else "*text"
+def text_model(name: str) -> str:
+    """What stands for a text model in the queue."""
+    return f"*text:{name}"
 
 
 def form_model(form: str) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from app.fleet.serving import families_of, search_of
+from app.fleet.serving import families_of, judged, search_of
 from app.platform.caching import fresh
 from app.platform.services import Services
 from app.platform.sql import accounts, any_of, rows_of, workers
@@ -79,7 +79,10 @@ async def online_workers(services: Services) -> list[Online]:
             Online(
                 worker,
                 search_of(
-                    worker, by_id.get(worker.owner), families_of(worker.kind, worker.models, services.models)
+                    worker,
+                    by_id.get(worker.owner),
+                    families_of(worker.kind, worker.models, services.models),
+                    judged(worker, services.models, services.settings.validated_backends),
                 ),
             )
             for worker in online

@@ -1,6 +1,7 @@
 """What a worker may serve: the requirements it allows, the families of its models, and at which of a job's offers.
 
-Pure. Look next: `projections.queue` for the rules, `app.ledger.families`, `app.workers.matching`, which decides by it.
+Pure. Look next: `projections.queue` for the rules, `app.ledger.families` and `app.ledger.text_classes`,
+`app.workers.matching`, which decides by it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from collections import defaultdict
 from functools import lru_cache
 from typing import Final, Protocol
 
+import msgspec
+
 from app.ledger.families import family_of, token
+from app.ledger.text_classes import class_of, text_token
 from events.jobs import JobKind
 from projections.accounts import Account
 from projections.jobs import Job
@@ -18,9 +22,23 @@ from projections.workers import Worker
 
 _OF_TRUSTED: Final = REQUIREMENTS["trusted_worker"] | REQUIREMENTS["untrusted_unsafe_address"]
 _OF_FAST: Final = REQUIREMENTS["not_slow"]
+_OF_VALIDATED: Final = REQUIREMENTS["validated_backend"]
 
-#: work a second of one thread below which a worker is slow: half a megapixelstep, three tokens, a tenth of a form
-LEAST_SPEED: Final = {JobKind.IMAGE: 500_000, JobKind.TEXT: 3 * WORK, JobKind.INTERROGATION: WORK // 10}
+#: work a second of one thread below which a worker is slow: half a megapixelstep, five tokens, a tenth of a form
+LEAST_SPEED: Final = {JobKind.IMAGE: 500_000, JobKind.TEXT: 5 * WORK, JobKind.INTERROGATION: WORK // 10}
+#: tokens a second below which a text worker is slow whose largest model has so many parameters; first match
+LEAST_TEXT_SPEED: Final = ((20_000_000_000, 3 * WORK), (13_000_000_000, 4 * WORK))
+#: names of programs that are known to write texts as they are asked to; an operator may name more
+VALIDATED_BACKENDS: Final = frozenset(
+    {
+        "AI Horde Worker",
+        "AI Horde Worker~aphrodite~oai",
+        "AI Horde Worker~aphrodite~kai",
+        "KoboldCppEmbedWorker",
+        "TabbyAPI",
+        "hoard-worker",
+    }
+)
 
 #: sets of models that jobs may name, each with those of a worker's models that are in it
 Families = tuple[tuple[str, tuple[str, ...]], ...]
@@ -35,6 +53,40 @@ class Reference(Protocol):
     def inpainting(self, name: str) -> bool:
         """Whether a model only fills in."""
 
+    def parameters(self, name: str) -> int | None:
+        """How many parameters a text model has; None where nobody knows."""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """What this server's settings and its model reference say of a worker, besides the families of its models."""
+
+    #: work a second of one thread below which it is slow
+    least_speed: int
+    #: it says that it runs a program which the operator knows
+    validated: bool = False
+
+
+@lru_cache(maxsize=8)
+def backends_of(more: str | None) -> frozenset[str]:
+    """The names of known text backends, with those that a setting names, divided by commas."""
+    named = (name.strip() for name in (more or "").split(","))
+    return VALIDATED_BACKENDS | {name for name in named if name}
+
+
+def judged(worker: Worker, reference: Reference, more_backends: str | None) -> Judged:
+    """What is to be known of a worker. Nobody can check which program it runs: its name is a word of its own.
+
+    Args:
+        worker: as the log has it.
+        reference: what is known of models.
+        more_backends: names of backends, divided by commas, that the operator knows besides the usual ones.
+    """
+    least = LEAST_SPEED[worker.kind]
+    if worker.kind is JobKind.TEXT:
+        largest = max((reference.parameters(model) or 0 for model in worker.models), default=0)
+        least = next((speed for size, speed in LEAST_TEXT_SPEED if largest >= size), least)
+    return Judged(least, worker.agent.partition(":")[0] in backends_of(more_backends))
+
 
 @lru_cache(maxsize=4096)
 def families_of(kind: JobKind, models: tuple[str, ...], reference: Reference) -> Families:
@@ -46,7 +98,7 @@ def families_of(kind: JobKind, models: tuple[str, ...], reference: Reference) ->
         case JobKind.IMAGE:
             return _families_of_images(models, reference)
         case JobKind.TEXT:
-            return (*((text_model(model), (model,)) for model in models), (text_model(), models))
+            return _families_of_texts(models, reference)
         case JobKind.INTERROGATION:
             return tuple((form_model(form), (form,)) for form in models)
 
@@ -61,20 +113,41 @@ def _families_of_images(models: tuple[str, ...], reference: Reference) -> Famili
     return tuple((name, tuple(found[name])) for name in sorted(found))
 
 
-def allowed_by(worker: Worker, owner: Account | None) -> int:
-    """The requirement bits that a worker allows: those that it declared, and what its owner and its speed allow."""
+def _families_of_texts(models: tuple[str, ...], reference: Reference) -> Families:
+    """Each by its name, and by the class of its size; a model of one owner's own only by its name."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for model in models:
+        if "::" not in model:
+            found[text_token(class_of(reference.parameters(model)))].append(model)
+    named = ((text_model(model), (model,)) for model in models)
+    return (*named, *((name, tuple(found[name])) for name in sorted(found)))
+
+
+def allowed_by(worker: Worker, owner: Account | None, known: Judged | None = None) -> int:
+    """The requirement bits that a worker allows: those that it declared, and what its owner and its speed allow.
+
+    Args:
+        worker: as the log has it.
+        owner: its account.
+        known: by `judged`; None is as if it ran a program that nobody knows and no model were large.
+    """
+    known = known or Judged(LEAST_SPEED[worker.kind])
     mask = worker.allowed
     if owner is not None and owner.trusted:
         mask |= _OF_TRUSTED
-    return mask if _slow(worker) else mask | _OF_FAST
+    if known.validated:
+        mask |= _OF_VALIDATED
+    return mask if _slow(worker, known) else mask | _OF_FAST
 
 
-def _slow(worker: Worker) -> bool:
+def _slow(worker: Worker, known: Judged) -> bool:
     """Nothing is known of a worker that has delivered nothing: it may show how fast it is."""
-    return worker.extra_slow or 0 < worker.speed < LEAST_SPEED[worker.kind]
+    return worker.extra_slow or 0 < worker.speed < known.least_speed
 
 
-def search_of(worker: Worker, owner: Account | None, families: Families) -> Search:
+def search_of(
+    worker: Worker, owner: Account | None, families: Families, known: Judged | None = None
+) -> Search:
     """The search of a worker that asks for work as it declared itself, with nobody preferred."""
     return Search(
         worker=worker.id,
@@ -83,7 +156,7 @@ def search_of(worker: Worker, owner: Account | None, families: Families) -> Sear
         models=(*(worker.models if worker.kind is JobKind.IMAGE else ()), *(name for name, _ in families)),
         max_size=worker.max_size,
         soft_prompts=worker.soft_prompts,
-        allowed=allowed_by(worker, owner),
+        allowed=allowed_by(worker, owner, known),
         own_only=worker.maintenance,
     )
 

@@ -1,6 +1,6 @@
 """What may happen to jobs from their client's side: submission, cancellation, expiry, consent withdrawn. Pure.
 
-Look next: `app.jobs.wish` for what is refused and what it costs, `app.workers.lease_decider` for what workers do.
+Look next: `app.jobs.text_decider` for texts, `app.jobs.wish` for what is refused and what it costs, `app.workers.lease_decider` for what workers do.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+from app.jobs import text_decider
 from app.jobs.image_params import accurate_steps, lease_seconds
 from app.jobs.payload import resized
 from app.jobs.requirements import has_slow_models, requirements
@@ -215,4 +216,5 @@ RULES = (
     Rule(WithdrawConsent, Closed, lambda c: Needs(jobs=(c.job,)), withdraw_consent),
     Rule(CancelJob, Closed, lambda c: Needs(jobs=(c.job,)), cancel_job),
     Rule(ExpireJob, Closed, lambda c: Needs(jobs=(c.job,)), expire_job),
+    *text_decider.RULES,
 )

@@ -1,6 +1,6 @@
 """The API's operations on jobs of any kind: cancelling, looking, following, and what leads to them from elsewhere.
 
-Resolvers only parse, call and map. Look next: `app.jobs.image_graphql` for submitting, `app.jobs.handlers`,
+Resolvers only parse, call and map. Look next: `app.jobs.image_graphql` and `app.jobs.text_graphql` for submitting, `app.jobs.handlers`,
 `app.jobs.kinds`.
 """
 
@@ -166,7 +166,7 @@ async def generation_of_viewer(info: Info, generation: UUID) -> AnyGeneration | 
     if row is None:
         return None
     views = await load_generations(info, row.id)
-    return next((generation_of(row.kind, view) for view in views if view.id == generation), None)
+    return next((generation_of(row, view) for view in views if view.id == generation), None)
 
 
 async def _row_of_viewer(info: Info, job: UUID) -> JobRow | None:

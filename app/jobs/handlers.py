@@ -52,12 +52,12 @@ async def preview(services: Services, actor: UUID, asked: Asked) -> Preview:
     else:
         notes = [*_of_size(settled.smaller), *asked.notes]
     work = work_of(asked.wish, settled, account)
-    return Preview(settled.quote, [*notes, *await _of_workers(services, work)])
+    return Preview(settled.quote, [*notes, *await notes_of_workers(services, work)])
 
 
 async def notes_of(services: Services, asked: Asked, submitted: Submitted, job: Job) -> list[Note]:
     """What the client of an accepted job should know."""
-    waiting = [] if job.final else await _of_workers(services, job)
+    waiting = [] if job.final else await notes_of_workers(services, job)
     return [*_of_size(submitted.smaller), *asked.notes, *waiting]
 
 
@@ -70,7 +70,8 @@ def _of_size(smaller: Smaller | None) -> list[Note]:
     ]
 
 
-async def _of_workers(services: Services, work: Work) -> list[Note]:
+async def notes_of_workers(services: Services, work: Work) -> list[Note]:
+    """That no worker who is online may serve a job, of whatever kind, if that is so."""
     if await servable(services, work):
         return []
     message = "no worker that is online now can serve this; it will wait for one"

@@ -1,35 +1,44 @@
 """Which type of the API shows a job, and its generations, by the job's kind.
 
-Look next: `app.jobs.types` for what they share, `app.jobs.image_types`.
+Look next: `app.jobs.types` for what they share, `app.jobs.image_types`, `app.jobs.text_types`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from app.jobs.following import Look
 from app.jobs.image_types import ImageGeneration, ImageJob, image_generation, image_job
 from app.jobs.queries import GenerationView
+from app.jobs.text_types import TextGeneration, TextJob, text_generation, text_job
 from events.jobs import JobKind
 from projections.jobs import Job as JobRow
+from projections.queue import text_bounds
 
 #: a job of whatever kind, and a generation of one
-AnyJob = ImageJob
-AnyGeneration = ImageGeneration
+AnyJob = ImageJob | TextJob
+AnyGeneration = ImageGeneration | TextGeneration
 
-#: what shows a job, and what one of its generations, of each kind
-_SHOWN: Final = {JobKind.IMAGE: (image_job, image_generation)}
+#: what shows a job of each kind
+_JOBS: Final[dict[JobKind, Callable[[JobRow, Look | None], AnyJob]]] = {
+    JobKind.IMAGE: image_job,
+    JobKind.TEXT: text_job,
+}
 #: the types that implement Job, which no field of the schema names
-JOB_TYPES: Final = (ImageJob,)
+JOB_TYPES: Final = (ImageJob, TextJob)
 
 
 def job_of(row: JobRow, look: Look | None = None) -> AnyJob:
     """A job row as the API shows it, with what was read together with it."""
-    show, _ = _SHOWN[row.kind]
-    return show(row, look)
+    return _JOBS[row.kind](row, look)
 
 
-def generation_of(kind: JobKind, view: GenerationView) -> AnyGeneration:
-    """A generation of a job of a kind as the API shows it."""
-    _, show = _SHOWN[kind]
-    return show(view)
+def generation_of(row: JobRow, view: GenerationView) -> AnyGeneration:
+    """A generation of a job as the API shows it."""
+    match row.kind:
+        case JobKind.TEXT:
+            _, length = text_bounds(row.size)
+            return text_generation(view, length)
+        case _:
+            return image_generation(view)

@@ -49,7 +49,7 @@ MAX_STOP_SEQUENCES: Final = 128
 MAX_STOP_CHARS: Final = 2_000
 
 
-class TextParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+class TextParams(msgspec.Struct, frozen=True, kw_only=True):
     """Parameters of a text job. None: the backend's own default."""
 
     n: int = 1

@@ -14,7 +14,19 @@ from typing import Any, Final
 import msgspec
 
 from app.jobs import text_params as bounds
-from app.jobs.fields import Fault, Fields, boolean, each, integer, items, mapping, number, refusal, text, words
+from app.jobs.fields import (
+    Fault,
+    Fields,
+    boolean,
+    each,
+    integer,
+    items,
+    mapping,
+    number,
+    refusal,
+    text,
+    words,
+)
 from app.jobs.text_params import TextParams
 
 #: some 50,000 tokens; a request carries that many characters of whatever language

@@ -69,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model_reference: str | None = None
     #: Workers may declare only models of the reference.
     known_models_only: bool = False
+    #: Names of text backends, divided by commas, that are known to write texts as asked, besides the usual ones.
+    validated_backends: str | None = None
     #: A file with a network in each line, or networks divided by commas: jobs from there go to workers that allow it.
     unsafe_networks: str | None = None
     #: Networks, divided by commas, that source images may be fetched from besides the public internet, at any port and
@@ -107,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "retention_seconds": reader.integer("retention_seconds", 7_200, 1, _MAX_RETENTION),
             "model_reference": reader.optional_text("model_reference"),
             "known_models_only": reader.boolean("known_models_only", default=False),
+            "validated_backends": reader.optional_text("validated_backends"),
             "unsafe_networks": reader.optional_text("unsafe_networks"),
             "source_networks": reader.networks("source_networks"),
         }

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from app.fleet.serving import Families, families_of, search_of
+from app.fleet.serving import Families, Judged, families_of, judged, search_of
 from app.platform.commands import Rejection
 from app.platform.services import Services
 from app.platform.sql import Query
@@ -27,10 +27,11 @@ _SUBJECTS: Query[tuple[UUID, str, int]] = Query(
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
-    """A search, and what the families in it stand for."""
+    """A search, what the families in it stand for, and what is known of the worker."""
 
     search: Search
     families: Families
+    judged: Judged
 
 
 async def asking(services: Services, poll: Polled, worker: Named) -> Asking | Rejection:
@@ -39,14 +40,15 @@ async def asking(services: Services, poll: Polled, worker: Named) -> Asking | Re
     if isinstance(friends, Rejection):
         return friends
     families = families_of(worker.worker.kind, worker.worker.models, services.models)
-    declared = search_of(worker.worker, worker.owner, families)
+    known = judged(worker.worker, services.models, services.settings.validated_backends)
+    declared = search_of(worker.worker, worker.owner, families, known)
     search = replace(
         declared,
         friends=friends,
         blacklist=poll.blacklist,
         own_only=declared.own_only or poll.test_mode,
     )
-    return Asking(search=search, families=families)
+    return Asking(search=search, families=families, judged=known)
 
 
 async def _friends(services: Services, poll: Polled) -> tuple[UUID, ...] | Rejection:

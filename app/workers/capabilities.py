@@ -41,7 +41,7 @@ MAX_ALIAS = 60
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+:#()\[\]/-]*")
 _ALIAS = re.compile(r"[^\x00]*#[0-9]{1,18}")
-_AGENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 ._+-]{0,49}")
+_AGENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 ._+~-]{0,49}")
 _AGENT_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,19}")
 #: a version has fewer dots than an address; what holds one is not kept
 _ADDRESS = re.compile(r"[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+")

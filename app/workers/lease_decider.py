@@ -12,7 +12,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.fleet.serving import Families, allowed_by, offered
+from app.fleet.serving import Families, Judged, allowed_by, offered
 from app.ledger.closing import end_if_over, fail, give_back, standing
 from app.ledger.text_price import tokens_of
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
@@ -70,6 +70,8 @@ class PopJob(Command, frozen=True, kw_only=True):
     choice: int
     #: for each set of models that jobs may name, those of the worker's that are in it
     families: Families = ()
+    #: what the server's settings and its model reference say of the worker
+    judged: Judged | None = None
     #: what a look at the queue without the lock found
     candidates: tuple[UUID, ...] = ()
 
@@ -164,7 +166,8 @@ def pop_job(command: PopJob, rows: Rows) -> Decision | Rejection:
         return Rejection(code="NOT_FOUND", message="no such worker", path=("input", "workerName"))
     if worker.paused:
         return PAUSED
-    match = best(worker, command.search, allowed_by(worker, rows.account(worker.owner)), rows)
+    allowed = allowed_by(worker, rows.account(worker.owner), command.judged)
+    match = best(worker, command.search, allowed, rows)
     if not isinstance(match, Match):
         return Decision((), Popped(after=match.after, blacklisted=match.blacklisted))
     job = match.job

@@ -127,6 +127,7 @@ class _Pop:
         self._poll = poll
         self._search = asked.search
         self._families = asked.families
+        self._judged = asked.judged
         self._promise = promise
         #: what a look found that began before the worker was known to ask just this; good for the first attempt
         self._early = early
@@ -193,6 +194,7 @@ class _Pop:
             amount=self._poll.amount,
             choice=secrets.randbits(32),
             families=self._families,
+            judged=self._judged,
             candidates=likely,
         )
 

@@ -223,6 +223,17 @@ class InsufficientKudos(UserError):
     limit_steps: int | None = strawberry.field(
         default=None, description="Accurate steps up to which a job of yours needs no kudos in hand."
     )
+    limit_tokens: int | None = strawberry.field(
+        default=None, description="Of texts: maxLength up to which a job of yours needs no kudos in hand."
+    )
+    limit_prompt_tokens: int | None = strawberry.field(
+        default=None,
+        description="Of texts: tokens of the prompt, about a quarter of its characters, up to which it needs none.",
+    )
+    largest_length: int | None = strawberry.field(
+        default=None,
+        description="Of texts: the largest maxLength of the same job that would be accepted, if any is.",
+    )
 
 
 @strawberry.type(description="The caller has as many waiting generations as it may have.")

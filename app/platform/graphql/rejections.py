@@ -54,6 +54,9 @@ def _insufficient(rejection: Rejection, path: list[str]) -> InsufficientKudos:
         missing=detail["missing"],
         limit_pixels=detail.get("limit_pixels"),
         limit_steps=detail.get("limit_steps"),
+        limit_tokens=detail.get("limit_tokens"),
+        limit_prompt_tokens=detail.get("limit_prompt_tokens"),
+        largest_length=detail.get("largest_length"),
         largest=None
         if largest is None
         else LargestJob(width=largest.width, height=largest.height, steps=largest.steps, n=largest.n),

@@ -31,6 +31,7 @@ from app.accounts import decider as accounts
 from app.accounts import treasury
 from app.accounts.authentication import authenticate
 from app.jobs import decider as jobs
+from app.jobs import interrogation_decider as interrogations
 from app.jobs.graphql import job_of_viewer, jobs_of
 from app.moderation import decider as moderation
 from app.operations import decider as operations
@@ -79,6 +80,7 @@ API_RULES: Rules = rules(
     accounts.RULES,
     treasury.RULES,
     jobs.RULES,
+    interrogations.RULES,
     workers.RULES,
     leases.RULES,
     steering.RULES,

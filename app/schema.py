@@ -15,6 +15,7 @@ from app.accounts.treasury_graphql import TreasuryMutations
 from app.accounts.workers_graphql import AccountWorkersMutations
 from app.jobs.graphql import JobMutations, JobQueries, JobSubscriptions, generation_of_viewer, job_of_viewer
 from app.jobs.image_graphql import ImageJobMutations, ImageJobQueries
+from app.jobs.interrogation_graphql import InterrogationJobMutations, InterrogationJobQueries
 from app.jobs.kinds import JOB_TYPES
 from app.jobs.text_graphql import TextJobMutations, TextJobQueries
 from app.moderation.graphql import ModerationMutations, ModerationQueries
@@ -62,6 +63,7 @@ class Query(
     JobQueries,
     ImageJobQueries,
     TextJobQueries,
+    InterrogationJobQueries,
     WorkerQueries,
     SteeringQueries,
     DemandQueries,
@@ -82,6 +84,7 @@ class Mutation(
     JobMutations,
     ImageJobMutations,
     TextJobMutations,
+    InterrogationJobMutations,
     SourceMutations,
     WorkerMutations,
     SteeringMutations,

@@ -233,7 +233,7 @@ class InterrogationJobSubmitted(_WorkSubmitted, frozen=True, kw_only=True, forbi
 
     #: the form of each generation: one of `InterrogationForm`, or a post-processor
     forms: tuple[str, ...]
-    #: squares of 512 x 512 pixels that the source takes up, each begun one counting
+    #: squares of 512 x 512 pixels that the source takes up, each begun one counting; 0 until it is fetched
     tiles: int
     #: its source is still to be fetched: it is queued when it is there
     fetching: bool = False
@@ -254,6 +254,9 @@ class SourcesFetched(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=
     """All sources of a job are there and are pictures: it is queued."""
 
     TYPE: ClassVar[str] = "jobs.SourcesFetched"
+
+    #: of an interrogation, the squares of 512 x 512 pixels that its source takes up; 0 of other kinds
+    tiles: int = 0
 
 
 class SourcesRefused(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -187,7 +187,7 @@ def evolve(key: UUID, row: Job | None, fact: Fact) -> Job | None:
         case LeaseExpired() | LeaseExtended():
             return replace(job, active_at=fact.occurred_at)
         case SourcesFetched():
-            return replace(job, fetching=False, active_at=fact.occurred_at)
+            return replace(job, fetching=False, size=event.tiles or job.size, active_at=fact.occurred_at)
         case JobEnded():
             return replace(job, state=event.state, ended_at=fact.occurred_at)
         case ShareConsentWithdrawn() | CaseOpened() | CaseDecided() | PicturesWithdrawn():
@@ -370,7 +370,7 @@ def _total(job: Job) -> int:
 
 PROJECTION = Projection(
     "jobs",
-    5,
+    6,
     Job,
     FACTS,
     keys,

@@ -13,6 +13,7 @@ from app.accounts import treasury
 from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, SetWaitingLimit, SetWorkerLimit
 from app.fleet.serving import families_of
 from app.jobs import decider as jobs
+from app.jobs import interrogation_decider as interrogations
 from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
 from app.ledger.quote import ModelChoice
@@ -49,6 +50,7 @@ RULES = rules(
     accounts.RULES,
     treasury.RULES,
     jobs.RULES,
+    interrogations.RULES,
     workers.RULES,
     leases.RULES,
     sources.RULES,

@@ -252,7 +252,8 @@ def _picture(fields: Fields) -> PictureGiven:
     return PictureGiven(fields.take("upload_id", _UPLOAD, None), fields.take("url", _URL, None))
 
 
-def _one_of_two(value: object) -> PictureGiven:
+def picture_given(value: object) -> PictureGiven:
+    """A check for pictures that clients give."""
     given = record(_picture)(value)
     if (given.upload_id is None) == (given.url is None):
         raise refusal("must have exactly one of uploadId and url")
@@ -309,7 +310,7 @@ def _extra_texts(value: object) -> tuple[ExtraText, ...]:
 
 
 # Made once: a request is checked by some fifty of them.
-_PICTURE: Final[Callable[[object], PictureGiven]] = _one_of_two
+_PICTURE: Final[Callable[[object], PictureGiven]] = picture_given
 _SOURCE_PROCESSING: Final = member(SourceProcessing)
 _CONTROL_TYPE: Final = member(ControlType)
 _WORKFLOW: Final = member(Workflow)

@@ -120,7 +120,7 @@ class SubmitImageJobInput:
 def raw_of(given: SubmitImageJobInput) -> dict[str, Any]:
     """The values to check, by the names of `ImageRequest`'s fields."""
     raw = {
-        name: _plain(value)
+        name: plain(value)
         for name, value in vars(given).items()
         if name not in ("idempotency_key", "censor_nsfw", "wait_seconds")
     }
@@ -133,13 +133,14 @@ def raw_of(given: SubmitImageJobInput) -> dict[str, Any]:
 _SCALARS = frozenset({type(None), bool, int, float, str})
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of an input without the API's types."""
     if type(value) in _SCALARS:
         return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "__strawberry_definition__"):
-        return {name: _plain(item) for name, item in vars(value).items()}
+        return {name: plain(item) for name, item in vars(value).items()}
     return value

@@ -27,8 +27,8 @@ class Absence(StrEnum):
 
 
 def absence_of(view: GenerationView) -> Absence | None:
-    """Why a generation has no picture to show; None if it has one."""
-    if view.state is not GenerationState.DONE or view.lease is None:
+    """Why a generation has no picture to show, or of an interrogation nothing that was told; None if it has."""
+    if view.state is not GenerationState.DONE or (view.lease is None and view.reused is None):
         return Absence.NOT_DELIVERED
     if view.report in HIDING:
         return Absence.REPORTED

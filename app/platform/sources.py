@@ -8,6 +8,8 @@ looked at here; an actor fetches them. Look next: `app.sources.fetching`, `app.p
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
@@ -20,7 +22,6 @@ from app.platform.ids import new_id
 from app.platform.objects import (
     Missing,
     ObjectChangedError,
-    ObjectHead,
     ObjectMissingError,
     StorageUnavailableError,
 )
@@ -30,6 +31,8 @@ from app.platform.services import Services
 from app.platform.vault import JobSource, SourceRole
 from events.jobs import SourceFault
 
+#: pixels of each side of the squares that some work is counted by
+TILE: Final = 512
 #: bytes of a source image
 MAX_SOURCE_BYTES: Final = 10 * 1024 * 1024
 #: its pixels, and those of each of its sides: decoded at four bytes each this is 64 MB for a worker
@@ -58,6 +61,8 @@ class GivenSource(msgspec.Struct, frozen=True, kw_only=True):
     strength: float = 1.0
     #: it must have an alpha channel: there is no mask
     alpha: bool = False
+    #: its URL is to be known again
+    remembered: bool = False
 
 
 class ResolvedSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,10 +75,16 @@ class ResolvedSource(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     url: str = ""
     alpha: bool = False
+    #: by what its URL is known again, if it is to be
+    digest: UUID | None = None
+    #: squares of 512 x 512 pixels that it takes up; 0 while it is to be fetched
+    tiles: int = 0
 
     def row(self, job: UUID) -> JobSource:
         """What the vault keeps of it."""
-        return JobSource(job, self.role, self.ordinal, self.strength, self.key, self.url, self.alpha)
+        return JobSource(
+            job, self.role, self.ordinal, self.strength, self.key, self.url, self.alpha, self.digest
+        )
 
 
 def upload_key(subject: UUID, upload: UUID) -> str:
@@ -84,6 +95,16 @@ def upload_key(subject: UUID, upload: UUID) -> str:
 def new_source_key() -> str:
     """A place in the bucket of sources for a job's own picture."""
     return f"jobs/{new_id()}"
+
+
+def tiles_of(header: Header) -> int:
+    """Squares of 512 x 512 pixels that a picture takes up, each that is begun."""
+    return -(-header.width // TILE) * -(-header.height // TILE)
+
+
+def digest_of(pepper: str, url: str) -> UUID:
+    """What a URL makes under the pepper: it is known again by that, and nobody without the pepper can try URLs out."""
+    return UUID(bytes=hmac.digest(pepper.encode(), f"source:{url}".encode(), hashlib.sha256)[:16])
 
 
 def fetching(sources: Sequence[ResolvedSource]) -> bool:
@@ -134,17 +155,31 @@ def _malformed(source: GivenSource, outside: Outside) -> Rejection | None:
     return None
 
 
+async def tiles_of_upload(services: Services, actor: UUID, source: GivenSource) -> int | Rejection:
+    """The tiles of an upload, which stays where it is; 0 for a URL. The same refusals as `resolve`."""
+    outside = Outside.of(services.settings.source_networks)
+    if (refusal := _malformed(source, outside)) is not None:
+        return refusal
+    if source.upload_id is None:
+        return 0
+    try:
+        found = await _upload(services, actor, source, source.upload_id)
+    except StorageUnavailableError:
+        return _storage_away(source)
+    return found if isinstance(found, Rejection) else tiles_of(found.header)
+
+
 async def _resolved(services: Services, actor: UUID, source: GivenSource) -> ResolvedSource | Rejection:
-    key = ""
+    key, tiles = "", 0
     if source.upload_id is not None:
         try:
             copied = await _copy_of_upload(services, actor, source, source.upload_id)
         except StorageUnavailableError:
-            message = "the object storage does not answer: nothing was decided, try again"
-            return Rejection(code="STORAGE_UNAVAILABLE", message=message, path=source.path)
+            return _storage_away(source)
         if isinstance(copied, Rejection):
             return copied
-        key = copied
+        key, tiles = copied
+    remembered = source.url if source.remembered else None
     return ResolvedSource(
         role=source.role,
         ordinal=source.ordinal,
@@ -152,11 +187,26 @@ async def _resolved(services: Services, actor: UUID, source: GivenSource) -> Res
         key=key,
         url=source.url or "",
         alpha=source.alpha,
+        digest=None if remembered is None else digest_of(services.settings.pepper, remembered),
+        tiles=tiles,
     )
 
 
-async def _copy_of_upload(services: Services, actor: UUID, source: GivenSource, text: str) -> str | Rejection:
-    """The key of the copy of an upload that was checked. Raises `StorageUnavailableError`."""
+def _storage_away(source: GivenSource) -> Rejection:
+    message = "the object storage does not answer: nothing was decided, try again"
+    return Rejection(code="STORAGE_UNAVAILABLE", message=message, path=source.path)
+
+
+class _Upload(msgspec.Struct, frozen=True):
+    """An upload that is there and is a picture: where, which version of it, and what its beginning says."""
+
+    key: str
+    etag: str
+    header: Header
+
+
+async def _upload(services: Services, actor: UUID, source: GivenSource, text: str) -> _Upload | Rejection:
+    """An upload, checked. Raises `StorageUnavailableError`."""
     path = (*source.path, "uploadId")
     missing = Rejection(code="OBJECT_MISSING", message="you have uploaded nothing with this id", path=path)
     upload, bucket = parse_id(text), services.settings.bucket_sources
@@ -166,19 +216,29 @@ async def _copy_of_upload(services: Services, actor: UUID, source: GivenSource, 
     head = await services.objects.head_of_object(services.http, bucket, at, first=HEADER_BYTES)
     if isinstance(head, Missing):
         return missing
-    fault = _fault_of_upload(head, alpha=source.alpha)
-    if fault is not None:
-        return Rejection(code="INVALID_INPUT", message=_FAULTS[fault], path=path)
+    header = read_header(head.magic)
+    fault = fault_of(head.size, header, alpha=source.alpha)
+    if fault is not None or header is None:
+        return Rejection(code="INVALID_INPUT", message=_FAULTS[fault or SourceFault.NO_IMAGE], path=path)
+    return _Upload(at, head.etag, header)
+
+
+async def _copy_of_upload(
+    services: Services, actor: UUID, source: GivenSource, text: str
+) -> tuple[str, int] | Rejection:
+    """The key of the copy of an upload that was checked, and its tiles. Raises `StorageUnavailableError`."""
+    upload, bucket = await _upload(services, actor, source, text), services.settings.bucket_sources
+    if isinstance(upload, Rejection):
+        return upload
     key = new_source_key()
     try:
         async with asyncio.timeout(_COPY_SECONDS):
-            await asyncio.to_thread(services.objects.copy, (bucket, at), (bucket, key), etag=head.etag)
+            await asyncio.to_thread(
+                services.objects.copy, (bucket, upload.key), (bucket, key), etag=upload.etag
+            )
     except TimeoutError:
         raise StorageUnavailableError("object storage does not copy") from None
     except (ObjectMissingError, ObjectChangedError):
+        path = (*source.path, "uploadId")
         return Rejection(code="OBJECT_MISSING", message="the upload was replaced meanwhile", path=path)
-    return key
-
-
-def _fault_of_upload(head: ObjectHead, *, alpha: bool) -> SourceFault | None:
-    return fault_of(head.size, read_header(head.magic), alpha=alpha)
+    return key, tiles_of(upload.header)

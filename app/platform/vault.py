@@ -1,6 +1,6 @@
 """The vault: everything that must be erasable, in rows written by the same transaction as the event they belong to.
 
-Prompts, links to sources, usernames, names of workers and teams and what is said to and of them, key hashes, notes,
+Prompts, links to sources, what was told of pictures, usernames, names of workers and teams and what is said to and of them, key hashes, notes,
 and outcomes of commands. No projection reads
 it. Rows are plain data, so that deciders can return them. Look next: `alembic/versions`, which makes the tables.
 """
@@ -92,6 +92,28 @@ class JobSource(msgspec.Struct, frozen=True):
     url: str
     #: it must have an alpha channel, for there is no mask
     alpha: bool = False
+    #: of an interrogation, by what its URL is known again though it is forgotten (`app.platform.sources.digest_of`)
+    digest: UUID | None = None
+
+
+class ToldForm(msgspec.Struct, frozen=True):
+    """What a form told of the picture at a URL, to be given again to whoever asks the same of it.
+
+    The URL is not here, only what it makes under the pepper. It outlives the words of the job that it was told for.
+    """
+
+    #: the generation that it was delivered for, of which job, under which lease
+    generation: UUID
+    job: UUID
+    lease: UUID
+    #: what the URL makes
+    source: UUID
+    form: str
+    #: jobs that may be not safe for work are told nothing of others, and tell them nothing
+    nsfw: bool
+    #: as in `ResultWords.form`
+    told: str
+    expires_at: datetime
 
 
 class WorkerName(msgspec.Struct, frozen=True):
@@ -151,6 +173,7 @@ TABLES: dict[type[msgspec.Struct], Table[Any]] = {
     GenerationSeed: Table("generation", GenerationSeed, key=("generation",)),
     ResultWords: Table("result", ResultWords, key=("generation",)),
     JobSource: Table("source", JobSource, key=("job", "role", "ordinal")),
+    ToldForm: Table("told", ToldForm, key=("generation",)),
     WorkerName: Table("worker", WorkerName, key=("worker",)),
     MaintenanceMessage: Table("maintenance", MaintenanceMessage, key=("worker",)),
     Note: Table("note", Note, key=("command",)),

@@ -71,6 +71,13 @@ _FORGET: Final = (
 
 #: what workers are told no more, as long after that as a job's words are kept after its end
 _FORGET_MESSAGES = "DELETE FROM vault.worker_message WHERE realm = %s AND expires_at < now() - %s::interval"
+#: what was told of pictures at URLs: when its time is over, and of what a worker reported, by a picture's every job
+_FORGET_TOLD: Final = (
+    "DELETE FROM vault.told WHERE realm = %(realm)s AND expires_at < now()",
+    f"""DELETE FROM vault.told AS t USING {LIVE}.cases AS c WHERE t.realm = %(realm)s AND c.realm = t.realm
+       AND c.state <> 'DISMISSED' AND c.opened_at > now() - interval '6 days' AND (t.job = c.job OR t.source = ANY(ARRAY(
+         SELECT s.digest FROM vault.source AS s WHERE s.realm = c.realm AND s.job = c.job AND s.digest IS NOT NULL)))""",  # noqa: S608
+)
 
 
 class Retention:
@@ -107,6 +114,8 @@ class Retention:
         """
         connection = self._connected()
         connection.execute(_FORGET_MESSAGES, (self._realm, self._kept))
+        for statement in _FORGET_TOLD:
+            connection.execute(statement, {"realm": self._realm})
         due = self._due(connection)
         if not due:
             return False

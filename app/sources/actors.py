@@ -18,6 +18,7 @@ from app.platform.reactions import Reaction
 from events.base import Event
 from events.jobs import (
     ImageJobSubmitted,
+    InterrogationJobSubmitted,
     JobCancelled,
     JobEvent,
     JobExpired,
@@ -26,6 +27,8 @@ from events.jobs import (
 )
 
 FETCH_SOURCES: Final = "fetch_sources"
+#: jobs that are made from pictures
+SUBMISSIONS: Final = (ImageJobSubmitted, InterrogationJobSubmitted)
 
 
 def declare(broker: dramatiq.Broker, begin: Callable[[int], None]) -> None:
@@ -42,21 +45,22 @@ def _job(event: Event) -> UUID:
 
 
 def _fetches(event: Event) -> bool:
-    return isinstance(event, ImageJobSubmitted) and event.fetching
+    return isinstance(event, SUBMISSIONS) and event.fetching
 
 
 def _all(_: Connection[Any], __: int, events: Sequence[Event]) -> set[UUID]:
     return {_job(event) for event in events}
 
 
-REACTIONS: Final = (
+REACTIONS: Final = tuple(
     Reaction(
-        to=ImageJobSubmitted,
+        to=submission,
         calls=_fetches,
         actor=FETCH_SOURCES,
         # a job of which nothing runs ends in one decision: these come once, or never while it fetches
         completed_by=(SourcesFetched, SourcesRefused, JobCancelled, JobExpired),
         subject=_job,
         wanted=_all,
-    ),
+    )
+    for submission in SUBMISSIONS
 )

@@ -12,7 +12,7 @@ from app.ledger.closing import end_if_over, refuse_sources
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
 from app.platform.vault import JobSource
-from events.jobs import SourceFault, SourcesFetched
+from events.jobs import JobKind, SourceFault, SourcesFetched
 from projections.generations import GenerationState
 
 
@@ -22,6 +22,8 @@ class AcceptSources(Command, frozen=True, kw_only=True):
     job: UUID
     #: where those lie that were fetched; their URLs are forgotten
     sources: tuple[JobSource, ...]
+    #: squares of 512 x 512 pixels that the first of them takes up
+    tiles: int = 0
 
 
 class RefuseSources(Command, frozen=True, kw_only=True):
@@ -44,7 +46,8 @@ def accept_sources(command: AcceptSources, rows: Rows) -> Decision | Rejection:
         return Rejection(code="NOT_FOUND", message="no such job")
     if not job.fetching or job.closed:
         return Decision((), Settled(settled=False))
-    event = SourcesFetched(job=job.id, requester=job.requester)
+    tiles = command.tiles if job.kind is JobKind.INTERROGATION else 0
+    event = SourcesFetched(job=job.id, requester=job.requester, tiles=tiles)
     return Decision((event,), Settled(settled=True), command.sources)
 
 

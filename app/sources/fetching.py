@@ -28,13 +28,14 @@ from app.platform.guarded import Lookup, Names
 from app.platform.ids import new_id
 from app.platform.objects import ObjectStore, sniff_image
 from app.platform.outside import Outside
-from app.platform.sources import new_source_key
+from app.platform.picture_header import HEADER_BYTES, read_header
+from app.platform.sources import new_source_key, tiles_of
 from app.platform.vault import JobSource
 from app.platform.writer import Writer
 from app.sources.decider import AcceptSources, RefuseSources, Settled
 from app.sources.fetch import FetchError, fetch
 from events.codec import fact_of
-from events.jobs import ImageJobSubmitted, SourceFault
+from events.jobs import ImageJobSubmitted, InterrogationJobSubmitted, SourceFault
 from events.store import log
 from projections.store.tables import LIVE
 
@@ -173,21 +174,28 @@ class Fetcher:
     async def _fetch_all(self, wanted: Wanted, turn: asyncio.Semaphore) -> None:
         """All pictures of a job, or the first that cannot be had."""
         stored: list[JobSource] = []
+        tiles: list[int] = []
         kept = False
         try:
             for source in wanted.sources:
-                stored.append(await self._store(wanted, source, turn))  # noqa: PERF401 - what there is if one fails
+                lies, size = await self._store(wanted, source, turn)
+                stored.append(lies)
+                tiles.append(size)
         except FetchError as failed:
             await self._record(wanted, RefuseSources(job=wanted.job, cause=failed.cause))
         else:
-            kept = await self._record(wanted, AcceptSources(job=wanted.job, sources=tuple(stored)))
+            kept = await self._record(
+                wanted, AcceptSources(job=wanted.job, sources=tuple(stored), tiles=next(iter(tiles), 0))
+            )
         # Only when the outcome is known: what a dead process leaves is deleted by the bucket's expiry.
         if not kept and stored:
             keys = [source.key for source in stored]
             await asyncio.to_thread(self._objects.remove_many, self._bucket, keys)
 
-    async def _store(self, wanted: Wanted, source: JobSource, turn: asyncio.Semaphore) -> JobSource:
-        """One picture, tried again while it may be had later. Raises `FetchError`."""
+    async def _store(
+        self, wanted: Wanted, source: JobSource, turn: asyncio.Semaphore
+    ) -> tuple[JobSource, int]:
+        """One picture and its tiles, tried again while it may be had later. Raises `FetchError`."""
         for pause in (*self._pauses, None):
             try:
                 async with turn, self._all:
@@ -200,7 +208,7 @@ class Fetcher:
                     raise
         raise FetchError(SourceFault.UNREACHABLE)
 
-    async def _stored(self, source: JobSource) -> JobSource:
+    async def _stored(self, source: JobSource) -> tuple[JobSource, int]:
         try:
             data = await fetch(
                 source.url, self._outside, alpha=source.alpha, lookup=self._lookup, tls=self._tls
@@ -212,7 +220,9 @@ class Fetcher:
         key = new_source_key()
         kind = f"image/{sniff_image(data[:32])}"
         await asyncio.to_thread(self._objects.put, self._bucket, key, data, kind)
-        return msgspec.structs.replace(source, key=key, url="")
+        header = read_header(data[:HEADER_BYTES])
+        assert header is not None, "what was fetched was looked at"
+        return msgspec.structs.replace(source, key=key, url=""), tiles_of(header)
 
     async def _record(self, wanted: Wanted, command: Command) -> bool:
         """Whether the command settled it. Raises `WriterBusyError`."""
@@ -225,7 +235,11 @@ class Fetcher:
         with self._pool.connection() as connection:
             page = connection.execute(log.READ, (self._realm, position - 1, 1), binary=True).fetchall()
             fact = fact_of(log.recorded(page[0])) if page else None
-            if fact is None or fact.position != position or not isinstance(fact.event, ImageJobSubmitted):
+            if (
+                fact is None
+                or fact.position != position
+                or not isinstance(fact.event, ImageJobSubmitted | InterrogationJobSubmitted)
+            ):
                 return None
             event = fact.event
             row = connection.execute(_WANTED, (self._realm, event.job)).fetchone()

@@ -35,7 +35,7 @@ from app.workers.lease_decider import (
     ResultState,
     SubmitResults,
 )
-from app.workers.queries import BY_ID, BY_NAME, GENERATIONS, LEASE, LIVE_WORK, WORK, Named, Work
+from app.workers.queries import BY_ID, BY_NAME, DIGEST, GENERATIONS, LEASE, LIVE_WORK, WORK, Named, Work
 from app.workers.told import Told, makes_picture, words_of
 from events.base import ANONYMOUS
 from events.jobs import JobKind
@@ -209,8 +209,16 @@ async def submit_results(
         owner=actor,
         results=tuple(results),
         storage_away=await _storage_away(services, lease, results),
+        source=await _source(services, lease),
     )
     return await run(services, command, actor=actor, promise=promise)
+
+
+async def _source(services: Services, lease: Lease) -> UUID | None:
+    """By what the URL of an interrogated picture is known again; of other kinds of work nothing is read."""
+    if lease.kind is not JobKind.INTERROGATION:
+        return None
+    return await DIGEST.one(services.pool, realm=services.realm, job=lease.job)
 
 
 async def _storage_away(services: Services, lease: Lease, results: Sequence[GenerationResult]) -> bool:

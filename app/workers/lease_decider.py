@@ -17,7 +17,7 @@ from app.ledger.closing import end_if_over, fail, give_back, standing
 from app.ledger.text_price import tokens_of
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Draft, Rows
-from app.platform.vault import ResultWords
+from app.platform.vault import ResultWords, ToldForm
 from app.workers.conduct import watch_failures
 from app.workers.decider import PAUSED
 from app.workers.matching import Match, best
@@ -34,7 +34,7 @@ from events.jobs import (
     LeaseExtended,
     LeaseReleased,
 )
-from projections.generations import Generation, GenerationState
+from projections.generations import HIDING, Generation, GenerationState
 from projections.jobs import Job
 from projections.leases import Lease, LeaseState
 from projections.queue import Search
@@ -46,6 +46,8 @@ MAX_LEASE = timedelta(hours=1)
 LONGEST_LEASE = timedelta(hours=24)
 #: how much longer the leases of extra slow workers last
 EXTRA_SLOW_FACTOR = 3
+#: what forms tell of the picture at a URL is given again for so long to whoever asks the same
+TOLD_FOR = timedelta(days=5)
 #: leases that ran out so long ago ran out while nothing swept them: the server was away, and no worker could deliver
 SWEPT_WITHIN = timedelta(minutes=1)
 
@@ -101,6 +103,8 @@ class SubmitResults(Command, frozen=True, kw_only=True):
     results: tuple[GenerationResult, ...]
     #: storage lately did not answer: what is reported as failed is not the worker's fault
     storage_away: bool = False
+    #: of an interrogation, by what the URL of its picture is known again; none where nothing is to be given again
+    source: UUID | None = None
 
 
 class ExtendLease(Command, frozen=True, kw_only=True):
@@ -227,7 +231,30 @@ def submit_results(command: SubmitResults, rows: Rows) -> Decision | Rejection:
         return refused[0]
     end_if_over(draft, lease.job)
     watch_failures(draft, lease.worker)
-    return Decision(draft.events, Delivered(outcomes=tuple(outcomes)), _words(command, lease, draft))
+    words = (*_words(command, lease, draft), *_told(command, lease, draft))
+    return Decision(draft.events, Delivered(outcomes=tuple(outcomes)), words)
+
+
+def _told(command: SubmitResults, lease: Lease, draft: Draft) -> tuple[ToldForm, ...]:
+    """What is told again to others who ask the same of the same URL; nothing of a picture that somebody reported."""
+    if command.source is None or any(g.report in HIDING for g in draft.generations_of(lease.job)):
+        return ()
+    forms = {e.generation: e.form for e in draft.events if isinstance(e, GenerationDelivered)}
+    nsfw = standing(draft, lease.job).nsfw
+    return tuple(
+        ToldForm(
+            generation=result.generation,
+            job=lease.job,
+            lease=lease.id,
+            source=command.source,
+            form=form,
+            nsfw=nsfw,
+            told=result.form,
+            expires_at=draft.now + TOLD_FOR,
+        )
+        for result in command.results
+        if result.form is not None and (form := forms.get(result.generation)) is not None
+    )
 
 
 def _words(command: SubmitResults, lease: Lease, draft: Draft) -> tuple[ResultWords, ...]:

@@ -114,6 +114,11 @@ ANSWERED: Query[bool] = Query(
     lambda row: bool(row[0]),
 )
 LEASE = rows_of("leases", leases.c.id == bind("id", sa.Uuid))
+#: by what the URL of a job's picture is known again, if it is to be
+DIGEST: Query[UUID] = Query(
+    "SELECT digest FROM vault.source WHERE realm = %(realm)s AND job = %(job)s AND digest IS NOT NULL LIMIT 1",
+    lambda row: row[0],
+)
 GENERATIONS = rows_of("generations", any_of(generations.c.id, "ids"), generations.c.ordinal.asc())
 
 

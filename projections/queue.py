@@ -277,6 +277,8 @@ def form_model(form: str) -> str:
     return f"*form:{form}"
 
 
+#: what a worker's owner is told where a job asks for what it does not serve
+SERVED: Final = {JobKind.IMAGE: "models", JobKind.TEXT: "models", JobKind.INTERROGATION: "forms"}
 #: what a worker's owner is told where a job is too large, by the parts of its size, the lower first
 SIZES: Final = {
     JobKind.IMAGE: ("max_pixels",),
@@ -296,7 +298,7 @@ def unmet(server: Server, models: Iterable[str], mask: int, size: int, *, waived
     wanted = set(models)
     anything = server.kind is JobKind.IMAGE and (not wanted or ANY_MODEL in wanted)
     if not anything and wanted.isdisjoint(server.models):
-        return "models"
+        return SERVED[server.kind]
     if too_large := oversized(server.kind, size, server.max_size):
         return too_large[0]
     missing = mask & ~(server.allowed | waived)

@@ -14,6 +14,7 @@ from app.jobs.interrogation_wish import InterrogationWish, requirements, settle
 from app.ledger import holds, priority
 from app.ledger.closing import end_if_over
 from app.ledger.form_price import FormQuote
+from app.ledger.modes import refuse_job
 from app.platform.commands import Decision, Needs, Rejection, Rule
 from app.platform.rows import Rows
 from app.platform.vault import GenerationSeed, JobSource, JobWords, ResultWords
@@ -36,10 +37,13 @@ class SubmitInterrogationJob(InterrogationWish, frozen=True, kw_only=True):
 
 
 def submit_interrogation_job(command: SubmitInterrogationJob, rows: Rows) -> Decision | Rejection:
-    """Quote, refuse what is beyond the limits, give again what was told before, reserve what is available, and queue."""
+    """Refuse what the modes or the limits forbid, quote, give again what was told, reserve what is available, and queue."""
     account = rows.account(command.requester)
     if account is None:
         return Rejection(code="NOT_FOUND", message="no such user")
+    asked, unsafe = len(command.forms) - len(command.told), command.unsafe_address
+    if (refused := refuse_job(rows.modes(), account, asked, unsafe_address=unsafe)) is not None:
+        return refused
     quote = settle(command, account)
     if isinstance(quote, Rejection):
         return quote

@@ -41,6 +41,8 @@ SubmitInterrogationJobResult = Annotated[
     SubmitInterrogationJobSuccess
     | errors.InvalidInput
     | errors.TooManyJobs
+    | errors.MaintenanceMode
+    | errors.UnsafeAddress
     | errors.ObjectMissing
     | errors.StorageUnavailable
     | errors.NotFound

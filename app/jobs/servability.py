@@ -18,6 +18,7 @@ from events.jobs import JobKind
 from projections.accounts import Account
 from projections.queue import (
     REQUIREMENTS,
+    SERVED,
     SIZES,
     Work,
     admits,
@@ -82,7 +83,7 @@ def remaining(work: Work, fleet: Iterable[Online]) -> tuple[Remaining, ...]:
     keep("at_work", (each for each in left if each.works_for(work.requester)))
     if work.models:
         wanted = set(work.models)
-        keep("models", (each for each in left if not wanted.isdisjoint(each.search.models)))
+        keep(SERVED[work.kind], (each for each in left if not wanted.isdisjoint(each.search.models)))
     for name in SIZES[work.kind]:
         keep(
             name,

@@ -62,7 +62,7 @@ class ServabilityConstraint:
 
     constraint: str = strawberry.field(
         description="online (workers of the job's kind that polled lately), at_work (of them, those that serve this client: not "
-        "paused, in maintenance only for their owner), models, a size (max_pixels, max_length, max_context_length, max_tiles), a requirement by the name that NoJob.skipped "
+        "paused, in maintenance only for their owner), models or forms, a size (max_pixels, max_length, max_context_length, max_tiles), a requirement by the name that NoJob.skipped "
         "has for it, or worker_id (the workers that the job chose)."
     )
     workers: int = strawberry.field(description="How many remain.")

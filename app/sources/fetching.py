@@ -55,7 +55,9 @@ PAUSES: Final = (2.0, 15.0, 60.0)
 _THREADS: Final = 8
 _STOP_SECONDS: Final = 5.0
 
-_WANTED = f"SELECT fetching AND state IN ('WAITING', 'PROCESSING') FROM {LIVE}.jobs WHERE realm = %s AND id = %s"  # noqa: S608
+_WANTED = (
+    f"SELECT fetching AND state IN ('WAITING', 'PROCESSING') FROM {LIVE}.jobs WHERE realm = %s AND id = %s"  # noqa: S608
+)
 _SOURCES = vault.TABLES[JobSource]
 _UNFETCHED = _SOURCES.select(vault.SCHEMA, "job = %(job)s AND url <> '' ORDER BY role, ordinal")
 

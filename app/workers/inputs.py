@@ -216,7 +216,11 @@ class GenerationResultInput:
     )
     form: JSON | None = strawberry.field(
         default=None,
-        description="What was told of the picture, of an interrogation, in the shape of its form.",
+        description="What was told of the picture, of an interrogation, in the shape of its form: CAPTION and DESCRIBE a "
+        "text (at most 2,000 and 10,000 characters), NSFW true or false, INTERROGATION a map from keywords to confidences "
+        "from 0 to 1 or a list of {keyword, confidence} (at most 500), VECTORIZE an SVG document (at most 500,000 "
+        "characters), PALETTE a map from colours (#rrggbb) to shares from 0 to 1 or a list of {hex, share} (at most 64), "
+        "AESTHETIC a number from 0 to 10. A post-processed picture is uploaded instead.",
     )
 
 

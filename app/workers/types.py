@@ -37,7 +37,8 @@ class Skipped:
     """A reason and its count."""
 
     reason: str = strawberry.field(
-        description="models, max_pixels, nsfw, post_processing (the worker lacks it) or blacklist."
+        description="models or forms (the worker has none that will do), a size such as max_pixels or max_tiles, a requirement that the "
+        "worker does not allow such as nsfw, worker_id (it was not chosen) or blacklist."
     )
     count: int = strawberry.field(description="How many waiting jobs.")
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from app.ledger import postings, trust
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
+from events.jobs import JobKind
 from events.workers import UptimeRewarded
 from projections.queue import REQUIREMENTS
 from projections.workers import Worker
@@ -23,6 +24,8 @@ REWARDED_SECONDS: Final = 600
 BASE: Final = 5_000
 FOR_EACH_MODEL: Final = 200
 FOR_LORA: Final = 3_000
+#: for an interrogation worker, whatever it tells
+OF_FORMS: Final = 4_000
 #: so many models count: nobody can check that a worker has what it declares
 MODELS_COUNTED: Final = 20
 
@@ -43,6 +46,8 @@ class UptimeClaimed(Result, frozen=True, kw_only=True):
 
 def reward_of(worker: Worker) -> int:
     """What ten minutes of a worker's presence are worth, in hundredths (the reference's numbers, models bounded)."""
+    if worker.kind is JobKind.INTERROGATION:
+        return OF_FORMS
     models = min(len(worker.models), MODELS_COUNTED)
     lora = FOR_LORA if worker.allowed & REQUIREMENTS["lora"] else 0
     return BASE + FOR_EACH_MODEL * models + lora

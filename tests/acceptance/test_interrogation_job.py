@@ -6,6 +6,7 @@ Features 84 to 93 and 99 of docs/checklist.md. "Outside" is a stranger's server 
 
 import base64
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -423,6 +424,31 @@ def test_requests_are_checked_and_limited(horde: Horde, alice: User, source: dic
     for job in jobs:
         job.cancel()
     ask(horde.anonymous, uploaded(horde.anonymous, picture()), "CAPTION").cancel()
+
+
+def test_workers_that_wait_are_woken_each_for_its_forms(
+    alice: User, bob: User, source: dict[str, str]
+) -> None:
+    """Feature 99: one job is served by several workers at once."""
+    workers = [teller(bob, "CAPTION"), teller(bob, "NSFW")]
+    with ThreadPoolExecutor() as threads:
+        waiting = [threads.submit(worker.take, waitSeconds=30) for worker in workers]
+        job = ask(alice.api, source, "CAPTION", "NSFW")
+        taken = [each.result(20) for each in waiting]
+    assert [[task["form"] for task in each["forms"]] for each in taken] == [["CAPTION"], ["NSFW"]]
+    for worker, each in zip(workers, taken, strict=True):
+        worker.tell(each)
+    assert job.now()["state"] == "DONE"
+
+
+def test_a_worker_is_told_why_it_gets_nothing(alice: User, bob: User, source: dict[str, str]) -> None:
+    """Feature 99: forms that it does not tell, and not-safe-for-work pictures that it does not take."""
+    job = ask(alice.api, source, "CAPTION", nsfw=True)
+    worker = teller(bob, "NMKD_SIAX")
+    eventually(lambda: worker.skipped().get("forms") == 1, 20, "it is told so")
+    worker = teller(bob, "CAPTION", nsfw=False)
+    eventually(lambda: worker.skipped().get("nsfw") == 1, 20, "it is told so")
+    job.cancel()
 
 
 def test_the_same_request_again_is_the_same_job(alice: User, source: dict[str, str]) -> None:

@@ -1,7 +1,7 @@
-"""Composition root of the actors: one process, four threads, one writer, and a loop that fetches sources.
+"""Composition root of the actors: one process, four threads, one writer, and two loops: fetching sources, telling webhooks.
 
 May not hold rules of its own: it only joins slices to the broker, the database and storage. Look next:
-`app.sharing.actors`, `app.sources.actors`, `app.platform.broker`, `app.relay.main`, which sends the messages.
+`app.sharing.actors`, `app.sources.actors`, `app.webhooks.actors`, `app.platform.broker`, `app.relay.main`, which sends the messages.
 """
 
 from __future__ import annotations
@@ -37,12 +37,16 @@ from app.sharing.publish import SETTINGS, Buckets, Publisher
 from app.sources import actors as sources_actors
 from app.sources import decider as sources
 from app.sources.fetching import Fetcher
+from app.webhooks import actors as webhooks_actors
+from app.webhooks import decider as webhooks
+from app.webhooks.delivering import Deliverer
 
 _log = logging.getLogger(__name__)
 
 THREADS: Final = 4
-#: what fetching sources reads with, between the threads' connections
+#: what fetching sources, and telling webhooks, reads with, between the threads' connections
 FETCHER_CONNECTIONS: Final = 2
+DELIVERER_CONNECTIONS: Final = 2
 #: milliseconds after which an idle thread looks again
 POLL_MS: Final = 100
 #: milliseconds that running actors have to finish in; what they leave undone is done again
@@ -67,7 +71,10 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         threading.excepthook = end_with_any_thread(give_up)
         metrics.expose(*settings.metrics_at("actors"))
     writer = Writer(
-        settings.database_url, settings.realm, rules(decider.RULES, sources.RULES), on_fatal=give_up
+        settings.database_url,
+        settings.realm,
+        rules(decider.RULES, sources.RULES, webhooks.RULES),
+        on_fatal=give_up,
     )
     broker = make_broker(settings)
     metrics.WRITER_QUEUE.set_function(lambda: writer.waiting)
@@ -78,11 +85,15 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         actors.declare(broker, publisher.publish, publisher.withdraw)
         fetcher = make_fetcher(settings, pool, writer)
         sources_actors.declare(broker, fetcher.begin)
+        deliverer = make_deliverer(settings, pool, writer)
+        webhooks_actors.declare(broker, deliverer.begin)
         writer.start()
         fetcher.start()
+        deliverer.start()
         try:
             _work(broker, stop, partial(_look, pool, settings.realm, give_up))
         finally:
+            deliverer.stop()
             fetcher.stop()
             writer.stop()
     return 1 if fatal else 0
@@ -110,7 +121,7 @@ def make_pool(settings: Settings) -> ConnectionPool[Connection[Any]]:
     return ConnectionPool(
         settings.database_url,
         min_size=1,
-        max_size=THREADS + FETCHER_CONNECTIONS,
+        max_size=THREADS + FETCHER_CONNECTIONS + DELIVERER_CONNECTIONS,
         open=False,
         timeout=10.0,
         check=ConnectionPool.check_connection,
@@ -140,6 +151,19 @@ def make_fetcher(settings: Settings, pool: ConnectionPool[Connection[Any]], writ
         objects=_store(settings),
         bucket=settings.bucket_sources,
         outside=Outside.of(settings.source_networks),
+    )
+
+
+def make_deliverer(settings: Settings, pool: ConnectionPool[Connection[Any]], writer: Writer) -> Deliverer:
+    """The slice of webhooks joined to storage, for links, and to what of the world may be told."""
+    return Deliverer(
+        realm=settings.realm,
+        pool=pool,
+        writer=writer,
+        objects=_store(settings),
+        bucket=settings.bucket_results,
+        pepper=settings.pepper,
+        outside=Outside.of(settings.webhook_networks),
     )
 
 

@@ -60,6 +60,8 @@ from app.platform.writer.gather import VersionMismatchError
 from app.schema import schema
 from app.teams import decider as teams
 from app.teams.graphql import load_team
+from app.webhooks import decider as webhooks
+from app.webhooks.graphql import webhooks_of
 from app.workers import decider as workers
 from app.workers import lease_decider as leases
 from app.workers import steering_decider as steering
@@ -87,6 +89,7 @@ API_RULES: Rules = rules(
     teams.RULES,
     moderation.RULES,
     operations.RULES,
+    webhooks.RULES,
 )
 
 
@@ -161,7 +164,9 @@ def make_services(settings: Settings, give_up: GiveUp) -> Services:
         unsafe_networks=Networks.load(settings.unsafe_networks),
         polls=polls,
         submissions=Room(),
-        links=Links(job=job_of_viewer, jobs_of=jobs_of, team=load_team, workers_of=workers_of),
+        links=Links(
+            job=job_of_viewer, jobs_of=jobs_of, team=load_team, workers_of=workers_of, webhooks_of=webhooks_of
+        ),
     )
 
 

@@ -27,6 +27,7 @@ from app.platform.handling import parse_id
 from app.platform.services import Info
 from app.sources.graphql import SourceMutations
 from app.teams.graphql import TeamMutations, TeamQueries, load_team
+from app.webhooks.graphql import WebhookMutations, WebhookQueries, load_webhook
 from app.workers.demand_graphql import DemandQueries
 from app.workers.graphql import WorkerMutations, WorkerQueries
 from app.workers.steering_graphql import SteeringMutations, SteeringQueries, SteeringSubscriptions
@@ -38,7 +39,7 @@ class NodeQueries:
     """Finding things by id."""
 
     @strawberry.field(
-        description="Your user, a worker, a team, or your job or generation, by id; null for what is another's."
+        description="Your user, a worker, a team, or your job, generation or webhook, by id; null for what is another's."
     )
     async def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="A UUID.")]
@@ -54,6 +55,7 @@ class NodeQueries:
             or await generation_of_viewer(info, key)
             or await load_worker(info, key)
             or await load_team(info, key)
+            or await load_webhook(info, key)
         )
 
 
@@ -68,6 +70,7 @@ class Query(
     SteeringQueries,
     DemandQueries,
     TeamQueries,
+    WebhookQueries,
     ModerationQueries,
     OperationQueries,
     HouseQueries,
@@ -89,6 +92,7 @@ class Mutation(
     WorkerMutations,
     SteeringMutations,
     TeamMutations,
+    WebhookMutations,
     ModerationMutations,
     HouseMutations,
 ):

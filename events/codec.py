@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from events import accounts, jobs, kudos, moderation, operations, sharing, teams, workers
+from events import accounts, jobs, kudos, moderation, operations, sharing, teams, webhooks, workers
 from events.base import Event, Fact, Metadata, Recorded
 from events.upcasters import UPCASTERS, Upcaster
 
 #: every class of fact by its stored name
 EVENT_TYPES: dict[str, type[Event]] = {
     cls.TYPE: cls
-    for module in (accounts, kudos, jobs, sharing, moderation, workers, teams, operations)
+    for module in (accounts, kudos, jobs, sharing, moderation, workers, teams, operations, webhooks)
     for cls in module.EVENTS
 }
 

@@ -19,6 +19,7 @@ from projections import (
     team_totals,
     teams,
     throughput,
+    webhooks,
     workers,
 )
 from projections.base import Projection
@@ -31,6 +32,7 @@ INLINE: tuple[Projection[Any], ...] = (
     workers.PROJECTION,
     teams.PROJECTION,
     modes.PROJECTION,
+    webhooks.PROJECTION,
 )
 TAILING: tuple[Projection[Any], ...] = (
     throughput.PROJECTION,

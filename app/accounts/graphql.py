@@ -34,6 +34,7 @@ from projections.accounts import USER, Account
 
 if TYPE_CHECKING:
     from app.jobs.types import Job, JobConnection
+    from app.webhooks.graphql import Webhook
 
 #: before the first row of a statement, newest first
 _NEWEST = (2**62, 0)
@@ -182,6 +183,15 @@ class User(Node):
         _only_own(info, self.subject)
         page: JobConnection = await services_of(info).links.jobs_of(info, self.subject, first, after, state)
         return page
+
+    @strawberry.field(
+        description="Your webhooks, at most 10, oldest first; those of single jobs are not among them."
+    )
+    async def webhooks(self, info: Info) -> list[Annotated[Webhook, strawberry.lazy("app.webhooks.graphql")]]:
+        """All of them."""
+        _only_own(info, self.subject)
+        found: list[Webhook] = await services_of(info).links.webhooks_of(info, self.subject)
+        return found
 
 
 def _only_own(info: Info, subject: UUID) -> None:

@@ -20,7 +20,7 @@ from app.ledger.modes import refuse_job
 from app.ledger.upfront import Smaller
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
-from app.platform.vault import GenerationSeed, JobSource, JobWords
+from app.platform.vault import GenerationSeed, JobSource, JobWebhook, JobWords
 from events.base import ANONYMOUS, Event
 from events.jobs import HoldPlaced, ImageJobSubmitted, JobKind, JobState
 from events.sharing import ShareConsentForced, ShareConsentGiven, ShareConsentWithdrawn
@@ -46,6 +46,8 @@ class SubmitImageJob(ImageWish, frozen=True, kw_only=True):
     payload: str
     #: the pictures it is drawn from; some may be still to be fetched
     sources: tuple[JobSource, ...] = ()
+    #: where its client wants to be told what becomes of it
+    webhook: JobWebhook | None = None
 
 
 class CancelJob(Command, frozen=True, kw_only=True):
@@ -105,7 +107,7 @@ def submit_image_job(command: SubmitImageJob, rows: Rows) -> Decision | Rejectio
     return Decision(
         _submission(command, account, settled, rows),
         Submitted(job=command.job, smaller=settled.smaller),
-        (words, *seeds, *command.sources),
+        (words, *seeds, *command.sources, *(() if command.webhook is None else (command.webhook,))),
     )
 
 

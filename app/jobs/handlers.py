@@ -26,10 +26,18 @@ from app.platform.ids import new_id
 from app.platform.keys import access_key, matches
 from app.platform.services import Services
 from app.platform.sources import resolve
+from app.platform.webhooks import WebhookInput, job_webhook
 from events.base import ANONYMOUS
 from projections.accounts import Account
 from projections.jobs import Job
 from projections.queue import Work
+
+
+class Told(msgspec.Struct, frozen=True):
+    """Where a client wants to be told what becomes of its job, and from what address it asks."""
+
+    address: str
+    webhook: WebhookInput | None
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -79,14 +87,18 @@ async def notes_of_workers(services: Services, work: Work) -> list[Note]:
 
 
 async def submit_image_job(
-    services: Services, actor: UUID, asked: Asked, key: str | None, parameters: object
+    services: Services, actor: UUID, asked: Asked, told: Told, key: str | None, parameters: object
 ) -> Done | Rejection:
     """Quote, reserve and queue; `parameters` is the client's input, of which a repeat must have the same."""
     request, wish = asked.request, asked.wish
+    job = new_id()
+    webhook = await job_webhook(services, actor, told.address, told.webhook, job)
+    if isinstance(webhook, Rejection):
+        return webhook
     sources = await resolve(services, actor, given_sources(request)) if request.source is not None else ()
     if isinstance(sources, Rejection):
         return sources
-    params, job = wish.params, new_id()
+    params = wish.params
     command = SubmitImageJob(
         **msgspec.structs.asdict(wish),
         job=job,
@@ -97,6 +109,7 @@ async def submit_image_job(
         seeds=resolve_seeds(params.seed, params.n, params.seed_variation, secrets.randbits(32)),
         payload=payload_of(params, use_nsfw_censor=asked.censor_nsfw and not request.nsfw),
         sources=tuple(source.row(job) for source in sources),
+        webhook=webhook,
     )
     promise = idempotency(actor, "submitImageJob", key, parameters)
     return await run(services, command, actor=actor, promise=promise)

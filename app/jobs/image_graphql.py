@@ -17,6 +17,7 @@ from app.jobs.following import until_ended
 from app.jobs.image_types import ImageJob, image_job
 from app.jobs.inputs import SubmitImageJobInput, raw_of
 from app.jobs.types import notices, quote_of
+from app.platform import webhooks
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.rejections import error_of
@@ -24,6 +25,7 @@ from app.platform.graphql.scalars import Position
 from app.platform.graphql.shared import Notice, Quote
 from app.platform.services import Info, services_of
 from app.platform.waiting import unreasonable
+from app.platform.webhooks import parameters_of, webhook_secret_of
 
 
 @strawberry.type(description="The job is queued.")
@@ -32,6 +34,7 @@ class SubmitImageJobSuccess:
 
     job: ImageJob = strawberry.field(description="The job.")
     access_key: str = strawberry.field(description="Opens the job to whoever has it, without an API key.")
+    webhook_secret: str | None = strawberry.field(description=webhooks.SHOWN)
     warnings: list[Notice] = strawberry.field(description="What you should know.")
     position: Position = strawberry.field(description="The log position at which it was accepted.")
 
@@ -104,8 +107,11 @@ class ImageJobMutations:
         )
         if isinstance(asked, Rejection):
             return error_of(asked)
-        parameters = [raw, asked.censor_nsfw]
-        outcome = await handlers.submit_image_job(services, actor, asked, input.idempotency_key, parameters)
+        parameters = [raw, asked.censor_nsfw, *parameters_of(input.webhook)]
+        told = handlers.Told(info.context.address, input.webhook)
+        outcome = await handlers.submit_image_job(
+            services, actor, asked, told, input.idempotency_key, parameters
+        )
         if isinstance(outcome, Rejection):
             return error_of(outcome)
         result: Submitted = outcome.result
@@ -114,6 +120,7 @@ class ImageJobMutations:
         return SubmitImageJobSuccess(
             job=image_job(job),
             access_key=handlers.secret_of(services, result.job),
+            webhook_secret=webhook_secret_of(services, result.job, input.webhook),
             warnings=notices(notes),
             position=Position(outcome.position),
         )

@@ -12,8 +12,10 @@ from typing import Any
 import strawberry
 
 from app.jobs.param_inputs import ImageParamsInput, Unsaid
+from app.platform import webhooks
 from app.platform.graphql.scalars import Kudos
 from app.platform.graphql.shared import SourceProcessing
+from app.platform.webhooks import WebhookInput
 
 
 @strawberry.input(description="A picture that you give: exactly one of the two.")
@@ -106,6 +108,7 @@ class SubmitImageJobInput:
         description="Refuse if the quote is higher than this. A job that names no model is offered to models of dearer "
         "families, too, as far as this allows.",
     )
+    webhook: WebhookInput | None = strawberry.field(default=None, description=webhooks.DESCRIPTION)
     wait_seconds: int | None = strawberry.field(
         default=0,
         description="Wait so long for the job to end, 0 to 60, before answering with the job as it then stands.",
@@ -122,7 +125,7 @@ def raw_of(given: SubmitImageJobInput) -> dict[str, Any]:
     raw = {
         name: plain(value)
         for name, value in vars(given).items()
-        if name not in ("idempotency_key", "censor_nsfw", "wait_seconds")
+        if name not in ("idempotency_key", "censor_nsfw", "wait_seconds", "webhook")
     }
     if given.params is not None and isinstance(given.params.steps, Unsaid):
         raw["params"]["steps"] = None

@@ -21,13 +21,13 @@ import click
 import msgspec
 
 from app.operations.migrate import ROOT
-from events import accounts, jobs, kudos, moderation, operations, sharing, teams, workers
+from events import accounts, jobs, kudos, moderation, operations, sharing, teams, webhooks, workers
 from events.base import Event, Postings
 from events.codec import encode
 
 PAGE: Final = ROOT / "docs" / "events.md"
 
-_MODULES: Final = (accounts, kudos, jobs, sharing, moderation, workers, teams, operations)
+_MODULES: Final = (accounts, kudos, jobs, sharing, moderation, workers, teams, operations, webhooks)
 
 #: What fields mean that have the same name and meaning everywhere.
 RECURRING: Final[Mapping[str, str]] = {

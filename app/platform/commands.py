@@ -52,6 +52,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     leases: tuple[UUID, ...] = ()
     workers: tuple[UUID, ...] = ()
     teams: tuple[UUID, ...] = ()
+    #: owners of webhooks
+    webhooks: tuple[UUID, ...] = ()
     #: random ids that were made for this command: nothing has them yet, so nothing is read
     made: tuple[UUID, ...] = ()
     #: what it finds is brought like named jobs; naming what it is likely to find saves a round trip

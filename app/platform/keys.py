@@ -47,6 +47,14 @@ def access_key(pepper: str, job_id: UUID) -> str:
     return base64.urlsafe_b64encode(digest).decode()[:KEY_LENGTH]
 
 
+def webhook_secret(pepper: str, webhook: UUID, rotations: int = 0) -> bytes:
+    """The 32 bytes that what a webhook is told is signed with; they follow from its id and how often they were rotated.
+
+    They are computed and never stored: a copy of the database forges nothing.
+    """
+    return _hmac(pepper, f"webhook:{webhook}:{rotations}")
+
+
 def matches(expected: str, given: str) -> bool:
     """Whether two keys are the same, in a time that does not say where they differ."""
     return hmac.compare_digest(expected.encode(), given.encode())

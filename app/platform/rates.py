@@ -32,6 +32,8 @@ BY_ADDRESS = RateLimitItemPerMinute(12_000)
 REGISTRATIONS = RateLimitItemPerMinute(120)
 #: links for uploading source images a minute, for one address and for one account
 UPLOADS = RateLimitItemPerMinute(120)
+#: jobs with a webhook, pings and redeliveries a minute, for one address and for one account
+WEBHOOKS = RateLimitItemPerMinute(600)
 #: documents a minute from one address that this process has not read before
 NEW_DOCUMENTS = RateLimitItemPerMinute(600)
 

@@ -23,6 +23,7 @@ from projections.modes import UNSET, Modes
 from projections.queue import Found, Search, waits
 from projections.registry import INLINE, INLINE_OF
 from projections.teams import Team
+from projections.webhooks import Webhooks
 from projections.workers import Worker
 
 
@@ -117,6 +118,11 @@ class Rows:
         """What the house is set to: gathered for every batch. All off before the realm is opened."""
         row: Modes | None = self._get("modes", HOUSE)
         return row or UNSET
+
+    def webhooks(self, owner: UUID) -> Webhooks | None:
+        """A user's webhooks, or None where there never was any."""
+        row: Webhooks | None = self._get("webhooks", owner)
+        return row
 
     def generations_of(self, job: UUID) -> list[Generation]:
         """A job's generations in their order."""

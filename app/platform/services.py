@@ -47,6 +47,8 @@ class Links:
     team: Callable[[Info, UUID], Awaitable[Any]]
     #: a page of a team's workers: (info, team, first, after)
     workers_of: Callable[[Info, UUID, int | None, str | None], Awaitable[Any]]
+    #: the webhooks of a user
+    webhooks_of: Callable[[Info, UUID], Awaitable[Any]]
 
 
 @dataclass(kw_only=True)

@@ -19,6 +19,8 @@ _MAX_PORT: Final = 65535
 #: which kinds of processes tell metrics, in the order of their ports
 METRICS_PORTS: Final = ("api", "relay", "actors")
 _MAX_RETENTION: Final = 10 * 365 * 86_400
+#: what was told must be known for as long as it may be told again
+_MIN_WEBHOOK_RETENTION: Final = 2 * 86_400
 _MIN_PEPPER: Final = 16
 _SECRETS: Final = frozenset({"s3_access_key", "s3_secret_key", "pepper"})
 _URLS: Final = frozenset({"database_url", "migrate_url", "redis_url", "s3_url"})
@@ -76,6 +78,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: Networks, divided by commas, that source images may be fetched from besides the public internet, at any port and
     #: over http too: for tests and closed networks.
     source_networks: str = ""
+    #: Networks, divided by commas, that webhooks may lead to besides the public internet, at any port.
+    webhook_networks: str = ""
+    #: Seconds for which users can see what their webhooks were told: a week.
+    webhook_retention_seconds: int = 604_800
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -112,6 +118,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "validated_backends": reader.optional_text("validated_backends"),
             "unsafe_networks": reader.optional_text("unsafe_networks"),
             "source_networks": reader.networks("source_networks"),
+            "webhook_networks": reader.networks("webhook_networks"),
+            "webhook_retention_seconds": reader.integer(
+                "webhook_retention_seconds", 604_800, _MIN_WEBHOOK_RETENTION, _MAX_RETENTION
+            ),
         }
         if reader.faults:
             raise SettingsError(tuple(reader.faults))

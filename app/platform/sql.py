@@ -40,7 +40,7 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
     return sa.Table(table.name, _metadata, sa.Column("realm", sa.BigInteger), *columns, schema=schema)
 
 
-accounts, jobs, generations, leases, workers, throughput, cases, teams, team_totals, modes = (
+accounts, jobs, generations, leases, workers, throughput, cases, teams, team_totals, modes, webhooks = (
     _core(LIVE, TABLES[name])
     for name in (
         "accounts",
@@ -53,6 +53,7 @@ accounts, jobs, generations, leases, workers, throughput, cases, teams, team_tot
         "teams",
         "team_totals",
         "modes",
+        "webhooks",
     )
 )
 (
@@ -68,6 +69,9 @@ accounts, jobs, generations, leases, workers, throughput, cases, teams, team_tot
     worker_descriptions,
     worker_messages,
     team_words,
+    webhook_places,
+    job_webhooks,
+    webhook_deliveries,
 ) = (
     _core(vault.SCHEMA, vault.TABLES[row])
     for row in (
@@ -83,6 +87,9 @@ accounts, jobs, generations, leases, workers, throughput, cases, teams, team_tot
         vault.WorkerDescription,
         vault.WorkerMessage,
         vault.TeamWords,
+        vault.WebhookPlace,
+        vault.JobWebhook,
+        vault.WebhookDelivery,
     )
 )
 event = sa.Table(

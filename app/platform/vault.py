@@ -1,8 +1,8 @@
 """The vault: everything that must be erasable, in rows written by the same transaction as the event they belong to.
 
-Prompts, links to sources, what was told of pictures, usernames, names of workers and teams and what is said to and of them, key hashes, notes,
-and outcomes of commands. No projection reads
-it. Rows are plain data, so that deciders can return them. Look next: `alembic/versions`, which makes the tables.
+Prompts, links to sources, what was told of pictures, where webhooks lead and what they were told, usernames, names of
+workers and teams and what is said to and of them, key hashes, notes, and outcomes of commands. No projection reads it.
+Rows are plain data, so that deciders can return them. Look next: `alembic/versions`, which makes the tables.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 
 from events.store.arrays import byteas, int8s, texts
 from events.store.columns import Table
+from events.webhooks import WebhookEvent
 
 SCHEMA = "vault"
 
@@ -116,6 +117,29 @@ class ToldForm(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
+class DeliveryState(StrEnum):
+    """Where the telling of a webhook stands."""
+
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    GIVEN_UP = "GIVEN_UP"
+
+
+class WebhookFault(StrEnum):
+    """Why an attempt to tell a webhook came to nothing."""
+
+    #: no connection, no answer that is one, or a certificate that nobody vouches for
+    UNREACHABLE = "UNREACHABLE"
+    FORBIDDEN_ADDRESS = "FORBIDDEN_ADDRESS"
+    TOO_SLOW = "TOO_SLOW"
+    #: another answer than 2xx; redirects are not followed
+    REFUSED = "REFUSED"
+    #: 410
+    GONE = "GONE"
+    #: its owner, or the house, wants nothing to be told there
+    INACTIVE = "INACTIVE"
+
+
 class WorkerName(msgspec.Struct, frozen=True):
     """A worker's unique name."""
 
@@ -159,6 +183,65 @@ class TeamWords(msgspec.Struct, frozen=True):
     info: str
 
 
+class WebhookPlace(msgspec.Struct, frozen=True):
+    """Where a user's webhook leads."""
+
+    webhook: UUID
+    owner: UUID
+    url: str
+    #: since when nothing is accepted there; None if the last was
+    failing_since: datetime | None = None
+
+
+class JobWebhook(msgspec.Struct, frozen=True):
+    """Where the client of one job wants to be told what becomes of it; its own id is the job's."""
+
+    job: UUID
+    owner: UUID
+    url: str
+    #: of what
+    events: tuple[WebhookEvent, ...]
+    #: what it is signed with, as its client gave it; empty: what follows from the job's id
+    secret: str
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One try to tell a webhook something."""
+
+    at: datetime
+    #: what its server answered; None if it did not
+    status: int | None
+    #: why it came to nothing; None if it did not
+    fault: WebhookFault | None
+    milliseconds: int
+
+
+class WebhookDelivery(msgspec.Struct, frozen=True):
+    """A fact that a webhook is told of, once it is told: written by the relay and by actors, never by commands."""
+
+    webhook: UUID
+    #: of the fact in the log
+    position: int
+    id: UUID
+    owner: UUID
+    job: UUID | None
+    generation: UUID | None
+    #: one of `WebhookEvent`, or a ping
+    event: str
+    happened_at: datetime
+    state: DeliveryState
+    #: attempts since it was last begun
+    tries: int
+    #: all attempts, oldest first, the last ones if there are many
+    attempts: tuple[Attempt, ...]
+    #: when it is tried next; None once it is settled
+    next_at: datetime | None
+    #: when an actor was last asked to try
+    asked_at: datetime | None
+    #: until when an actor is at it
+    claimed_until: datetime | None
+
+
 class Note(msgspec.Struct, frozen=True):
     """Words that an operator gave with a command, such as the reason of a grant."""
 
@@ -180,6 +263,9 @@ TABLES: dict[type[msgspec.Struct], Table[Any]] = {
     WorkerDescription: Table("worker_description", WorkerDescription, key=("worker",)),
     WorkerMessage: Table("worker_message", WorkerMessage, key=("message",)),
     TeamWords: Table("team", TeamWords, key=("team",)),
+    WebhookPlace: Table("webhook", WebhookPlace, key=("webhook",)),
+    JobWebhook: Table("job_webhook", JobWebhook, key=("job",)),
+    WebhookDelivery: Table("webhook_delivery", WebhookDelivery, key=("webhook", "position")),
 }
 
 UPSERTS: dict[type[msgspec.Struct], str] = {row: table.upsert(SCHEMA) for row, table in TABLES.items()}

@@ -35,6 +35,7 @@ from app.relay.retention import Retention
 from app.relay.statistics import Statistics
 from app.relay.sweeper import Sweeper
 from app.relay.tailing import Tailing
+from app.relay.webhooks import Webhooks
 from app.sharing import actors as sharing
 from app.sources import actors as sources
 from app.workers import lease_decider as leases
@@ -144,7 +145,14 @@ class Relay:
             send(self._broker, term.realm, actor, position)
 
         reactions = Reactions(term, REACTIONS, leave, overdue=self._overdue)
-        return (_Versions(term), reactions, *(Tailing(term, projection) for projection in TAILING))
+        webhooks = Webhooks(
+            term,
+            leave,
+            kept=timedelta(seconds=self._settings.webhook_retention_seconds),
+            words_kept=timedelta(seconds=self._settings.retention_seconds),
+            ask_again=self._overdue,
+        )
+        return (_Versions(term), reactions, webhooks, *(Tailing(term, projection) for projection in TAILING))
 
     def _give_up(self, error: BaseException) -> None:
         _log.error("relay_stops", extra={"reason": str(error)})

@@ -62,6 +62,7 @@ _READS = {
         "workers": f"id = ANY(ARRAY(SELECT unnest(%(workers)s::uuid[]) UNION {_HOSTS}))",
         "teams": "id = ANY(%(teams)s::uuid[])",
         "modes": "id = ANY(%(modes)s::uuid[])",
+        "webhooks": "id = ANY(%(webhooks)s::uuid[])",
     }.items()
 }
 #: prompts of the jobs that a batch may queue again, for searches with a blacklist: these were found before it began
@@ -89,6 +90,8 @@ class _Wanted:
                 self._one("workers", key)
             for key in need.teams:
                 self._one("teams", key)
+            for key in need.webhooks:
+                self._one("webhooks", key)
         for key in found:
             self._job(key)
         self._one("modes", HOUSE)  # any decision may ask; but for its first batch a process has it at hand
@@ -174,6 +177,7 @@ def _reads(realm: int, missing: _Ids) -> dict[str, Statement]:
         "workers": missing["workers"] | leases,
         "teams": missing["teams"],
         "modes": missing["modes"],
+        "webhooks": missing["webhooks"],
     }
     parameters = {"realm": realm, **{name: uuids(list(keys)) for name, keys in missing.items()}}
     return {name: Statement(_READS[name], parameters) for name, wants in tables.items() if wants}
@@ -221,7 +225,7 @@ def _working_set(
 ) -> Rows:
     rows = Rows(head.now)
     rows.name("modes", (HOUSE,))
-    for name in ("accounts", "jobs", "leases", "workers", "teams"):
+    for name in ("accounts", "jobs", "leases", "workers", "teams", "webhooks"):
         for need in needs:
             rows.name(name, getattr(need, name))
     for name, at_hand in wanted.rows.items():

@@ -206,6 +206,17 @@ def work_of(event: GenerationDelivered) -> int:
             return WORK
 
 
+def amount_of(event: GenerationDelivered) -> int:
+    """What a delivery holds, as people count it: pixelsteps, tokens, or one form."""
+    match event.kind:
+        case JobKind.IMAGE:
+            return event.pixelsteps
+        case JobKind.TEXT:
+            return event.tokens
+        case JobKind.INTERROGATION:
+            return 1
+
+
 def requirement_mask(names: Iterable[str]) -> int:
     """The bits of named requirements: of a job, or of what a worker allows.
 

@@ -20,6 +20,7 @@ from projections import (
     teams,
     throughput,
     webhooks,
+    user_records,
     workers,
 )
 from projections.base import Projection
@@ -38,6 +39,7 @@ TAILING: tuple[Projection[Any], ...] = (
     throughput.PROJECTION,
     cases.PROJECTION,
     team_totals.PROJECTION,
+    user_records.PROJECTION,
 )
 ALL: tuple[Projection[Any], ...] = INLINE + TAILING
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from events.base import Fact
-from events.jobs import GenerationCensored, GenerationDelivered
+from events.jobs import GenerationCensored, GenerationDelivered, JobKind
 from events.workers import UptimeRewarded
 from projections.base import Projection
 
@@ -32,6 +32,9 @@ class TeamTotal(msgspec.Struct, frozen=True, gc=False):
     earned: int
     #: seconds for which they were rewarded for being there
     uptime: int
+    #: tokens of texts, and forms, that were delivered
+    tokens: int = 0
+    forms: int = 0
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
@@ -48,12 +51,18 @@ def evolve(key: UUID, row: TeamTotal | None, fact: Fact) -> TeamTotal | None:
     total = row or TeamTotal(key, 0, 0, 0, 0)
     if isinstance(event, UptimeRewarded):
         return replace(total, uptime=total.uptime + event.seconds)
+    if isinstance(event, GenerationDelivered):
+        total = replace(
+            total,
+            pixelsteps=total.pixelsteps + event.pixelsteps,
+            tokens=total.tokens + event.tokens,
+            forms=total.forms + (event.kind is JobKind.INTERROGATION),
+        )
     return replace(
         total,
-        pixelsteps=total.pixelsteps + (event.pixelsteps if isinstance(event, GenerationDelivered) else 0),
         fulfilled=total.fulfilled + 1,
         earned=total.earned + (0 if event.owner == event.requester else event.price),
     )
 
 
-PROJECTION = Projection("team_totals", 1, TeamTotal, FACTS, keys, evolve)
+PROJECTION = Projection("team_totals", 2, TeamTotal, FACTS, keys, evolve)

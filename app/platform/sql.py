@@ -40,7 +40,20 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
     return sa.Table(table.name, _metadata, sa.Column("realm", sa.BigInteger), *columns, schema=schema)
 
 
-accounts, jobs, generations, leases, workers, throughput, cases, teams, team_totals, modes, webhooks = (
+(
+    accounts,
+    jobs,
+    generations,
+    leases,
+    workers,
+    throughput,
+    cases,
+    teams,
+    team_totals,
+    modes,
+    webhooks,
+    user_records,
+) = (
     _core(LIVE, TABLES[name])
     for name in (
         "accounts",
@@ -54,6 +67,7 @@ accounts, jobs, generations, leases, workers, throughput, cases, teams, team_tot
         "team_totals",
         "modes",
         "webhooks",
+        "user_records",
     )
 )
 (

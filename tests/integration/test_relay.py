@@ -348,7 +348,9 @@ def test_a_relay_stops_by_signal(settings: Settings, application: psycopg.Connec
 
 
 def images(connection: psycopg.Connection[Any]) -> int:
-    row = connection.execute("SELECT coalesce(sum(images), 0)::bigint FROM projections.throughput").fetchone()
+    row = connection.execute(
+        "SELECT coalesce(sum(count), 0)::bigint FROM projections.throughput WHERE name = '' AND span = 'EVER'"
+    ).fetchone()
     assert row is not None
     return int(row[0])
 

@@ -21,6 +21,7 @@ from app.jobs.text_graphql import TextJobMutations, TextJobQueries
 from app.moderation.graphql import ModerationMutations, ModerationQueries
 from app.operations.graphql import OperationQueries, OperationSubscriptions
 from app.operations.house_graphql import HouseMutations, HouseQueries
+from app.operations.status_graphql import StatusQueries
 from app.platform.graphql.scalars import SCALAR_MAP
 from app.platform.graphql.shared import Node
 from app.platform.handling import parse_id
@@ -73,6 +74,7 @@ class Query(
     WebhookQueries,
     ModerationQueries,
     OperationQueries,
+    StatusQueries,
     HouseQueries,
     NodeQueries,
 ):

@@ -1,7 +1,7 @@
-"""The API of the log and of the horde as a whole: events, status, models.
+"""The API of the log: events, page by page and live.
 
 Resolvers only parse, read and map. The log is public: these need no key. Look next: `app.platform.tail`,
-`app.operations.status`.
+`app.operations.status_graphql` for what it comes to.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Annotated, cast
 import msgspec
 import strawberry
 
-from app.operations import status
 from app.operations.rendering import RenderedEvent, RenderedPage, renderings
 from app.platform.graphql.connections import PageInfo, page_size
 from app.platform.graphql.errors import ApiError, TopLevelCode
@@ -74,41 +73,9 @@ class EventPage:
     )
 
 
-@strawberry.type(description="How the horde is doing.")
-class HordeStatus:
-    """Figures at most a second old."""
-
-    queued_jobs: int = strawberry.field(description="Jobs of which something waits.")
-    queued_generations: int = strawberry.field(description="Generations that wait.")
-    queued_megapixelsteps: float = strawberry.field(
-        description="Width x height x accurate steps of what waits, in millions."
-    )
-    past_minute_images: int = strawberry.field(description="Pictures delivered in the past minute.")
-    past_minute_megapixelsteps: float = strawberry.field(
-        description="Width x height x accurate steps delivered in the past minute, in millions."
-    )
-    workers: int = strawberry.field(description="Workers online.")
-    threads: int = strawberry.field(description="Threads of workers online.")
-    position: Position = strawberry.field(description="The last log position that this process has seen.")
-
-
-@strawberry.type(description="A model that somebody serves or asks for.")
-class Model:
-    """A model and its queue."""
-
-    name: str = strawberry.field(description="Its name.")
-    workers: int = strawberry.field(description="Workers online that have it.")
-    threads: int = strawberry.field(description="Their threads.")
-    queued_jobs: int = strawberry.field(description="Waiting jobs that name it.")
-    queued_megapixelsteps: float = strawberry.field(description="Their waiting work, in millions.")
-    estimated_wait_seconds: int | None = strawberry.field(
-        description="That work at the measured speeds of the workers that have it; null if none is online."
-    )
-
-
 @strawberry.type
 class OperationQueries:
-    """Queries of the log and of the horde."""
+    """Queries of the log."""
 
     @strawberry.field(
         description="The public log after a position, in order, of the named types only if any are named."
@@ -134,17 +101,6 @@ class OperationQueries:
             end_cursor=edges[-1].cursor if edges else None,
         )
         return EventConnection(edges=edges, page_info=page)
-
-    @strawberry.field(description="How the horde is doing.")
-    async def horde_status(self, info: Info) -> HordeStatus:
-        """Figures at most a second old."""
-        figures = await status.figures(services_of(info))
-        return HordeStatus(**msgspec.structs.asdict(figures))
-
-    @strawberry.field(description="Models that are served or asked for, most work first, at most 500.")
-    async def models(self, info: Info) -> list[Model]:
-        """Models with their queues."""
-        return [Model(**msgspec.structs.asdict(model)) for model in await status.models(services_of(info))]
 
 
 @strawberry.type

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from app.platform.settings import SettingsError
+from events.jobs import JobKind
 
 #: the reference that Hoard brings along
 SHIPPED: Final = Path(__file__).with_name("models.json")
@@ -116,6 +117,10 @@ class ModelReference:
     def get(self, name: str) -> Model | None:
         """What is known of a model; None of one that nobody described."""
         return self.models.get(name)
+
+    def knows(self, kind: JobKind, name: str) -> bool:
+        """Whether it describes a model of a kind."""
+        return kind is JobKind.IMAGE and name in self.models
 
     def baseline(self, name: str) -> str:
         """A model's baseline; of an unknown one what its name says, and Stable Diffusion 1 if it says nothing."""

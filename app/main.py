@@ -46,6 +46,7 @@ from app.platform.graphql.routes import create_graphql_routes
 from app.platform.logging import configure_logging
 from app.platform.model_reference import ModelReference
 from app.platform.networks import Networks
+from app.platform.news import News
 from app.platform.objects import ObjectStore, StorageUnavailableError
 from app.platform.presence import PATIENCE_SECONDS, Presence
 from app.platform.protocols import HttpProtocol, WebSocketProtocol
@@ -162,6 +163,7 @@ def make_services(settings: Settings, give_up: GiveUp) -> Services:
         tail=tail,
         models=ModelReference.load(settings.model_reference),
         unsafe_networks=Networks.load(settings.unsafe_networks),
+        news=News(settings.news_file),
         polls=polls,
         submissions=Room(),
         links=Links(

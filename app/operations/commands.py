@@ -14,6 +14,7 @@ import msgspec
 from app.operations.migrate import MigrationError, make_buckets, migrate, owner_url
 from app.platform.model_reference import ModelReference
 from app.platform.networks import Networks
+from app.platform.news import News
 from app.platform.objects import StorageUnavailableError
 from app.platform.settings import Settings, SettingsError
 from app.platform.terminal import (
@@ -85,6 +86,7 @@ def _faults_of_files(settings: Settings) -> tuple[str, ...]:
     for load, path in (
         (ModelReference.load, settings.model_reference),
         (Networks.load, settings.unsafe_networks),
+        (News, settings.news_file),
     ):
         try:
             load(path)

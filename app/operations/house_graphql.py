@@ -1,12 +1,14 @@
 """The API of the house itself: its modes, how this process is, and news of its operators.
 
 Resolvers only parse, call and map. Look next: `app.operations.modes`, `app.operations.heartbeat`,
-`app.operations.news`.
+`app.platform.news`.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+import asyncio
+from bisect import bisect_right
+from datetime import UTC, datetime, time
 from enum import Enum
 from typing import Annotated, Any
 
@@ -14,12 +16,19 @@ import strawberry
 
 from app.operations import heartbeat as beating
 from app.operations import modes as switching
+from app.platform.caching import fresh
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
+from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import Position
+from app.platform.graphql.shared import After, First
+from app.platform.news import NewsItem as Piece
 from app.platform.services import Info, services_of
 from events import operations
+
+#: how old the news may be, in seconds
+NEWS_SECONDS = 1.0
 
 
 @strawberry.enum(description="What the whole house can be set to.")
@@ -74,6 +83,45 @@ class Heartbeat:
     polls: int = strawberry.field(description="Polls of workers that wait for a job.")
 
 
+@strawberry.enum(description="Whom a piece of news concerns, and how much.")
+class NewsImportance(Enum):
+    """The values of `app.platform.news.Importance`."""
+
+    INFORMATION = strawberry.enum_value("INFORMATION", description="Good to know.")
+    WORKERS = strawberry.enum_value("WORKERS", description="For owners of workers.")
+    INTEGRATION = strawberry.enum_value("INTEGRATION", description="For authors of clients.")
+    UPCOMING = strawberry.enum_value("UPCOMING", description="What is going to change.")
+    CRISIS = strawberry.enum_value("CRISIS", description="Something is wrong.")
+
+
+@strawberry.type(description="What the operator tells everybody.")
+class NewsItem:
+    """A piece of news."""
+
+    published_at: datetime = strawberry.field(description="The day it is of, at its beginning in UTC.")
+    title: str = strawberry.field(description="In one line.")
+    text: str = strawberry.field(description="In Markdown.")
+    importance: NewsImportance = strawberry.field(description="Whom it concerns, and how much.")
+    tags: list[str] = strawberry.field(description="What it is about, at most 10.")
+    links: list[str] = strawberry.field(description="Where there is more of it, at most 10.")
+
+
+@strawberry.type(description="An edge of a page of news.")
+class NewsEdge:
+    """A piece of news and its cursor."""
+
+    cursor: str = strawberry.field(description="Where to go on.")
+    node: NewsItem = strawberry.field(description="The piece of news.")
+
+
+@strawberry.type(description="A page of news, newest first.")
+class NewsConnection:
+    """News."""
+
+    edges: list[NewsEdge] = strawberry.field(description="The news.")
+    page_info: PageInfo = strawberry.field(description="Where to go on.")
+
+
 @strawberry.input(description="A mode, and whether it is to be on.")
 class SetModeInput:
     """Input of setMode."""
@@ -104,6 +152,25 @@ class HouseQueries:
     async def modes(self, info: Info) -> Modes:
         """Read anew for every request."""
         return await _modes(info)
+
+    @strawberry.field(description="What the operator tells everybody, newest first.")
+    async def news(self, info: Info, first: First = 20, after: After = None) -> NewsConnection:
+        """A change of the file shows within a second."""
+        services, size = services_of(info), page_size(first)
+        items = await fresh(
+            services.caches, "news", NEWS_SECONDS, lambda: asyncio.to_thread(services.news.refresh)
+        )
+        begin = 0
+        if after is not None:
+            begin = bisect_right(items, decode_cursor(after, tuple[int, str]), key=_place)
+        edges, page = build_page(
+            items[begin : begin + size + 1],
+            size,
+            key=_place,
+            edge=lambda cursor, item: NewsEdge(cursor=cursor, node=_news(item)),
+            after=after,
+        )
+        return NewsConnection(edges=edges, page_info=page)
 
     @strawberry.field(
         description="How the process is that answers: node-local, and the same as GET /healthz says."
@@ -143,6 +210,21 @@ class HouseMutations:
         if isinstance(outcome, Rejection):
             return error_of(outcome)
         return SetModeSuccess(modes=await _modes(info), position=Position(outcome.position))
+
+
+def _place(item: Piece) -> tuple[int, str]:
+    return -item.date.toordinal(), item.title
+
+
+def _news(item: Piece) -> NewsItem:
+    return NewsItem(
+        published_at=datetime.combine(item.date, time.min, UTC),
+        title=item.title,
+        text=item.text,
+        importance=NewsImportance[item.importance.name],
+        tags=list(item.tags),
+        links=list(item.links),
+    )
 
 
 async def _modes(info: Info) -> Modes:

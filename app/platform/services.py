@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from app.platform.database import Pool
     from app.platform.model_reference import ModelReference
     from app.platform.networks import Networks
+    from app.platform.news import News
     from app.platform.objects import ObjectStore
     from app.platform.presence import Presence
     from app.platform.rates import Rates
@@ -66,6 +67,8 @@ class Services:
     models: ModelReference
     #: from where jobs go only to workers that allow it
     unsafe_networks: Networks
+    #: what the operator tells everybody
+    news: News
     #: polls that wait for a job, and submissions that wait for theirs to end
     polls: Polls
     submissions: Room

@@ -82,6 +82,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_networks: str = ""
     #: Seconds for which users can see what their webhooks were told: a week.
     webhook_retention_seconds: int = 604_800
+    #: A JSON file with what the operator tells everybody; read again when it changes.
+    news_file: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -122,6 +124,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "webhook_retention_seconds": reader.integer(
                 "webhook_retention_seconds", 604_800, _MIN_WEBHOOK_RETENTION, _MAX_RETENTION
             ),
+            "news_file": reader.optional_text("news_file"),
         }
         if reader.faults:
             raise SettingsError(tuple(reader.faults))

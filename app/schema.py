@@ -11,6 +11,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from app.accounts.graphql import AccountMutations, AccountQueries, load_user
+from app.accounts.profile_graphql import ProfileMutations, ProfileQueries
 from app.accounts.treasury_graphql import TreasuryMutations
 from app.accounts.workers_graphql import AccountWorkersMutations
 from app.jobs.graphql import JobMutations, JobQueries, JobSubscriptions, generation_of_viewer, job_of_viewer
@@ -63,6 +64,7 @@ class NodeQueries:
 @strawberry.type(description="What can be asked.")
 class Query(
     AccountQueries,
+    ProfileQueries,
     JobQueries,
     ImageJobQueries,
     TextJobQueries,
@@ -85,6 +87,7 @@ class Query(
 class Mutation(
     AccountMutations,
     AccountWorkersMutations,
+    ProfileMutations,
     TreasuryMutations,
     JobMutations,
     ImageJobMutations,

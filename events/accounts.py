@@ -114,6 +114,15 @@ class PublicWorkersSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_fiel
     public: bool
 
 
+class PublicProfileSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A user said whether everybody may see their name with what they have, asked for and delivered."""
+
+    TYPE: ClassVar[str] = "accounts.PublicProfileSet"
+
+    #: whether there is a profile of them, and a place in the lists of users; at first there is not
+    public: bool
+
+
 class AllowanceSet(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An operator said what the treasury pays an account each month."""
 
@@ -134,5 +143,6 @@ EVENTS: tuple[type[Event], ...] = (
     WaitingLimitSet,
     WorkerLimitSet,
     PublicWorkersSet,
+    PublicProfileSet,
     AllowanceSet,
 )

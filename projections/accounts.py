@@ -19,6 +19,7 @@ from events.accounts import (
     AllowanceSet,
     AllowanceSource,
     AnonymousOpened,
+    PublicProfileSet,
     PublicWorkersSet,
     Role,
     RoleGranted,
@@ -65,6 +66,7 @@ FACTS = (
     WaitingLimitSet,
     WorkerLimitSet,
     PublicWorkersSet,
+    PublicProfileSet,
     AllowanceSet,
     WorkerRegistered,
     WorkerDeleted,
@@ -151,6 +153,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     allowance_paid: int = 0
     #: forms of this user's interrogations that wait to be taken
     waiting_forms: int = 0
+    #: everybody may see its name with what it has, asked for and delivered
+    public_profile: bool = False
 
     @property
     def available(self) -> int:
@@ -205,6 +209,7 @@ _KEYS: dict[type[Event], Callable[[Any], tuple[UUID, ...]]] = {
             WaitingLimitSet,
             WorkerLimitSet,
             PublicWorkersSet,
+            PublicProfileSet,
             AllowanceSet,
             KudosGranted,
             KudosAdjusted,
@@ -259,6 +264,8 @@ def _standing(key: UUID, account: Account, fact: Fact) -> Account:
             return replace(account, waiting_limit=event.limit)
         case WorkerLimitSet() | PublicWorkersSet() | WorkerRegistered() | WorkerDeleted():
             return _with_workers(account, event)
+        case PublicProfileSet():
+            return replace(account, public_profile=event.public)
         case AllowanceSet() | AllowancePaid():
             return _allowed(account, event, fact.occurred_at)
         case HoldPlaced():
@@ -374,11 +381,11 @@ def _queued(event: Event) -> int:
 
 PROJECTION = Projection(
     "accounts",
-    6,
+    7,
     Account,
     FACTS,
     keys,
     evolve,
-    # for the sweeper, which looks every second
-    indexes=("(realm, allowance_due) WHERE allowance > 0",),
+    # for the sweeper, which looks every second, and for lists of users; of no column that deliveries change
+    indexes=("(realm, allowance_due) WHERE allowance > 0", "(realm, id) WHERE public_profile"),
 )

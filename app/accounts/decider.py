@@ -16,6 +16,7 @@ from app.platform.rows import Rows
 from app.platform.vault import ApiKey, Note, Person
 from events.accounts import (
     AnonymousOpened,
+    PublicProfileSet,
     PublicWorkersSet,
     Role,
     RoleGranted,
@@ -84,6 +85,13 @@ class SetWorkerLimit(Command, frozen=True, kw_only=True):
 
 class SetPublicWorkers(Command, frozen=True, kw_only=True):
     """Say whether everybody may see whose a user's workers are."""
+
+    user: UUID
+    public: bool
+
+
+class SetPublicProfile(Command, frozen=True, kw_only=True):
+    """Say whether everybody may see a user's profile."""
 
     user: UUID
     public: bool
@@ -241,6 +249,16 @@ def set_public_workers(command: SetPublicWorkers, rows: Rows) -> Decision | Reje
     return Decision(events, Granted(user=command.user))
 
 
+def set_public_profile(command: SetPublicProfile, rows: Rows) -> Decision | Rejection:
+    """By oneself; the anonymous user is nobody."""
+    account = rows.account(command.user)
+    if account is None or account.anonymous:
+        return Rejection(code="FORBIDDEN", message="anonymous users have no profile: register first")
+    same = account.public_profile == command.public
+    events = () if same else (PublicProfileSet(user=command.user, public=command.public),)
+    return Decision(events, Granted(user=command.user))
+
+
 def grant_kudos(command: GrantKudos, rows: Rows) -> Decision | Rejection:
     """Any positive amount up to the bound, to a registered user."""
     account = rows.account(command.user)
@@ -315,6 +333,7 @@ RULES = (
         set_worker_limit,
     ),
     Rule(SetPublicWorkers, Granted, lambda c: Needs(accounts=(c.user,)), set_public_workers),
+    Rule(SetPublicProfile, Granted, lambda c: Needs(accounts=(c.user,)), set_public_profile),
     Rule(GrantKudos, Granted, lambda c: Needs(accounts=(c.user,)), grant_kudos),
     Rule(TransferKudos, Transferred, lambda c: Needs(accounts=(c.source, c.target)), transfer_kudos),
 )

@@ -17,6 +17,7 @@ from app.accounts import handlers, people
 from app.accounts.authentication import viewer_of
 from app.accounts.decider import LimitSet, Registered, Transferred, TrustSet
 from app.accounts.queries import ACCOUNT, PERSONS, STATEMENT, Movement
+from app.accounts.records_graphql import UserRecord, records_of
 from app.accounts.statement import explain
 from app.ledger.quote import PriceItem as LedgerItem
 from app.ledger.standing import waiting_limit, worker_limit
@@ -145,7 +146,18 @@ class User(Node):
     public_workers: bool = strawberry.field(
         description="Whether everybody may know whose the account's workers are."
     )
+    public_profile: bool = strawberry.field(
+        description="Whether everybody may see what the account has and did, beside its name."
+    )
     subject: strawberry.Private[UUID]
+
+    @strawberry.field(
+        description="What you asked for, were given and delivered for others, one for each kind of which there is any."
+    )
+    async def records(self, info: Info) -> list[UserRecord]:
+        """As far as the relay has counted."""
+        _only_own(info, self.subject)
+        return (await records_of(services_of(info), [self.subject]))[self.subject]
 
     @strawberry.field(description="Every movement on the account, newest first, explained.")
     async def statement(self, info: Info, first: First = 20, after: After = None) -> StatementConnection:
@@ -270,6 +282,7 @@ async def load_user(info: Info, subject: UUID, *, private: bool = True) -> User:
         workers=account.workers,
         worker_limit=worker_limit(account),
         public_workers=account.public_workers,
+        public_profile=account.public_profile,
         subject=subject,
     )
 

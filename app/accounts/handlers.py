@@ -12,6 +12,7 @@ import psycopg
 
 from app.accounts.decider import (
     RegisterUser,
+    SetPublicProfile,
     SetPublicWorkers,
     SetTrust,
     SetWaitingLimit,
@@ -101,6 +102,11 @@ async def set_worker_limit(services: Services, actor: UUID, to: str, limit: int 
 async def set_public_workers(services: Services, actor: UUID, *, public: bool) -> Done | Rejection:
     """Whether everybody may know whose the caller's workers are."""
     return await run(services, SetPublicWorkers(user=actor, public=public), actor=actor)
+
+
+async def set_public_profile(services: Services, actor: UUID, *, public: bool) -> Done | Rejection:
+    """Whether everybody may see the caller's profile."""
+    return await run(services, SetPublicProfile(user=actor, public=public), actor=actor)
 
 
 async def set_trusted(services: Services, actor: UUID, to: str, *, trusted: bool) -> Done | Rejection:

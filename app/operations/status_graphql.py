@@ -14,11 +14,11 @@ import strawberry
 
 from app.operations import statistics, status
 from app.operations.statistics import ModelTotals as ModelCounts
-from app.operations.status import UNIT, Figures, ModelFigures
+from app.operations.status import Figures, ModelFigures
 from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
 from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.scalars import Position
-from app.platform.graphql.shared import After, First, JobKind
+from app.platform.graphql.shared import UNIT_OF, After, First, JobKind, WorkUnit
 from app.platform.services import Info, services_of
 from events import jobs
 
@@ -28,20 +28,6 @@ _MOST = 2**31 - 1
 _MAX_NAME = 100
 
 
-@strawberry.enum(description="What work of a kind is counted in.")
-class WorkUnit(Enum):
-    """One for each kind."""
-
-    MEGAPIXELSTEPS = strawberry.enum_value(
-        "MEGAPIXELSTEPS", description="Of images: width x height x accurate steps, in millions."
-    )
-    TOKENS = strawberry.enum_value(
-        "TOKENS",
-        description="Of texts: as they are estimated from what is delivered; of what waits, at most.",
-    )
-    FORMS = strawberry.enum_value("FORMS", description="Of interrogations.")
-
-
 @strawberry.enum(description="Which models to show, by whether the model reference describes them.")
 class ModelKnowledge(Enum):
     """The values of `app.operations.status.Knowledge`."""
@@ -49,14 +35,6 @@ class ModelKnowledge(Enum):
     ALL = strawberry.enum_value("ALL", description="All of them.")
     KNOWN = strawberry.enum_value("KNOWN", description="Those that it describes.")
     CUSTOM = strawberry.enum_value("CUSTOM", description="Those that it does not.")
-
-
-_UNITS = {
-    jobs.JobKind.IMAGE: WorkUnit.MEGAPIXELSTEPS,
-    jobs.JobKind.TEXT: WorkUnit.TOKENS,
-    jobs.JobKind.INTERROGATION: WorkUnit.FORMS,
-}
-assert _UNITS.keys() == UNIT.keys()
 
 
 @strawberry.type(description="How the horde is doing with one kind of work.")
@@ -266,7 +244,7 @@ class StatusQueries:
         forms = await statistics.totals_of_forms(services) if of_forms else []
         return Totals(
             kind=kind,
-            unit=_UNITS[wanted],
+            unit=UNIT_OF[wanted],
             minute=_delivered(found.minute),
             hour=_delivered(found.hour),
             day=_delivered(found.day),
@@ -322,7 +300,7 @@ def _place(each: ModelCounts) -> tuple[int, str]:
 def _kind_status(figures: Figures) -> KindStatus:
     return KindStatus(
         kind=JobKind[figures.kind.name],
-        unit=_UNITS[figures.kind],
+        unit=UNIT_OF[figures.kind],
         queued_jobs=figures.queued_jobs,
         queued_generations=figures.queued_generations,
         queued_work=figures.queued_amount,
@@ -342,7 +320,7 @@ def _model(found: ModelFigures) -> Model:
         threads=found.threads,
         queued_jobs=found.queued_jobs,
         queued_megapixelsteps=found.queued_amount if found.kind is jobs.JobKind.IMAGE else 0.0,
-        unit=_UNITS[found.kind],
+        unit=UNIT_OF[found.kind],
         queued_work=found.queued_amount,
         speed=found.speed,
         estimated_wait_seconds=None

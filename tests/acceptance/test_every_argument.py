@@ -57,6 +57,7 @@ MUTATIONS = (
     "adjustKudos",
     "setAllowance",
     "setMode",
+    "setPublicProfile",
 )
 
 HOSTILE: tuple[Any, ...] = (
@@ -209,6 +210,7 @@ class Stage:
             "setPublicWorkers": {"public": False},
             "adjustKudos": {"user": self.friend.alias, "amount": "1", "reason": "a correction"},
             "setAllowance": {"user": self.friend.alias, "amount": "1"},
+            "setPublicProfile": {"public": False},
             "setMode": {"mode": "INVITE_ONLY", "on": False},
         }
         return made[mutation]

@@ -49,6 +49,28 @@ class JobKind(Enum):
     INTERROGATION = strawberry.enum_value("INTERROGATION", description="What a picture shows.")
 
 
+@strawberry.enum(description="What work of a kind is counted in.")
+class WorkUnit(Enum):
+    """One for each kind."""
+
+    MEGAPIXELSTEPS = strawberry.enum_value(
+        "MEGAPIXELSTEPS", description="Of images: width x height x accurate steps, in millions."
+    )
+    TOKENS = strawberry.enum_value(
+        "TOKENS",
+        description="Of texts: as they are estimated from what is delivered; of what waits, at most.",
+    )
+    FORMS = strawberry.enum_value("FORMS", description="Of interrogations.")
+
+
+#: of each kind
+UNIT_OF = {
+    jobs.JobKind.IMAGE: WorkUnit.MEGAPIXELSTEPS,
+    jobs.JobKind.TEXT: WorkUnit.TOKENS,
+    jobs.JobKind.INTERROGATION: WorkUnit.FORMS,
+}
+
+
 @strawberry.enum(description="Where a job stands. The last four are final.")
 class JobState(Enum):
     """States of jobs."""

@@ -25,6 +25,7 @@ from app.teams import handlers
 from app.teams.decider import TeamStands
 from app.teams.queries import BY_ID, PAGE, TeamView
 from events.jobs import JobKind
+from projections.queue import WORK
 
 if TYPE_CHECKING:
     from app.workers.types import WorkerConnection
@@ -56,6 +57,12 @@ class Team(Node):
     megapixelsteps: float = strawberry.field(
         description="What workers delivered while they were in it: width x height x steps, in millions."
     )
+    tokens: float = strawberry.field(
+        description="Tokens of the texts that workers delivered while they were in it."
+    )
+    forms: float = strawberry.field(
+        description="Forms of interrogations that workers delivered while they were in it."
+    )
     fulfilled: int = strawberry.field(description="Generations that workers delivered while they were in it.")
     earned: Kudos = strawberry.field(description="What that was worth.")
     uptime_hours: float = strawberry.field(
@@ -69,9 +76,27 @@ class Team(Node):
     )
     async def megapixelsteps_per_second(self, info: Info) -> float:
         """The sum over its workers, as of at most a second ago."""
-        able = (await capacity(services_of(info), JobKind.IMAGE)).workers
-        drawn = [each.worker.threads * speed for each, speed in able if each.worker.team == self.key]
-        return sum(drawn) / 1_000_000
+        return await self._speed(info, JobKind.IMAGE) / 1_000_000
+
+    @strawberry.field(
+        description="The tokens that its workers that are online and serve everybody write together in a second, by "
+        "their measured speeds."
+    )
+    async def tokens_per_second(self, info: Info) -> float:
+        """The sum over its workers, as of at most a second ago."""
+        return await self._speed(info, JobKind.TEXT) / WORK
+
+    @strawberry.field(
+        description="The forms that its workers that are online and serve everybody tell together in a minute, by "
+        "their measured speeds."
+    )
+    async def forms_per_minute(self, info: Info) -> float:
+        """The sum over its workers, as of at most a second ago."""
+        return await self._speed(info, JobKind.INTERROGATION) * 60 / WORK
+
+    async def _speed(self, info: Info, kind: JobKind) -> float:
+        able = (await capacity(services_of(info), kind)).workers
+        return sum(each.worker.threads * speed for each, speed in able if each.worker.team == self.key)
 
     @strawberry.field(
         description="The models of its workers that are online, at most 100, most workers first."
@@ -274,6 +299,8 @@ def _team(info: Info, view: TeamView) -> Team:
         mine=mine,
         worker_count=view.workers,
         megapixelsteps=view.pixelsteps / 1_000_000,
+        tokens=float(view.tokens),
+        forms=float(view.forms),
         fulfilled=view.fulfilled,
         earned=Kudos(view.earned),
         uptime_hours=view.uptime / 3_600,

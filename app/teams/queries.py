@@ -47,6 +47,8 @@ class TeamView(msgspec.Struct, frozen=True):
     earned: int
     #: seconds
     uptime: int
+    tokens: int
+    forms: int
 
 
 def _view(row: Sequence[Any]) -> TeamView:
@@ -69,6 +71,8 @@ def _views() -> sa.Select[Any]:
             sa.func.coalesce(team_totals.c.fulfilled, sa.literal_column("0")),
             sa.func.coalesce(team_totals.c.earned, sa.literal_column("0")),
             sa.func.coalesce(team_totals.c.uptime, sa.literal_column("0")),
+            sa.func.coalesce(team_totals.c.tokens, sa.literal_column("0")),
+            sa.func.coalesce(team_totals.c.forms, sa.literal_column("0")),
         )
         .select_from(team_words)
         .join(teams, sa.and_(teams.c.realm == team_words.c.realm, teams.c.id == team_words.c.team))

@@ -21,8 +21,9 @@ from app.workers import messages as telling
 from app.workers.queries import BY_ID, Named
 from app.workers.steering import moderator
 from app.workers.steering_queries import DETAILS, LIVE_LEASES, Detail
+from events import jobs
 from projections.leases import Lease
-from projections.queue import NSFW, REQUIREMENTS
+from projections.queue import NSFW, REQUIREMENTS, WORK
 from projections.workers import Worker as WorkerRow
 
 if TYPE_CHECKING:
@@ -103,14 +104,21 @@ class Worker(Node):
     )
     extra_slow: bool = strawberry.field(description="Whether it says of itself that it is slow.")
     agent: str = strawberry.field(description="Name and version of its program.")
-    threads: int = strawberry.field(description="How many pictures it draws at a time.")
+    threads: int = strawberry.field(description="How many jobs it does at a time.")
     fulfilled: int = strawberry.field(description="Generations it delivered.")
     failed: int = strawberry.field(description="Generations that came to nothing under its leases.")
     earned: Kudos = strawberry.field(description="What its work was worth.")
     registered_at: datetime = strawberry.field(description="When it first polled.")
     megapixelsteps_per_second: float = strawberry.field(
-        description="How fast each of its threads drew its last 20 pictures, in millions of width x height x steps a "
-        "second; 0 if that is not known."
+        description="How fast each thread of an image worker drew its last 20 pictures, in millions of width x height x "
+        "steps a second; 0 of others, and if that is not known."
+    )
+    tokens_per_second: float = strawberry.field(
+        description="How fast each thread of a text worker wrote its last 20 texts; 0 of others, and if that is not known."
+    )
+    forms_per_minute: float = strawberry.field(
+        description="How many forms each thread of an interrogation worker told in a minute, by its last 20; 0 of "
+        "others, and if that is not known."
     )
     uptime_seconds: int = strawberry.field(description="For how long it was rewarded for being there.")
     uptime_earned: Kudos = strawberry.field(description="What that earned.")
@@ -268,7 +276,9 @@ def _worker(named: Named, detail: Detail | None, *, online: bool, inside: bool) 
         failed=row.failed,
         earned=Kudos(row.earned),
         registered_at=row.registered_at,
-        megapixelsteps_per_second=row.speed / 1_000_000,
+        megapixelsteps_per_second=row.speed / 1_000_000 if row.kind is jobs.JobKind.IMAGE else 0.0,
+        tokens_per_second=row.speed / WORK if row.kind is jobs.JobKind.TEXT else 0.0,
+        forms_per_minute=row.speed * 60 / WORK if row.kind is jobs.JobKind.INTERROGATION else 0.0,
         uptime_seconds=min(row.uptime, 2**31 - 1),
         uptime_earned=Kudos(row.uptime_earned),
         maintenance_until=row.maintenance_until,

@@ -82,7 +82,6 @@ class Relay:
             settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
         )
         self._retention = Retention(settings, objects, leading=self.leading, stop=stop)
-        self._statistics = Statistics(settings, self._broker, leading=self.leading, stop=stop)
         metrics.WRITER_QUEUE.set_function(lambda: self._writer.waiting)
         metrics.RELAY_LEADING.set_function(self.leading.is_set)
 
@@ -91,7 +90,6 @@ class Relay:
         self._writer.start()
         self._sweeper.start()
         self._retention.start()
-        self._statistics.start()
         try:
             self._serve()
         except (VersionMismatchError, NotMigratedError) as error:
@@ -100,7 +98,6 @@ class Relay:
             self._stop.set()
             self._sweeper.join(2.0)
             self._retention.join(2.0)
-            self._statistics.join(2.0)
             self._writer.stop()
             self._broker.client.close()
         return 1 if self._failure else 0
@@ -162,11 +159,19 @@ class Relay:
 
 def run(settings: Settings, stop: threading.Event | None = None) -> int:
     """Run a relay until `stop` is set, or without one until SIGINT or SIGTERM; the exit status of the command."""
-    if stop is None:
-        configure_logging(settings.log_level)
-        stop = stop_on_signals()
-        metrics.expose(*settings.metrics_at("relay"))
-    return Relay(settings, stop).run()
+    if stop is not None:
+        return Relay(settings, stop).run()
+    configure_logging(settings.log_level)
+    stop = stop_on_signals()
+    relay = Relay(settings, stop)
+    metrics.expose(*settings.metrics_at("relay"))
+    statistics = Statistics(settings, leading=relay.leading, stop=stop)
+    statistics.start()
+    try:
+        return relay.run()
+    finally:
+        stop.set()
+        statistics.join(2.0)
 
 
 class _Versions:

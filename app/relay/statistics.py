@@ -11,15 +11,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
 import redis
-from dramatiq.brokers.redis import RedisBroker
 from psycopg import Connection
 
 from app.platform import metrics
-from app.platform.broker import QUEUE
+from app.platform.broker import QUEUE, make_sender
 from app.platform.presence import online_prefix
 from app.platform.settings import Settings
 from app.relay.retention import FOLLOWER as RETENTION
@@ -87,12 +88,10 @@ _OF_THE_LEADER: Final = (
 class Statistics:
     """Reads figures of the whole horde. `start` it once; it looks while `leading` is set, until `stop` is."""
 
-    def __init__(
-        self, settings: Settings, broker: RedisBroker, *, leading: threading.Event, stop: threading.Event
-    ) -> None:
+    def __init__(self, settings: Settings, *, leading: threading.Event, stop: threading.Event) -> None:
         self._url = settings.database_url
         self._realm = settings.realm
-        self._broker = broker
+        self._broker = make_sender(settings)
         self._valkey = redis.Redis.from_url(
             settings.redis_url, socket_timeout=_VALKEY_SECONDS, socket_connect_timeout=_VALKEY_SECONDS
         )
@@ -119,25 +118,24 @@ class Statistics:
             redis.RedisError: Valkey does not answer; what the database says is told all the same.
         """
         connection = self._connected()
+        with connection.transaction():
+            workers = self._look_at_log(connection)
+        self._look_at_valkey(workers)
+
+    def _look_at_log(self, connection: Connection[Any]) -> list[tuple[Any, ...]]:
+        """Everything of the database; (id, kind, threads) of all workers."""
         row = connection.execute(log.LAST_POSITION, (self._realm,)).fetchone()
         last = row[0] if row else 0
         asked = {"realm": self._realm, "last": last, "retention": RETENTION}
         metrics.LOG_POSITION.labels(str(self._realm)).set(last)
-        metrics.tell(
-            (metrics.FOLLOWER_LAG, metrics.FOLLOWER_LAG_SECONDS),
-            connection.execute(_FOLLOWERS, asked),
-        )
-        metrics.tell(
-            (metrics.REACTIONS_OPEN, metrics.REACTIONS_OVERDUE, metrics.REACTIONS_OLDEST),
-            connection.execute(_REACTIONS, asked),
-        )
-        metrics.tell(
-            (metrics.QUEUE_JOBS, metrics.QUEUE_GENERATIONS, metrics.QUEUE_WORK),
-            connection.execute(_QUEUE, asked),
-        )
+        lags = (metrics.FOLLOWER_LAG, metrics.FOLLOWER_LAG_SECONDS)
+        metrics.tell(lags, connection.execute(_FOLLOWERS, asked))
+        calls = (metrics.REACTIONS_OPEN, metrics.REACTIONS_OVERDUE, metrics.REACTIONS_OLDEST)
+        metrics.tell(calls, connection.execute(_REACTIONS, asked))
+        waiting = (metrics.QUEUE_JOBS, metrics.QUEUE_GENERATIONS, metrics.QUEUE_WORK)
+        metrics.tell(waiting, connection.execute(_QUEUE, asked))
         self._count_kudos(connection, last)
-        self._look_at_workers(connection)
-        self._look_at_broker()
+        return connection.execute(_WORKERS, asked).fetchall()
 
     def close(self) -> None:
         """Close the connection, and tell nothing: what was told is not known to be so any more."""
@@ -159,25 +157,19 @@ class Statistics:
             metrics.KUDOS.labels(account, reason, "in" if gained else "out").inc(amount)
         self._counted = upto
 
-    def _look_at_workers(self, connection: Connection[Any]) -> None:
-        workers = connection.execute(_WORKERS, {"realm": self._realm}).fetchall()
+    def _look_at_valkey(self, workers: Sequence[tuple[Any, ...]]) -> None:
         prefix = online_prefix(self._realm)
         marks: Any = self._valkey.mget([f"{prefix}{key}" for key, _, _ in workers]) if workers else []
-        online: dict[str, tuple[int, int]] = {}
-        for (_, kind, threads), mark in zip(workers, marks, strict=True):
+        threads: defaultdict[str, list[int]] = defaultdict(list)
+        for (_, kind, count), mark in zip(workers, marks, strict=True):
             if mark:
-                counted, sum_ = online.get(kind, (0, 0))
-                online[kind] = (counted + 1, sum_ + threads)
-        metrics.tell(
-            (metrics.WORKERS_ONLINE, metrics.THREADS_ONLINE),
-            ((kind, *figures) for kind, figures in online.items()),
-        )
-
-    def _look_at_broker(self) -> None:
+                threads[kind].append(count)
+        online = (metrics.WORKERS_ONLINE, metrics.THREADS_ONLINE)
+        metrics.tell(online, ((kind, len(each), sum(each)) for kind, each in threads.items()))
         client: Any = self._broker.client
-        key = f"{self._broker.namespace}:{QUEUE}"
-        metrics.BROKER_MESSAGES.labels(QUEUE).set(client.llen(key))
-        metrics.DEAD_LETTERS.labels(QUEUE).set(client.zcard(f"{key}.XQ"))
+        queue = f"{self._broker.namespace}:{QUEUE}"
+        metrics.BROKER_MESSAGES.labels(QUEUE).set(client.llen(queue))
+        metrics.DEAD_LETTERS.labels(QUEUE).set(client.zcard(f"{queue}.XQ"))
 
     def _run(self) -> None:
         pause = STANDBY_SECONDS
@@ -199,6 +191,7 @@ class Statistics:
                 self.close()
         self.close()
         self._valkey.close()
+        self._broker.client.close()
 
     def _failed(self, error: Exception) -> None:
         metrics.STATISTICS_FAILURES.inc()

@@ -19,7 +19,7 @@ from app.platform.settings import Settings
 from app.platform.writer import Writer
 from app.workers.lease_decider import ReleaseLease
 from tests.acceptance.horde import GRANT_REASON, Horde, User, unique
-from tests.acceptance.processes import ApiProcess, Process, run_cli
+from tests.acceptance.processes import ApiProcess, Process, free_port, run_cli
 from tests.acceptance.wires import CONNECTIONS, Api
 from tests.factories import RULES
 from tests.stranger import OUTSIDE
@@ -36,7 +36,12 @@ def variables(stack_settings: tuple[EmbeddedStack, Settings]) -> dict[str, str]:
         owner.execute("SELECT pg_reload_conf()")
     # Messages of other tests' actors lie in another numbered database.
     apart = msgspec.structs.replace(settings, redis_url=f"{settings.redis_url.rpartition('/')[0]}/3")
-    made = {**apart.to_env(), "HOARD_RATE_LIMITS": "false", "HOARD_SOURCE_NETWORKS": f"{OUTSIDE}/32"}
+    made = {
+        **apart.to_env(),
+        "HOARD_RATE_LIMITS": "false",
+        "HOARD_SOURCE_NETWORKS": f"{OUTSIDE}/32",
+        "HOARD_METRICS_PORT": str(free_port(3)),
+    }
     run_cli("migrate", variables=made)
     run_cli("seed", variables={**made, "HOARD_SEED_KEYS": seed_keys_json(stack.seed_keys)})
     return made

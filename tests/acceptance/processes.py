@@ -31,11 +31,16 @@ def eventually(look: Callable[[], T], seconds: float = 20.0, what: str = "") -> 
         time.sleep(0.05)
 
 
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(row: int = 1) -> int:
+    """The first of so many loopback ports in a row that were free a moment ago."""
+    while True:
+        with contextlib.ExitStack() as probes, contextlib.suppress(OSError, OverflowError):
+            first = 0
+            for ahead in range(row):
+                probe = probes.enter_context(socket.socket())
+                probe.bind(("127.0.0.1", first and first + ahead))
+                first = first or int(probe.getsockname()[1])
+            return first
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:

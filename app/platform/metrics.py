@@ -12,7 +12,14 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
 from prometheus_client.process_collector import ProcessCollector
 
 _log = logging.getLogger(__name__)
@@ -39,6 +46,7 @@ BRIEFLY: Final = (
 )
 COUNTS: Final = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 256)
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
 #: metrics of this program, and what the operating system says of the process (memory, processor time, open files)
 REGISTRY: Final = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)

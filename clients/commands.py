@@ -22,9 +22,10 @@ from clients.control_commands import (
     stop_command,
 )
 from clients.generate import generate_command
+from clients.worker.choosing import craft_of
 from clients.worker.live import LiveSettings
-from clients.worker.service import Plan, backend_of, key_of, work
-from clients.worker.settings import SettingsError, words
+from clients.worker.service import Plan, key_of, work
+from clients.worker.settings import BACKENDS, SettingsError, words
 
 __all__ = ["generate_command", "worker_command"]
 
@@ -40,17 +41,24 @@ USUAL_FILE = Path("hoard-worker.toml")
 )
 @click.option("--url", envvar="HOARD_URL", help="The server's address, or $HOARD_URL.")
 @click.option("--name", help="The worker's name, unique on the server.")
-@click.option("--backend", type=click.Choice(["procedural", "a1111", "comfyui"]), help="What draws.")
+@click.option("--kind", type=click.Choice(list(BACKENDS)), help="What it does, by default image.")
+@click.option("--backend", help="What does the work; by default procedural, which is no model.")
 @click.option("--a1111-url", help="The WebUI's address.")
 @click.option("--comfyui-url", help="ComfyUI's address.")
+@click.option("--koboldcpp-url", help="KoboldCpp's address.")
+@click.option("--openai-url", help="An OpenAI-compatible server's address, before /v1.")
+@click.option("--gguf", help="The GGUF file that the backend local runs.")
 @click.option("--models", help="Comma-separated models to serve.")
 @click.option("--max-pixels", type=int, help="The largest picture, width x height.")
+@click.option("--max-length", type=int, help="The longest text, in tokens.")
+@click.option("--max-context-length", type=int, help="The most that is read and written, in tokens.")
+@click.option("--forms", help="Comma-separated forms of interrogation to tell.")
 @click.option("--nsfw/--no-nsfw", default=None, help="Whether to take work marked nsfw.")
 @click.option("--blacklist", help="Comma-separated words; prompts with one of them are not taken.")
 @click.option("--no-post-processing", is_flag=True, help="Take no work with post-processing.")
-@click.option("--threads", type=int, help="Pictures drawn at a time.")
+@click.option("--threads", type=int, help="Pieces of work done at a time.")
 @click.option("--queue-ahead", type=int, help="Leases taken ahead, so that no thread waits.")
-@click.option("--amount", type=int, help="Pictures per lease.")
+@click.option("--amount", type=int, help="Pieces of work per lease.")
 @click.option("--wait-seconds", type=int, help="How long a poll waits for a job.")
 @click.option("--control", help="Where the running worker can be spoken to, by default beside its file.")
 @click.option("--once", is_flag=True, help="Stop after one lease; the same as --max-jobs 1.")
@@ -67,14 +75,14 @@ def worker_command(
     no_post_processing: bool,
     **options: Any,
 ) -> None:
-    """Take image jobs from a server, draw them, and earn kudos; or speak to a worker that does."""
+    """Take jobs from a server, do their work, and earn kudos; or speak to a worker that does."""
     if config is None and USUAL_FILE.exists():
         config = USUAL_FILE
     if context.invoked_subcommand is not None:
         context.obj = (config, options["control"])
         return
     flags = {key: value for key, value in options.items() if value is not None}
-    for key in ("models", "blacklist"):
+    for key in ("models", "blacklist", "forms"):
         if key in flags:
             flags[key] = words(flags[key])
     if no_post_processing:
@@ -84,7 +92,7 @@ def worker_command(
         plan = Plan(
             live=live,
             key=key_of(live.current),
-            backend=backend_of(live.current),
+            craft=craft_of(live.current),
             max_jobs=1 if once else max_jobs,
         )
     except (SettingsError, ValueError) as error:

@@ -14,7 +14,7 @@ import msgspec
 
 from clients.worker import settings_file
 from clients.worker.control import Answer, ControlError, Problem, Request, ask, socket_of
-from clients.worker.settings import KEYS, SettingsError, checked
+from clients.worker.settings import BACKENDS, KEYS, SettingsError, checked
 from clients.worker.standing import Standing
 
 NOBODY, REFUSED = 1, 2
@@ -34,15 +34,18 @@ def _speaks(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("init")
 @click.option("--name", default=socket.gethostname, help="The worker's name.")
 @click.option(
+    "--kind", type=click.Choice(list(BACKENDS)), default="image", help="What it does, by default image."
+)
+@click.option(
     "--config", type=click.Path(path_type=Path), help="The file to write, by default hoard-worker.toml."
 )
 @click.pass_obj
-def init_command(given: tuple[Path | None, str | None], name: str, config: Path | None) -> None:
+def init_command(given: tuple[Path | None, str | None], name: str, kind: str, config: Path | None) -> None:
     """Write a settings' file with everything explained."""
     path = config or given[0] or Path("hoard-worker.toml")
     try:
         checked({"name": name})
-        settings_file.write_example(path, name)
+        settings_file.write_example(path, name, kind)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:
@@ -133,17 +136,17 @@ def _socket(config: Path | None, control: str) -> Path:
 
 def _in_words(standing: Standing) -> str:
     """The standing on some lines."""
-    pace = "" if standing.seconds_per_picture is None else f", {standing.seconds_per_picture:.1f} s each"
+    pace = "" if standing.seconds_each is None else f", {standing.seconds_each:.1f} s each"
     since = standing.since.astimezone().isoformat(timespec="seconds")
     lines = [
-        f"{standing.name}: {standing.state}, {standing.drawing} of {standing.threads} threads draw{pace}",
+        f"{standing.name} ({standing.kind}): {standing.state}, {standing.doing} of {standing.threads} threads at work{pace}",
         f"since {since}: {standing.delivered} delivered, {standing.faulted} faulted",
         f"{standing.earned} kudos earned",
     ]
     if standing.last_word:
         lines.append(f"last word: {standing.last_word}")
     for lease in standing.leases:
-        state = f"{lease.drawing} drawing, {lease.undrawn} left" if lease.begun else "taken ahead"
+        state = f"{lease.doing} under way, {lease.undone} left" if lease.begun else "taken ahead"
         until = lease.expires_at.astimezone().isoformat(timespec="seconds")
-        lines.append(f"lease {lease.lease}: {lease.model}, {state}, until {until}")
+        lines.append(f"lease {lease.lease}: {lease.what}, {state}, until {until}")
     return "\n".join(lines)

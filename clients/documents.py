@@ -16,8 +16,12 @@ fragment JobView on Job {
 """
 
 _ASSIGNMENT = """
-  leaseId jobId expiresAt model payload generations { id seed uploadUrl }
-  sourceProcessing sourceImageUrl sourceMaskUrl
+  ... on Assignment { leaseId jobId kind expiresAt }
+  ... on ImageAssignment {
+    model payload generations { id seed uploadUrl } sourceProcessing sourceImageUrl sourceMaskUrl
+  }
+  ... on TextAssignment { model payload generations { id seed } }
+  ... on InterrogationAssignment { forms { id form uploadUrl } sourceImageUrl }
 """
 _MESSAGES = "messages { id message }"
 
@@ -31,7 +35,8 @@ POP_JOB = f"""
 mutation PopJob($input: PopJobInput!) {{
   popJob(input: $input) {{
     __typename
-    ... on ImageAssignment {{ {_ASSIGNMENT} {_MESSAGES} }}
+    {_ASSIGNMENT}
+    ... on Assignment {{ {_MESSAGES} }}
     ... on NoJob {{ {_MESSAGES} }}
     ... on WorkerInMaintenance {{ maintenanceMessage maintenanceUntil }}
     {_MUTATION_REFUSAL}

@@ -99,12 +99,16 @@ class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
     job: JobView
 
 
-class ImageTask(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One picture to make and the link to PUT it to."""
+class WorkTask(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One thing to make: a picture or a text by its seed, or a form of interrogation to tell.
+
+    What is a picture is PUT to its link.
+    """
 
     id: str
-    seed: str
-    upload_url: str
+    seed: str | None = None
+    form: str | None = None
+    upload_url: str | None = None
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,28 +125,41 @@ class Nothing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A lease on pictures of one job. `payload` is the requester's wish, see `worker.backends.Wish`.
+    """A lease on work of one job; `kind` is IMAGE, TEXT or INTERROGATION.
 
-    The links lead to the picture to start from, to its mask and to further ones, for some minutes.
+    Images and texts have a model and `payload`, the requester's wish; interrogations have forms. The links lead to
+    the picture to start from or to look at, and to its mask, for some minutes.
     """
 
     lease_id: str
     job_id: str
+    kind: str
     expires_at: datetime
-    model: str
-    payload: dict[str, Any]
-    generations: tuple[ImageTask, ...]
+    model: str | None = None
+    payload: dict[str, Any] = {}
+    generations: tuple[WorkTask, ...] = ()
+    forms: tuple[WorkTask, ...] = ()
     source_processing: str | None = None
     source_image_url: str | None = None
     source_mask_url: str | None = None
     messages: tuple[Message, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[WorkTask, ...]:
+        """What is to be made."""
+        return self.generations or self.forms
+
+    @property
+    def what(self) -> str:
+        """Its model or its forms, for people to read."""
+        return self.model or ", ".join(sorted({str(task.form) for task in self.forms}))
 
 
 class Extended(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The answer to `extendLease`."""
 
     expires_at: datetime
-    upload_urls: tuple[ImageTask, ...] = ()
+    upload_urls: tuple[WorkTask, ...] = ()
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,9 @@ from clients.api import Api, UnexpectedAnswerError
 from clients.shapes import Assignment, Delivered, Extended, Message, Nothing, shaped
 from clients.worker.offer import Offer
 
+#: The types of work that a poll may bring.
+ASSIGNMENTS = frozenset({"ImageAssignment", "TextAssignment", "InterrogationAssignment"})
+
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
     """Something to know about a result, such as a source that could not be had."""
@@ -25,17 +28,25 @@ class Popped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """How one picture ended: OK, CENSORED (both uploaded) or FAULTED."""
+    """How one piece of work ended: OK, CENSORED (a blanked picture) or FAULTED.
+
+    Pictures are uploaded beforehand; a text is told in `text`, an interrogation in `form`.
+    """
 
     generation_id: str
     state: str
-    seed: str
+    seed: str | None = None
+    text: str | None = None
+    form: Any = None
     notes: tuple[Note, ...] = ()
 
     def as_input(self) -> dict[str, Any]:
         """The `GenerationResultInput`."""
-        told: dict[str, Any] = {"generationId": self.generation_id, "state": self.state, "seed": self.seed}
-        return told | ({"notes": msgspec.to_builtins(self.notes)} if self.notes else {})
+        told: dict[str, Any] = {"generationId": self.generation_id, "state": self.state}
+        if self.notes:
+            told["notes"] = msgspec.to_builtins(self.notes)
+        optional = {"seed": self.seed, "text": self.text, "form": self.form}
+        return told | {name: value for name, value in optional.items() if value is not None}
 
 
 async def pop(api: Api, offer: Offer) -> Popped:
@@ -44,7 +55,7 @@ async def pop(api: Api, offer: Offer) -> Popped:
     kind = answer.get("__typename")
     if kind == "NoJob":
         return Popped(assignment=None, messages=shaped(answer, Nothing).messages)
-    if kind == "ImageAssignment":
+    if kind in ASSIGNMENTS:
         assignment = shaped(answer, Assignment)
         return Popped(assignment=assignment, messages=assignment.messages)
     raise UnexpectedAnswerError(f"popJob answered {kind}")
@@ -57,7 +68,7 @@ async def held(api: Api, offer: Offer) -> tuple[Assignment, ...]:
 
 
 async def submit(api: Api, lease_id: str, result: Result) -> Delivered:
-    """Report one picture of the lease."""
+    """Report one piece of the lease's work."""
     wish = {"leaseId": lease_id, "results": [result.as_input()]}
     return shaped(await api.mutate(documents.SUBMIT_RESULT, wish, "submitResult"), Delivered)
 

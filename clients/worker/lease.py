@@ -1,8 +1,8 @@
-"""Serves one lease: draws its pictures as places become free and delivers each as soon as it is drawn.
+"""Serves one lease of whatever kind: does its work as places become free and delivers each piece as soon as it is done.
 
-A delivery runs beside the drawing of other pictures; what they start from is fetched while they wait for a place. The lease is extended while there is something to do;
-when it ends, the rest is dropped, but a picture already drawn is still offered: a late one may be wanted.
-Nothing about a prompt is ever said aloud.
+A delivery runs beside the work on other pieces; what they start from is fetched while they wait for a place. The lease
+is extended while there is something to do; when it ends, the rest is dropped, but what is already done is still
+offered: a late result may be wanted. Nothing about a prompt is ever said aloud. What kinds do differently is a craft's.
 """
 
 import asyncio
@@ -16,25 +16,26 @@ import aiohttp
 import msgspec
 
 from clients.api import Api, RefusedError, UnexpectedAnswerError
-from clients.shapes import Assignment, ImageTask
+from clients.shapes import Assignment, WorkTask
 from clients.worker import calls, sources, upload
-from clients.worker.backends import Backend, BackendError, Picture, Sources, Task, Wish
+from clients.worker.backends import BackendError
+from clients.worker.crafts import Craft, Made
 from clients.worker.pacing import Pacing
 from clients.worker.slots import Slots
 
 #: Refusals that mean the lease is no longer ours.
 GONE = frozenset({"LEASE_ENDED", "NOT_FOUND"})
-#: Refusals after which a picture is brought again, and how often it is brought at most.
+#: Refusals after which a result is brought again, and how often it is brought at most.
 ONCE_MORE = frozenset({"OBJECT_MISSING", "INTERNAL"})
 DELIVERY_LIMIT = 5
 
 T = TypeVar("T")
 
 
-class Drawing(msgspec.Struct, frozen=True, kw_only=True):
-    """How a drawing went: no picture if it could not be made."""
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """How a piece of work went: nothing was made if it could not be done."""
 
-    picture: Picture | None
+    made: Made | None
     seconds: float
     notes: tuple[calls.Note, ...] = ()
 
@@ -42,17 +43,17 @@ class Drawing(msgspec.Struct, frozen=True, kw_only=True):
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """What all leases of a worker share.
 
-    `drawn` is told the seconds that each picture took, `stir` that there may be room for more.
+    `timed` is told the seconds that each piece of work took, `stir` that there may be room for more.
     """
 
     api: Api
     storage: aiohttp.ClientSession
-    backend: Backend
+    craft: Craft[Any]
     slots: Slots
     pacing: Pacing
     limits: sources.Limits
     say: Callable[[str], None]
-    drawn: Callable[[float], None]
+    timed: Callable[[float], None]
     stir: Callable[[], None]
 
 
@@ -67,16 +68,16 @@ class HeldLease:
         self.assignment = assignment
         #: Until when it lasts.
         self.expires = assignment.expires_at
-        self._links = {task.id: task.upload_url for task in assignment.generations}
+        self._links = {task.id: task.upload_url for task in assignment.tasks}
         self._open = set(self._links)
         self._ended = asyncio.Event()
         self._unwanted = asyncio.Event()
-        self._fetching: asyncio.Task[Sources | None] | None = None
-        #: Whether a picture of it was begun; pictures not yet drawn; pictures under way.
+        self._fetching: asyncio.Task[Any] | None = None
+        #: Whether anything of it was begun; pieces of work not yet done; those under way.
         self.begun = False
-        self.undrawn = len(self._links)
-        self.drawing = 0
-        #: Pictures the server accepted, those reported as faulted, and what they earned.
+        self.undone = len(self._links)
+        self.doing = 0
+        #: Results the server accepted, those reported as faulted, and what they earned.
         self.delivered = 0
         self.faults = 0
         self.earned = Decimal(0)
@@ -89,27 +90,27 @@ class HeldLease:
     async def serve(self, stop: asyncio.Event) -> None:
         """Do what can be done until everything is delivered, the lease ends or `stop` is set; give back the rest."""
         keeper = asyncio.create_task(self._keep())
-        fetched = sources.fetch(self._tools.storage, self.assignment, self._tools.limits)
+        fetched = self._tools.craft.fetch(self._tools.storage, self.assignment, self._tools.limits)
         self._fetching = asyncio.create_task(fetched)
         try:
-            async with asyncio.TaskGroup() as pictures:
-                for task in self.assignment.generations:
-                    pictures.create_task(self._make(task, stop))
+            async with asyncio.TaskGroup() as pieces:
+                for task in self.assignment.tasks:
+                    pieces.create_task(self._make(task, stop))
         finally:
             keeper.cancel()
             self._fetching.cancel()
             await asyncio.gather(keeper, self._fetching, return_exceptions=True)
             await self._give_back()
 
-    async def _make(self, task: ImageTask, stop: asyncio.Event) -> None:
-        """Draw one picture when its turn comes, and deliver it."""
-        drawing = await self._unless_over(self._draw(task), stop)
-        self.undrawn -= 1
+    async def _make(self, task: WorkTask, stop: asyncio.Event) -> None:
+        """Do one piece of work when its turn comes, and deliver it."""
+        attempt = await self._unless_over(self._attempt(task), stop)
+        self.undone -= 1
         self._tools.stir()
-        if drawing is not None:
-            if drawing.picture is not None:
-                self._tools.drawn(drawing.seconds)
-            await self._deliver(task, drawing)
+        if attempt is not None:
+            if attempt.made is not None:
+                self._tools.timed(attempt.seconds)
+            await self._deliver(task, attempt)
 
     async def _give_back(self) -> None:
         """Release the lease if something of it is left undone."""
@@ -165,62 +166,49 @@ class HeldLease:
                 each.cancel()
             await asyncio.gather(doing, *bells, return_exceptions=True)
 
-    async def _draw(self, task: ImageTask) -> Drawing:
-        """The picture, drawn when a place is free for it."""
+    async def _attempt(self, task: WorkTask) -> Attempt:
+        """The piece of work, done when a place is free for it."""
         async with self._tools.slots:
             self.begun = True
-            self.drawing += 1
+            self.doing += 1
             self._tools.stir()
             began = time.monotonic()
             try:
-                picture, notes = await self._picture(task)
+                made, notes = await self._made(task)
             finally:
-                self.drawing -= 1
-            return Drawing(picture=picture, seconds=time.monotonic() - began, notes=notes)
+                self.doing -= 1
+            return Attempt(made=made, seconds=time.monotonic() - began, notes=notes)
 
-    async def _picture(self, task: ImageTask) -> tuple[Picture | None, tuple[calls.Note, ...]]:
-        """The picture, or None with what there is to note if it cannot be made."""
+    async def _made(self, task: WorkTask) -> tuple[Made | None, tuple[calls.Note, ...]]:
+        """What was made, or None with what there is to note if it cannot be made."""
         try:
-            wish = Wish.parse(self.assignment.payload)
             start = None if self._fetching is None else await asyncio.shield(self._fetching)
-            picture = await self._tools.backend.generate(
-                Task(
-                    generation_id=task.id,
-                    model=self.assignment.model,
-                    seed=task.seed,
-                    wish=wish,
-                    sources=start,
-                )
-            )
+            made = await self._tools.craft.make(self.assignment, task, start)
         except sources.SourceError as fault:
-            self._say(f"generation {task.id} could not be drawn: {fault}")
+            self._say(f"generation {task.id} could not be made: {fault}")
             return None, (calls.Note(type=fault.role.upper(), value=fault.value.upper()),)
         except BackendError as fault:
-            self._say(f"generation {task.id} could not be drawn: {fault}")
+            self._say(f"generation {task.id} could not be made: {fault}")
         except Exception as error:  # noqa: BLE001 - a fault of the backend's program; its message might quote the prompt
-            self._say(f"generation {task.id} could not be drawn: {type(error).__name__}")
+            self._say(f"generation {task.id} could not be made: {type(error).__name__}")
         else:
-            return picture, ()
+            return made, ()
         return None, ()
 
-    async def _deliver(self, task: ImageTask, drawing: Drawing) -> None:
-        """Upload and report one picture, however often that takes, unless the lease is lost."""
-        picture = drawing.picture
-        result = calls.Result(
-            generation_id=task.id,
-            state="FAULTED" if picture is None else "CENSORED" if picture.censored else "OK",
-            seed=picture.seed if picture else task.seed,
-            notes=drawing.notes,
-        )
-        for attempt in range(DELIVERY_LIMIT):
+    async def _deliver(self, task: WorkTask, attempt: Attempt) -> None:
+        """Upload what is a picture and report, however often that takes, unless the lease is lost."""
+        made = attempt.made
+        result = _result(task, attempt)
+        for turn in range(DELIVERY_LIMIT):
             try:
-                if picture is not None and not await self._carry(task, picture.body):
+                picture = None if made is None else made.picture
+                if picture is not None and not await self._carry(task, picture):
                     return
                 answer = await calls.submit(self._api, self.assignment.lease_id, result)
             except RefusedError as refusal:
                 if refusal.code in ONCE_MORE:
                     self._say(f"generation {task.id} was not taken ({refusal.code}), bringing it again")
-                    await asyncio.sleep(self._pacing.retry.delay(attempt))
+                    await asyncio.sleep(self._pacing.retry.delay(turn))
                     continue
                 if refusal.code in GONE:
                     self._lost(refusal)
@@ -231,15 +219,15 @@ class HeldLease:
                 self._say(f"generation {task.id}: {error}")
                 return
             self._open.discard(task.id)
-            self.delivered += picture is not None
-            self.faults += picture is None
+            self.delivered += made is not None
+            self.faults += made is None
             self.earned += Decimal(answer.reward)
             self._say(
-                f"generation {task.id} {result.state} in {drawing.seconds:.1f} s, reward {answer.reward} kudos"
+                f"generation {task.id} {result.state} in {attempt.seconds:.1f} s, reward {answer.reward} kudos"
             )
             return
 
-    async def _carry(self, task: ImageTask, body: bytes) -> bool:
+    async def _carry(self, task: WorkTask, body: bytes) -> bool:
         """Bring the picture to the storage; False if that cannot be done in the time allowed.
 
         Raises RefusedError when the lease cannot be extended for a fresh link.
@@ -248,7 +236,7 @@ class HeldLease:
         attempt = 0
         while True:
             try:
-                await upload.put(self._tools.storage, self._links[task.id], body)
+                await upload.put(self._tools.storage, self._links[task.id] or "", body)
                 return True
             except upload.StaleLinkError:
                 await self._extend()
@@ -262,3 +250,18 @@ class HeldLease:
             self._say(f"generation {task.id}: {why}; again in {pause:.1f} s")
             await asyncio.sleep(pause)
             attempt += 1
+
+
+def _result(task: WorkTask, attempt: Attempt) -> calls.Result:
+    """What is reported of a piece of work."""
+    made = attempt.made
+    if made is None:
+        return calls.Result(generation_id=task.id, state="FAULTED", seed=task.seed, notes=attempt.notes)
+    return calls.Result(
+        generation_id=task.id,
+        state="CENSORED" if made.censored else "OK",
+        seed=made.seed or task.seed,
+        text=made.text,
+        form=made.form,
+        notes=attempt.notes,
+    )

@@ -1,4 +1,4 @@
-"""Takes jobs from the server, as many as it can draw and some ahead, until told to stop or to pause.
+"""Takes jobs from the server, as many as it can serve and some ahead, until told to stop or to pause.
 
 One poll serves all threads: an idle worker of fifty threads asks no more often than one of a single thread.
 `lease.py` serves what was taken; `waiting.py` holds the ways to wait.
@@ -7,13 +7,14 @@ One poll serves all threads: an idle worker of fifty threads asks no more often 
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 
 from clients.api import Api, RefusedError, UnexpectedAnswerError
 from clients.shapes import Assignment, Message
 from clients.worker import calls
-from clients.worker.backends import Backend
+from clients.worker.crafts import Craft
 from clients.worker.lease import HeldLease, Tools
 from clients.worker.offer import Offer
 from clients.worker.pacing import PACING, Pacing
@@ -40,7 +41,7 @@ class Worker:
         self,
         api: Api,
         storage: aiohttp.ClientSession,
-        backend: Backend,
+        craft: Craft[Any],
         offer: Offer,
         *,
         max_jobs: int | None = None,
@@ -62,12 +63,12 @@ class Worker:
         self._tools = Tools(
             api=api,
             storage=storage,
-            backend=backend,
+            craft=craft,
             slots=self._slots,
             pacing=pacing,
             limits=limits or Limits(),
             say=say,
-            drawn=self._tally.drawn,
+            timed=self._tally.timed,
             stir=self._stirred.set,
         )
         self._held: list[HeldLease] = []
@@ -82,7 +83,7 @@ class Worker:
 
     @property
     def delivered(self) -> int:
-        """Pictures of leases that are over which the server took."""
+        """Results of leases that are over which the server took."""
         return self._tally.delivered
 
     def adopt(self, offer: Offer) -> None:
@@ -110,20 +111,21 @@ class Worker:
 
     def standing(self, *, stopping: bool = False) -> Standing:
         """How the worker stands."""
-        drawing = any(lease.undrawn for lease in self._held)
+        busy = any(lease.undone for lease in self._held)
         state = "stopping" if stopping else "paused" if self._halted.is_set() else self._state
         return Standing(
             name=self._offer.name,
-            state="working" if state == "waiting" and drawing else state,
+            kind=self._offer.kind,
+            state="working" if state == "waiting" and busy else state,
             since=self._tally.since,
             threads=self._offer.threads,
             queue_ahead=self._offer.queue_ahead,
-            drawing=sum(lease.drawing for lease in self._held),
+            doing=sum(lease.doing for lease in self._held),
             leases=shown(self._held),
             delivered=self._tally.delivered + sum(lease.delivered for lease in self._held),
             faulted=self._tally.faulted + sum(lease.faults for lease in self._held),
             earned=str(self._tally.earned + sum(lease.earned for lease in self._held)),
-            seconds_per_picture=self._tally.seconds,
+            seconds_each=self._tally.seconds,
             last_word=self._told,
         )
 
@@ -156,15 +158,15 @@ class Worker:
 
     def _room(self) -> bool:
         """Whether another lease can be begun now, or is to be taken ahead and will be begun in good time."""
-        undrawn = sum(lease.undrawn for lease in self._held)
-        if undrawn < self._offer.threads:
+        undone = sum(lease.undone for lease in self._held)
+        if undone < self._offer.threads:
             return True
         ahead = sum(not lease.begun for lease in self._held)
         if ahead >= self._offer.queue_ahead:
             return False
         if self._tally.seconds is None:
-            return ahead == 0  # how fast this worker is will be known after its first picture
-        wait = self._tally.seconds * undrawn / self._offer.threads
+            return ahead == 0  # how fast this worker is will be known after its first piece of work
+        wait = self._tally.seconds * undone / self._offer.threads
         return wait <= self._lease_seconds * AHEAD_SHARE
 
     def _hold(self, leases: set[asyncio.Task[None]], assignment: Assignment, stop: asyncio.Event) -> None:
@@ -179,7 +181,7 @@ class Worker:
         """Go on with the leases that this worker was cut off from; what is not for it any more is given back."""
         for assignment in await self._elsewhere(stop):
             room = len(leases) < self._offer.threads + self._offer.queue_ahead
-            if room and assignment.model in self._offer.models and self._left != 0 and not stop.is_set():
+            if room and self._offer.covers(assignment) and self._left != 0 and not stop.is_set():
                 self._say(f"lease {assignment.lease_id} is from before: going on with it")
                 self._hold(leases, assignment, stop)
             else:
@@ -273,10 +275,8 @@ class Worker:
 
     async def _serve(self, lease: HeldLease, stop: asyncio.Event) -> None:
         assignment = lease.assignment
-        count = len(assignment.generations)
-        self._say(
-            f"lease {assignment.lease_id}: {count} of job {assignment.job_id}, model {assignment.model}"
-        )
+        count = len(assignment.tasks)
+        self._say(f"lease {assignment.lease_id}: {count} of job {assignment.job_id}, {assignment.what}")
         try:
             await lease.serve(stop)
         except Exception as error:  # noqa: BLE001 - one lease's trouble must not end the worker; its type tells no prompt

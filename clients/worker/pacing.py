@@ -15,13 +15,13 @@ class Pacing(msgspec.Struct, frozen=True, kw_only=True):
     idle_last: float = 3.0
     #: Between polls in maintenance, when only the owner's own jobs come.
     maintenance: float = 20.0
-    #: After faulted pictures in a row, doubling up to this: a broken backend must not burn through the queue.
+    #: After faults in a row, doubling up to this: a broken backend must not burn through the queue.
     fault_last: float = 60.0
     #: The longest time between two extensions, also when this machine's clock is wrong.
     extend_every: float = 60.0
     #: How long a picture is carried to a storage that does not take it.
     carry: float = 600.0
-    #: After the signal to stop: time to deliver what is drawn and to give back the rest.
+    #: After the signal to stop: time to deliver what is done and to give back the rest.
     grace: float = 20.0
     #: After the signal to stop or to pause: time to hear out a poll that is under way.
     last_poll: float = 1.0

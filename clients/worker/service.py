@@ -5,17 +5,18 @@ import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
 
 from clients.api import Api, RefusedError, endpoint
 from clients.worker import settings_file
-from clients.worker.backends import Backend
+from clients.worker.backends import BackendError
 from clients.worker.control import ControlError, Controls, ControlServer, socket_of
+from clients.worker.crafts import Craft
 from clients.worker.live import LiveSettings
 from clients.worker.loop import Worker
-from clients.worker.offer import beyond, offered
 from clients.worker.pacing import PACING, Pacing
 from clients.worker.settings import Fault, Settings, SettingsError
 from clients.worker.sources import Limits
@@ -29,7 +30,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What one run of the worker is to do."""
 
     live: LiveSettings
-    backend: Backend
+    craft: Craft[Any]
     key: str
     max_jobs: int | None = None
     pacing: Pacing = PACING
@@ -59,31 +60,15 @@ def key_of(settings: Settings) -> str:
     return key
 
 
-def backend_of(settings: Settings) -> Backend:
-    """What draws. Raises ValueError for an address or a folder that is none."""
-    # Each backend brings its own heavy libraries: only the chosen one is loaded.
-    if settings.backend == "a1111":
-        from clients.worker.backends.a1111 import WebUIBackend  # noqa: PLC0415
-
-        return WebUIBackend(settings.a1111_url)
-    if settings.backend == "comfyui":
-        from clients.worker.backends.comfyui import ComfyUIBackend  # noqa: PLC0415
-
-        folder = Path(settings.comfyui_workflows).expanduser() if settings.comfyui_workflows else None
-        return ComfyUIBackend(settings.comfyui_url, workflows=folder, checkpoint=settings.comfyui_checkpoint)
-    from clients.worker.backends.procedural import ProceduralBackend  # noqa: PLC0415
-
-    return ProceduralBackend()
-
-
 async def work(plan: Plan, say: Callable[[str], None]) -> int:
     """Run the worker until it is done or told to stop; the exit code."""
     stop = asyncio.Event()
     _listen(stop, say)
-    _introduce(plan, say)
     settings = plan.settings
     limits = Limits(seconds=settings.source_seconds, size=settings.source_megabytes * 2**20)
     try:
+        await plan.craft.prepare()
+        _introduce(plan, say)
         async with AsyncExitStack() as stack:
             api = await stack.enter_async_context(
                 Api(
@@ -98,8 +83,8 @@ async def work(plan: Plan, say: Callable[[str], None]) -> int:
             worker = Worker(
                 api,
                 storage,
-                plan.backend,
-                offered(settings, plan.backend.abilities),
+                plan.craft,
+                plan.craft.offered(settings),
                 max_jobs=plan.max_jobs,
                 pacing=plan.pacing,
                 limits=limits,
@@ -118,18 +103,21 @@ async def work(plan: Plan, say: Callable[[str], None]) -> int:
     except ControlError as error:
         say(str(error))
         return REFUSED
+    except BackendError as error:
+        say(f"the backend is not ready: {error}")
+        return REFUSED
     finally:
-        await plan.backend.close()
+        await plan.craft.close()
     say(f"stopped, {worker.delivered} delivered")
     return 0
 
 
 def _introduce(plan: Plan, say: Callable[[str], None]) -> None:
     """Say who this is, and what is odd about it."""
-    offer = offered(plan.settings, plan.backend.abilities)
-    say(f"worker {offer.name} for {endpoint(plan.settings.url)}, models {', '.join(offer.models)}")
-    say(f"note: {plan.backend.confession}")
-    if more := beyond(plan.settings, plan.backend.abilities):
+    offer = plan.craft.offered(plan.settings)
+    say(f"{offer.kind} worker {offer.name} for {endpoint(plan.settings.url)}: {', '.join(offer.serves)}")
+    say(f"note: {plan.craft.confession}")
+    if more := plan.craft.beyond(plan.settings):
         say(f"note: the backend cannot do what the settings offer, so it is not offered: {', '.join(more)}")
     path = plan.live.path
     for secret in (path if plan.settings.key else None, plan.settings.key_file or None):
@@ -156,7 +144,7 @@ def _adopt(plan: Plan, worker: Worker, said: tuple[str, ...], say: Callable[[str
     for line in said:
         say(line)
     if said:
-        worker.adopt(offered(plan.settings, plan.backend.abilities))
+        worker.adopt(plan.craft.offered(plan.settings))
 
 
 async def _watch(plan: Plan, worker: Worker, say: Callable[[str], None]) -> None:

@@ -28,6 +28,40 @@ Feature = Literal[
     "CASCADE_2PASS",
     "MODERN_POST_PROCESSING",
 ]
+#: The forms of interrogation, by the API's names.
+Form = Literal[
+    "CAPTION",
+    "INTERROGATION",
+    "NSFW",
+    "DESCRIBE",
+    "PALETTE",
+    "AESTHETIC",
+    "VECTORIZE",
+    # From here on those that make a picture.
+    "GFPGAN",
+    "GFPGAN_V1_3",
+    "CODEFORMERS",
+    "RESTOREFORMER",
+    "STRIP_BACKGROUND",
+    "REALESRGAN_X2PLUS",
+    "REALESRGAN_X4PLUS",
+    "REALESRGAN_X4PLUS_ANIME_6B",
+    "NMKD_SIAX",
+    "ANIMESHARP_X4",
+    "LSDIRPLUS_X4",
+    "MODERNSPANIMATIONV1_X2",
+    "NOMOS2_HQ_DAT2_X4",
+    "NOMOS2_REALPLKSR_DYSAMPLE_X4",
+    "NOMOS8KSC_X4",
+    "NOMOSWEBPHOTO_REALPLKSR_X4",
+]
+Kind = Literal["image", "text", "interrogation"]
+#: What can do the work of each kind.
+BACKENDS: Mapping[str, tuple[str, ...]] = {
+    "image": ("procedural", "a1111", "comfyui"),
+    "text": ("procedural", "koboldcpp", "openai", "local"),
+    "interrogation": ("procedural", "a1111", "local"),
+}
 
 
 def _about(words: str, **limits: Any) -> Meta:
@@ -45,9 +79,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, _about("Where the running worker can be spoken to; by default beside this file.")
     ] = ""
 
+    kind: Annotated[Kind, _about("What it does: image, text or interrogation.")] = "image"
     backend: Annotated[
-        Literal["procedural", "a1111", "comfyui"],
-        _about("What draws: procedural (patterns, no diffusion model), a1111 or comfyui."),
+        Literal["procedural", "a1111", "comfyui", "koboldcpp", "openai", "local"],
+        _about(
+            "What does the work: procedural (no model at all), or a program or model; see clients/README.md."
+        ),
     ] = "procedural"
     a1111_url: Annotated[str, _about("The Stable Diffusion WebUI's address.")] = "http://127.0.0.1:7860"
     comfyui_url: Annotated[str, _about("ComfyUI's address.")] = "http://127.0.0.1:8188"
@@ -58,17 +95,43 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, _about("The checkpoint for models that ComfyUI does not know by name; by default its first.")
     ] = ""
 
-    threads: Annotated[int, _about("Pictures drawn at a time.", ge=1, le=50)] = 1
+    koboldcpp_url: Annotated[str, _about("KoboldCpp's address.")] = "http://127.0.0.1:5001"
+    openai_url: Annotated[str, _about("The OpenAI-compatible server's address, before /v1.")] = (
+        "http://127.0.0.1:8080"
+    )
+    openai_key_file: Annotated[str, _about("A file that holds nothing but that server's key.")] = ""
+    openai_model: Annotated[str, _about("That server's name of the model; by default its first.")] = ""
+    openai_samplers: Annotated[
+        bool, _about("Send that server the samplers, too, that OpenAI's own does not know.")
+    ] = True
+    gguf: Annotated[
+        str, _about("The GGUF file that the backend local runs; by default the optional packages' SmolLM2.")
+    ] = ""
+    cpu_threads: Annotated[
+        int, _about("Processors that the backend local works with; 0: all.", ge=0, le=256)
+    ] = 0
+
+    threads: Annotated[int, _about("Pieces of work done at a time.", ge=1, le=50)] = 1
     queue_ahead: Annotated[int, _about("Leases taken ahead, so that no thread waits.", ge=0, le=20)] = 0
-    amount: Annotated[int, _about("Pictures of one job asked for at a time.", ge=1, le=20)] = 1
+    amount: Annotated[int, _about("Pieces of one job asked for at a time.", ge=1, le=20)] = 1
     wait_seconds: Annotated[int, _about("How long a poll waits for a job to come.", ge=0, le=60)] = 20
 
+    forms: Annotated[
+        tuple[Form, ...] | None, _about("The forms it tells; left out: what the backend can.", min_length=1)
+    ] = None
+    max_tiles: Annotated[
+        int, _about("The largest picture to look at, in squares of 512 x 512 pixels.", ge=1, le=256)
+    ] = 16
     models: Annotated[
         tuple[Word, ...], _about("The models it serves; none: what the backend offers.", max_length=300)
     ] = ()
     max_pixels: Annotated[int, _about("The largest picture, width x height.", ge=64 * 64, le=3072 * 3072)] = (
         1024 * 1024
     )
+    max_length: Annotated[int, _about("The longest text it writes, in tokens.", ge=1, le=65_536)] = 512
+    max_context_length: Annotated[
+        int, _about("The most it reads and writes, in tokens.", ge=80, le=1_048_576)
+    ] = 2048
     nsfw: Annotated[bool, _about("Take work that may be not safe for work.")] = True
     blacklist: Annotated[
         tuple[Word, ...], _about("Prompts with one of these words are not taken.", max_length=200)
@@ -100,7 +163,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 AT_START = frozenset(
     {"name", "url", "key", "key_file", "control", "backend", "a1111_url", "comfyui_url"}
     | {"comfyui_workflows", "comfyui_checkpoint", "source_seconds", "source_megabytes"}
+    | {"kind", "koboldcpp_url", "openai_url", "openai_key_file", "openai_model", "openai_samplers"}
+    | {"gguf", "cpu_threads"}
 )
+#: Settings that only some kinds of workers have.
+_DRAWN = frozenset({"image"})
+_WRITTEN = frozenset({"text"})
+_TOLD = frozenset({"interrogation"})
+_OF_KINDS: Mapping[str, frozenset[str]] = {
+    "a1111_url": _DRAWN | _TOLD,
+    "models": _DRAWN | _WRITTEN,
+    "source_seconds": _DRAWN | _TOLD,
+    "source_megabytes": _DRAWN | _TOLD,
+    "cpu_threads": _WRITTEN | _TOLD,
+    **dict.fromkeys(("forms", "max_tiles"), _TOLD),
+    **dict.fromkeys(("comfyui_url", "comfyui_workflows", "comfyui_checkpoint", "max_pixels"), _DRAWN),
+    **dict.fromkeys(("post_processing", "img2img", "painting", "lora", "controlnet"), _DRAWN),
+    **dict.fromkeys(("sdxl_controlnet", "features", "limit_max_steps"), _DRAWN),
+    **dict.fromkeys(("koboldcpp_url", "openai_url", "openai_key_file", "openai_model"), _WRITTEN),
+    **dict.fromkeys(("openai_samplers", "gguf", "max_length", "max_context_length"), _WRITTEN),
+}
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
 KEYS = tuple(_FIELDS)
 
@@ -133,6 +215,7 @@ def checked(given: Mapping[str, object]) -> Settings:
             faults += error.faults
     if not faults and "name" not in good:
         faults.append(Fault(key="name", message="a worker needs a name"))
+    faults += _of_another_kind(good)
     try:
         endpoint(str(good.get("url", "localhost")))
     except ValueError as error:
@@ -140,6 +223,29 @@ def checked(given: Mapping[str, object]) -> Settings:
     if faults:
         raise SettingsError(faults)
     return Settings(**cast(Any, good))
+
+
+def keys_of(kind: str) -> tuple[str, ...]:
+    """The settings that a worker of this kind has."""
+    return tuple(key for key in KEYS if kind in _OF_KINDS.get(key, (kind,)))
+
+
+def _of_another_kind(good: Mapping[str, object]) -> list[Fault]:
+    """What is set of other kinds of workers."""
+    kind = str(good.get("kind", "image"))
+    keys = keys_of(kind)
+    faults = [
+        Fault(
+            key=key,
+            message=f"is for workers of kind {' or '.join(sorted(_OF_KINDS[key]))}; this one's is {kind}",
+        )
+        for key in good
+        if key not in keys
+    ]
+    if (backend := good.get("backend", "procedural")) not in BACKENDS[kind]:
+        message = f"{backend} does not do the work of kind {kind}; {', '.join(BACKENDS[kind])} do"
+        faults.append(Fault(key="backend", message=message))
+    return faults
 
 
 def value_of(key: str, value: object, *, strict: bool = True) -> object:
@@ -156,7 +262,7 @@ def value_of(key: str, value: object, *, strict: bool = True) -> object:
 
 def from_text(key: str, text: str) -> object:
     """The value that somebody typed: lists are comma-separated. Raises SettingsError."""
-    if key in ("models", "blacklist", "priority_users", "features"):
+    if key in ("models", "blacklist", "priority_users", "features", "forms"):
         return value_of(key, words(text))
     return value_of(key, text, strict=False)
 

@@ -8,7 +8,7 @@ import stat
 import tomllib
 from pathlib import Path
 
-from clients.worker.settings import KEYS, Fault, Settings, SettingsError, description
+from clients.worker.settings import Fault, SettingsError, checked, description, keys_of
 
 #: What `hoard worker init` leaves for its reader to fill in or to uncomment.
 _HEADING = """\
@@ -32,14 +32,18 @@ def exposed(path: Path) -> bool:
     return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
-def write_example(path: Path, name: str) -> None:
-    """A file with every setting explained. Raises FileExistsError; never replaces one."""
-    defaults = Settings(name=name)
+#: Lists that are not there by default: what is shown instead.
+_SHOWN = {"features": '["HIRES_FIX"]', "forms": '["CAPTION"]'}
+
+
+def write_example(path: Path, name: str, kind: str = "image") -> None:
+    """A file with every setting of this kind explained. Raises FileExistsError; never replaces one."""
+    defaults = checked({"name": name, "kind": kind})
     lines = [_HEADING.format(name=path.name)]
-    for key in KEYS:
+    for key in keys_of(kind):
         value = getattr(defaults, key)
-        given = "" if key == "name" else "# "
-        shown = '["HIRES_FIX"]' if value is None else literal(value)  # only features: none is no list
+        given = "" if key in ("name", "kind") else "# "
+        shown = _SHOWN[key] if value is None else literal(value)
         lines.append(f"# {description(key)}\n{given}{key} = {shown}\n")
     path.touch(0o600, exist_ok=False)
     path.write_text("\n".join(lines), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Places for drawings under way: as many as there are threads, which may change at any time. First come, first served."""
+"""Places for work under way: as many as there are threads, which may change at any time. First come, first served."""
 
 import asyncio
 from collections import deque

@@ -1,6 +1,7 @@
-"""Fetches what a picture starts from: small enough, soon enough, and really an image, or not at all.
+"""Fetches what work starts from: small enough, soon enough, and really an image, or not at all.
 
-The links are the server's own and short-lived. An image is handed on as plain PNG: what else its file says stays here.
+The links are the server's own and short-lived. Of an image only its pixels are handed on: what else its file says stays
+here.
 """
 
 import asyncio
@@ -46,6 +47,14 @@ async def fetch(session: aiohttp.ClientSession, assignment: Assignment, limits: 
         raw_mask = await _got(session, assignment.source_mask_url, "source_mask", limits)
     processing = (assignment.source_processing or "img2img").lower()
     return await asyncio.to_thread(_prepared, processing, raw_image, raw_mask)
+
+
+async def fetch_picture(session: aiohttp.ClientSession, url: str | None, limits: Limits) -> Image.Image:
+    """The picture to look at, RGB or RGBA. Raises SourceError, also if it was erased."""
+    if url is None:
+        raise SourceError("source_image", "download_failed", "it was erased")
+    raw = await _got(session, url, "source_image", limits)
+    return await asyncio.to_thread(_opened, raw, "source_image")
 
 
 async def _got(session: aiohttp.ClientSession, url: str, role: str, limits: Limits) -> bytes:

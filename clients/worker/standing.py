@@ -8,7 +8,7 @@ import msgspec
 
 from clients.worker.lease import HeldLease
 
-#: The weight of the newest picture in the average of the seconds that one takes.
+#: The weight of the newest piece of work in the average of the seconds that one takes.
 _NEWEST = 0.2
 
 
@@ -17,10 +17,11 @@ class LeaseView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     lease: str
     job: str
-    model: str
+    #: Its model, or its forms.
+    what: str
     begun: bool
-    drawing: int
-    undrawn: int
+    doing: int
+    undone: int
     expires_at: datetime
 
 
@@ -28,17 +29,18 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How the worker stands. Kudos are decimal text, times in seconds."""
 
     name: str
+    kind: str
     #: working, waiting, maintenance, paused, paused by the server, or stopping.
     state: str
     since: datetime
     threads: int
     queue_ahead: int
-    drawing: int
+    doing: int
     leases: tuple[LeaseView, ...]
     delivered: int
     faulted: int
     earned: str
-    seconds_per_picture: float | None
+    seconds_each: float | None
     #: The last thing the server had to say, such as why there is no work.
     last_word: str
 
@@ -51,11 +53,11 @@ class Tally:
         self.delivered = 0
         self.faulted = 0
         self.earned = Decimal(0)
-        #: Average over the last pictures; None before the first.
+        #: Average over the last pieces of work; None before the first.
         self.seconds: float | None = None
 
-    def drawn(self, seconds: float) -> None:
-        """A picture took so long."""
+    def timed(self, seconds: float) -> None:
+        """A piece of work took so long."""
         self.seconds = seconds if self.seconds is None else self.seconds + _NEWEST * (seconds - self.seconds)
 
     def ended(self, lease: HeldLease) -> None:
@@ -71,10 +73,10 @@ def shown(held: Sequence[HeldLease]) -> tuple[LeaseView, ...]:
         LeaseView(
             lease=lease.assignment.lease_id,
             job=lease.assignment.job_id,
-            model=lease.assignment.model,
+            what=lease.assignment.what,
             begun=lease.begun,
-            drawing=lease.drawing,
-            undrawn=lease.undrawn,
+            doing=lease.doing,
+            undone=lease.undone,
             expires_at=lease.expires,
         )
         for lease in held

@@ -74,6 +74,11 @@ class WebUIBackend:
             raise BackendError("the WebUI answered without a caption")
         return caption.strip()
 
+    async def post_process(self, image: bytes, name: str) -> bytes:
+        """The picture after one post-processor, by the name that workers know, as WebP. Raises BackendError."""
+        processed = await self._post_processed(base64.b64encode(image).decode(), name, None)
+        return await asyncio.to_thread(_webp, processed)
+
     async def _post_processed(self, image: str, name: str, facefixer_strength: float | None) -> str:
         """The base64 image after one post-processor."""
         request = post_processing(image, name, facefixer_strength)

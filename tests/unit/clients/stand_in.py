@@ -133,6 +133,7 @@ class StandIn:
             "__typename": "ImageAssignment",
             "leaseId": str(uuid.uuid4()),
             "jobId": str(uuid.uuid4()),
+            "kind": "IMAGE",
             "expiresAt": (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(),
             "model": "stable_diffusion",
             "payload": wish,

@@ -1,6 +1,7 @@
 """What the programs ask, held against the server's schema: every operation, and every input they can send."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from graphql import build_schema, parse, validate
@@ -8,8 +9,15 @@ from graphql.utilities import coerce_input_value
 
 from clients import documents
 from clients.generate_options import CONTROL_TYPES, POST_PROCESSORS, PROCESSINGS, SAMPLERS, wish_of
+from clients.worker.backends import Abilities
+from clients.worker.backends.procedural import ProceduralBackend
 from clients.worker.calls import Note, Result
-from clients.worker.offer import Offer
+from clients.worker.crafts.images import Images
+from clients.worker.crafts.interrogations import Interrogations
+from clients.worker.crafts.texts import Texts
+from clients.worker.settings import Form, Settings
+from clients.worker.tellers.statistics import StatisticsTeller
+from clients.worker.writers.procedural import ProceduralWriter
 
 SCHEMA = build_schema((Path(__file__).parents[3] / "schema.graphql").read_text())
 DOCUMENTS = {
@@ -27,26 +35,43 @@ def test_every_operation_is_one_of_the_schema(name):
     assert validate(SCHEMA, parse(DOCUMENTS[name])) == []
 
 
-def test_every_capability_is_one_of_the_schema():
-    offer = Offer(
-        name="w",
-        models=("m",),
-        max_pixels=262144,
+#: What every kind of worker may settle, each with another value than the API's own.
+UNUSUAL = {
+    "name": "w",
+    "unsafe_addresses": False,
+    "trusted_requesters_only": True,
+    "require_upfront_kudos": True,
+    "extra_slow": True,
+    "priority_users": ("ann#7",),
+    "test_mode": True,
+}
+
+
+def test_every_capability_of_an_image_worker_is_one_of_the_schema():
+    backend = ProceduralBackend()
+    features = frozenset(SCHEMA.type_map["ImageFeature"].values)  # type: ignore[attr-defined]
+    backend.abilities = Abilities(lora=True, controlnet=True, features=features)
+    settings = Settings(
+        **UNUSUAL,
         img2img=False,
         painting=False,
         lora=True,
         controlnet=True,
         sdxl_controlnet=True,
-        features=frozenset(SCHEMA.type_map["ImageFeature"].values),  # type: ignore[attr-defined]
-        unsafe_addresses=False,
-        trusted_requesters_only=True,
-        require_upfront_kudos=True,
         limit_max_steps=True,
-        extra_slow=True,
-        priority_users=("ann#7",),
-        test_mode=True,
     )
-    coerced("PopJobInput", offer.as_input())
+    coerced("PopJobInput", Images(backend).offered(settings).as_input())
+
+
+def test_every_capability_of_a_text_worker_is_one_of_the_schema():
+    settings = Settings(**UNUSUAL, kind="text", max_length=99, max_context_length=999)
+    offer = Texts(ProceduralWriter()).offered(settings).as_input()
+    assert offer["text"]["maxLength"] == 99
+    coerced("PopJobInput", offer)
+
+
+def test_every_capability_of_an_interrogation_worker_is_one_of_the_schema():
+    coerced("PopJobInput", Interrogations(StatisticsTeller()).offered(Settings(**UNUSUAL)).as_input())
 
 
 @pytest.mark.parametrize("role", ["source_image", "source_mask"])
@@ -102,6 +127,7 @@ def test_every_option_of_a_job_is_one_of_the_schema():
         ("PostProcessor", POST_PROCESSORS),
         ("ControlType", CONTROL_TYPES),
         ("SourceProcessing", PROCESSINGS),
+        ("InterrogationForm", get_args(Form)),
     ],
 )
 def test_the_names_that_are_offered_are_all_there_are(kind, names):

@@ -9,6 +9,7 @@ import pytest
 
 from clients.api import Api, RefusedError
 from clients.worker.backends import BackendError, Picture
+from clients.worker.crafts.images import Images
 from clients.worker.loop import Worker
 from clients.worker.offer import Offer
 from clients.worker.pacing import Pacing
@@ -24,7 +25,7 @@ from tests.unit.clients.stand_in import (
 )
 
 pytestmark = pytest.mark.anyio
-OFFER = Offer(name="w", models=("stable_diffusion",), max_pixels=262144)
+OFFER = Offer(name="w", kind="image", serves=("stable_diffusion",), capabilities={"maxPixels": 262144})
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ async def at_work(
         Api(server.url, "key", backoff=HASTY, on_wait=lines.append) as api,
         aiohttp.ClientSession() as storage,
     ):
-        worker = Worker(api, storage, backend, offer, pacing=pacing, say=lines.append, **limits)
+        worker = Worker(api, storage, Images(backend), offer, pacing=pacing, say=lines.append, **limits)
         running = asyncio.create_task(worker.run(stop))
         yield worker, running, stop, lines
         async with asyncio.timeout(10):
@@ -263,7 +264,7 @@ async def test_in_maintenance_it_shows_the_message_polls_slowly_and_serves_what_
 
 
 async def test_a_bug_of_the_server_does_not_end_the_worker(server):
-    server.on("popJob", top_level("INTERNAL"), {"__typename": "TextAssignment"}, server.assignment())
+    server.on("popJob", top_level("INTERNAL"), {"__typename": "SoundAssignment"}, server.assignment())
     server.on("submitResult", ACCEPTED)
     async with at_work(server, Drawing(), max_jobs=1) as (worker, _, _, _):
         pass
@@ -343,8 +344,8 @@ async def test_the_pictures_of_one_lease_are_drawn_side_by_side(server):
     server.on("submitResult", ACCEPTED)
     backend = Drawing(seconds=60)
     async with at_work(server, backend, threads=3) as (worker, _, stop, _):
-        await until(lambda: worker.standing().drawing == 3)
-        assert worker.standing().leases[0].undrawn == 4
+        await until(lambda: worker.standing().doing == 3)
+        assert worker.standing().leases[0].undone == 4
         assert len(server.inputs("popJob")) == 1, "there is no room for more"
         stop.set()
 
@@ -375,7 +376,7 @@ async def test_no_more_is_taken_ahead_than_can_be_begun_within_half_a_lease(serv
     server.on("submitResult", watched)
     async with at_work(server, backend, queue_ahead=20, max_jobs=8) as (worker, _, _, _):
         pass
-    # 0.2 s a picture, leases of 1 s: the next is taken while at most two are undrawn.
+    # 0.2 s a picture, leases of 1 s: the next is taken while at most two are undone.
     assert 2 <= most <= 4
     assert worker.delivered == 8
 
@@ -384,12 +385,12 @@ async def test_more_threads_begin_at_once_and_fewer_as_places_come_free(server):
     server.on("popJob", lambda _: server.assignment())
     backend = Drawing(seconds=60)
     async with at_work(server, backend) as (worker, _, stop, _):
-        await until(lambda: worker.standing().drawing == 1)
+        await until(lambda: worker.standing().doing == 1)
         worker.adopt(msgspec.structs.replace(OFFER, threads=3))
-        await until(lambda: worker.standing().drawing == 3)
+        await until(lambda: worker.standing().doing == 3)
         worker.adopt(msgspec.structs.replace(OFFER, threads=1))
         await asyncio.sleep(0.05)
-        assert worker.standing().drawing == 3
+        assert worker.standing().doing == 3
         stop.set()
 
 

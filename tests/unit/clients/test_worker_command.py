@@ -13,7 +13,6 @@ from clients import commands
 from clients.commands import worker_command
 from clients.worker.backends.a1111 import WebUIBackend
 from clients.worker.backends.procedural import ProceduralBackend
-from clients.worker.offer import offered
 from tests.unit.clients.stand_in import ACCEPTED, NO_JOB, refusal, standing_in
 
 pytestmark = pytest.mark.anyio
@@ -43,13 +42,13 @@ def plans(monkeypatch):
 def test_the_default_worker_draws_patterns_and_serves_default_jobs(plans):
     assert CliRunner().invoke(worker_command, ["--name", "w", "--api-key", "k"]).exit_code == 0
     (plan,) = plans
-    offer = offered(plan.settings, plan.backend.abilities)
-    assert isinstance(plan.backend, ProceduralBackend)
-    assert "no diffusion model" in plan.backend.confession
-    assert offer.models == ("procedural", "stable_diffusion")
+    offer = plan.craft.offered(plan.settings)
+    assert plan.craft.confession == ProceduralBackend.confession
+    assert "no diffusion model" in plan.craft.confession
+    assert offer.serves == ("procedural", "stable_diffusion")
     assert (plan.settings.url, offer.threads, plan.max_jobs) == ("http://127.0.0.1:8000", 1, None)
-    assert offer.nsfw
-    assert offer.post_processing
+    assert offer.capabilities["nsfw"]
+    assert offer.capabilities["allowPostProcessing"]
 
 
 def test_options_reach_the_plan(plans):
@@ -68,8 +67,8 @@ def test_options_reach_the_plan(plans):
     arguments += ["--no-nsfw", "--blacklist", "x,y ,", "--no-post-processing", "--threads", "3", "--once"]
     assert CliRunner().invoke(worker_command, arguments).exit_code == 0
     (plan,) = plans
-    offer = offered(plan.settings, plan.backend.abilities)
-    assert isinstance(plan.backend, WebUIBackend)
+    offer = plan.craft.offered(plan.settings)
+    assert plan.craft.confession == WebUIBackend.confession
     assert offer.as_input()["image"] == {
         "models": ["a", "b"],
         "maxPixels": 262144,

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from clients.commands import worker_command
 from clients.worker.backends import Abilities, Picture
 from clients.worker.control import Answer, ControlError, ControlServer, Request, ask, socket_of
+from clients.worker.crafts.images import Images
 from clients.worker.live import LiveSettings
 from clients.worker.service import Plan, key_of, work
 from clients.worker.settings import Settings, SettingsError
@@ -59,7 +60,7 @@ async def running(server, tmp_path, *, settings: str = "", backend=None):
     file.write_text(f'name = "w"\nurl = "{server.url}"\nkey = "secret-key"\nwait_seconds = 0\n{settings}')
     live = LiveSettings(file, {})
     pacing = msgspec.structs.replace(HASTY_PACING, reread=0.02)
-    plan = Plan(live=live, backend=backend or Gate(), key=key_of(live.current), pacing=pacing)
+    plan = Plan(live=live, craft=Images(backend or Gate()), key=key_of(live.current), pacing=pacing)
     lines: list[str] = []
     task = asyncio.create_task(work(plan, lines.append))
     path = plan.control
@@ -102,11 +103,11 @@ async def test_the_standing_tells_what_is_held_and_nothing_secret(server, tmp_pa
     async with running(server, tmp_path, settings="threads = 3\n", backend=backend) as (_, path, _):
         await until(lambda: server.inputs("popJob"))
         async with asyncio.timeout(10):
-            while (standing := (await told(path, "status")).standing).drawing != 2:
+            while (standing := (await told(path, "status")).standing).doing != 2:
                 await asyncio.sleep(0.005)
         assert (standing.name, standing.state, standing.threads) == ("w", "working", 3)
         (lease,) = standing.leases
-        assert (lease.lease, lease.job, lease.begun, lease.undrawn) == (job["leaseId"], job["jobId"], True, 2)
+        assert (lease.lease, lease.job, lease.begun, lease.undone) == (job["leaseId"], job["jobId"], True, 2)
         backend.open.set()
         async with asyncio.timeout(10):
             while (standing := (await told(path, "status")).standing).leases:
@@ -206,8 +207,8 @@ async def test_the_commands_speak_to_it(server, tmp_path):
 
     async with running(server, tmp_path) as (file, path, _):
         where = ("--config", str(file))
-        assert "w: waiting, 0 of 1 threads draw" in (await hoard("status", *where)).output
-        assert "w: paused" in (await hoard("pause", "--control", str(path))).output
+        assert "w (image): waiting, 0 of 1 threads at work" in (await hoard("status", *where)).output
+        assert "w (image): paused" in (await hoard("pause", "--control", str(path))).output
         assert json.loads((await hoard(*where, "resume", "--json")).output)["standing"]["state"] == "waiting"
         assert (await hoard("set", "threads", "2", *where)).output == "threads is now 2\n"
         refused = await hoard("set", "threads", "many", *where)

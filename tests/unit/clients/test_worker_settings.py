@@ -8,9 +8,20 @@ import pytest
 
 from clients.worker import settings_file
 from clients.worker.backends import Abilities
+from clients.worker.choosing import craft_of
+from clients.worker.crafts.images import Images
 from clients.worker.live import LiveSettings
-from clients.worker.offer import beyond, offered
-from clients.worker.settings import AT_START, KEYS, Settings, SettingsError, checked, description, from_text
+from clients.worker.settings import (
+    AT_START,
+    BACKENDS,
+    KEYS,
+    Settings,
+    SettingsError,
+    checked,
+    description,
+    from_text,
+    keys_of,
+)
 
 
 def faults(error: pytest.ExceptionInfo[SettingsError]) -> list[str]:
@@ -66,22 +77,57 @@ def test_what_makes_no_sense_is_refused(key, text):
     assert faults(error) == [key]
 
 
-def test_the_example_explains_every_setting_and_changes_none(tmp_path):
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_the_example_explains_every_setting_of_its_kind_and_changes_none(tmp_path, kind):
     path = tmp_path / "new.toml"
-    settings_file.write_example(path, "w")
-    assert checked(settings_file.read(path)) == Settings(name="w")
+    settings_file.write_example(path, "w", kind)
+    assert checked(settings_file.read(path)) == Settings(name="w", kind=kind)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert all(description(key) in path.read_text() for key in KEYS)
+    assert all((description(key) in path.read_text()) == (key in keys_of(kind)) for key in KEYS)
     with pytest.raises(FileExistsError):
         settings_file.write_example(path, "w")
 
 
-def test_every_line_of_the_example_holds_when_it_is_uncommented(tmp_path):
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_every_line_of_the_example_holds_when_it_is_uncommented(tmp_path, kind):
     path = tmp_path / "new.toml"
-    settings_file.write_example(path, "w")
+    settings_file.write_example(path, "w", kind)
     lines = [line.removeprefix("# ") for line in path.read_text().splitlines()]
     path.write_text("\n".join(line for line in lines if line.split(" = ")[0] in KEYS))
-    assert msgspec.structs.replace(checked(settings_file.read(path)), features=None) == Settings(name="w")
+    found = msgspec.structs.replace(checked(settings_file.read(path)), features=None, forms=None)
+    assert found == Settings(name="w", kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("given", "keys"),
+    [
+        ({"kind": "text", "max_pixels": 4096, "forms": ["CAPTION"]}, ["max_pixels", "forms"]),
+        ({"kind": "interrogation", "models": ["m"]}, ["models"]),
+        ({"max_length": 80}, ["max_length"]),
+        ({"kind": "text", "backend": "comfyui"}, ["backend"]),
+        ({"backend": "local"}, ["backend"]),
+        ({"kind": "sound"}, ["kind"]),
+        ({"kind": "interrogation", "forms": ["SMELL"]}, ["forms"]),
+    ],
+)
+def test_what_belongs_to_workers_of_another_kind_is_refused(given, keys):
+    with pytest.raises(SettingsError) as error:
+        checked({"name": "w", **given})
+    assert faults(error) == keys
+
+
+@pytest.mark.parametrize(
+    ("kind", "backend"), [(kind, name) for kind, names in BACKENDS.items() for name in names]
+)
+def test_there_is_a_craft_for_every_backend_of_every_kind(kind, backend):
+    settings = checked({"name": "w", "kind": kind, "backend": backend})
+    try:
+        craft = craft_of(settings)
+    except ValueError as error:
+        assert backend == "local", error  # the optional packages are not there
+        assert "make models" in str(error)
+    else:
+        assert craft.offered(settings).kind == kind
 
 
 def test_a_change_of_the_file_keeps_everything_else(file):
@@ -157,16 +203,23 @@ def test_what_is_settled_at_the_start_is_told_and_waits_for_the_next(file):
     assert set(KEYS) >= AT_START
 
 
+def images(can: Abilities) -> Images:
+    """The craft of drawing with a backend that can do this."""
+
+    class Backend:
+        confession = "draws nothing"
+        abilities = can
+
+    return Images(Backend())  # type: ignore[arg-type]
+
+
 def test_no_more_is_offered_than_the_backend_can():
     settings = Settings(name="w", lora=True, features=("LCM", "TILING"), img2img=True)
-    can = Abilities(models=("m",), features=frozenset({"LCM"}), painting=True)
-    offer = offered(settings, can)
-    assert (offer.models, offer.lora, offer.img2img, offer.painting) == (("m",), False, False, True)
-    assert offer.features == {"LCM"}
-    assert beyond(settings, can) == ("lora", "TILING")
-    image = offer.as_input()["image"]
-    assert (image["allowImg2img"], image["features"]) == (False, ["LCM"])
-    assert "allowPainting" not in image, "what is usual is not sent"
+    craft = images(Abilities(models=("m",), features=frozenset({"LCM"}), painting=True))
+    assert craft.beyond(settings) == ("lora", "TILING")
+    image = craft.offered(settings).as_input()["image"]
+    assert (image["models"], image["allowImg2img"], image["features"]) == (["m"], False, ["LCM"])
+    assert not {"allowLora", "allowPainting"} & set(image), "what is usual is not sent"
 
 
 def test_every_capability_reaches_the_poll():
@@ -190,7 +243,7 @@ def test_every_capability_reaches_the_poll():
         test_mode=True,
         wait_seconds=5,
     )
-    wish = offered(settings, can).as_input()
+    wish = images(can).offered(settings).as_input()
     assert wish["waitSeconds"] == 5
     shown = {key: value for key, value in wish["image"].items() if key.startswith(("allow", "features"))}
     assert shown == {

@@ -27,7 +27,7 @@ _MESSAGES = "messages { id message }"
 
 LIVE_ASSIGNMENTS = f"""
 query LiveAssignments($workerName: String) {{
-  liveAssignments(workerName: $workerName) {{ ... on ImageAssignment {{ {_ASSIGNMENT} }} }}
+  liveAssignments(workerName: $workerName) {{ {_ASSIGNMENT} }}
 }}
 """
 

@@ -117,7 +117,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     wait_seconds: Annotated[int, _about("How long a poll waits for a job to come.", ge=0, le=60)] = 20
 
     forms: Annotated[
-        tuple[Form, ...] | None, _about("The forms it tells; left out: what the backend can.", min_length=1)
+        Annotated[tuple[Form, ...], Meta(min_length=1)] | None,
+        _about("The forms it tells; left out: what the backend can."),
     ] = None
     max_tiles: Annotated[
         int, _about("The largest picture to look at, in squares of 512 x 512 pixels.", ge=1, le=256)

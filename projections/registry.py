@@ -19,8 +19,8 @@ from projections import (
     team_totals,
     teams,
     throughput,
-    webhooks,
     user_records,
+    webhooks,
     workers,
 )
 from projections.base import Projection

@@ -171,7 +171,7 @@ def named(kind: JobKind, token: str) -> str | None:
         case JobKind.IMAGE:
             return None if not token or token.startswith("*") else token
         case JobKind.TEXT:
-            prefix = f"{text_model()}:"
+            prefix = text_model("")
             return token.removeprefix(prefix) if token.startswith(prefix) else None
         case JobKind.INTERROGATION:
             return token.removeprefix(form_model(""))

@@ -120,7 +120,13 @@ class ModelReference:
 
     def knows(self, kind: JobKind, name: str) -> bool:
         """Whether it describes a model of a kind."""
-        return kind is JobKind.IMAGE and name in self.models
+        match kind:
+            case JobKind.IMAGE:
+                return name in self.models
+            case JobKind.TEXT:
+                return self.parameters(name) is not None
+            case JobKind.INTERROGATION:
+                return False
 
     def baseline(self, name: str) -> str:
         """A model's baseline; of an unknown one what its name says, and Stable Diffusion 1 if it says nothing."""

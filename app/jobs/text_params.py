@@ -81,9 +81,14 @@ class TextParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def payload_of(params: TextParams, soft_prompt: str | None) -> str:
-    """What workers are given besides the prompt, as a JSON text; what was not asked for is left out."""
+    """What workers are given besides the prompt, as a JSON text; what was not asked for is left out.
+
+    So is `n`: a worker is told which texts it took, and each is one.
+    """
     named: dict[str, Any] = {**msgspec.structs.asdict(params), "soft_prompt": soft_prompt}
-    given = {name: value for name, value in named.items() if value is not None and value != ()}
+    given = {
+        name: value for name, value in named.items() if value is not None and value != () and name != "n"
+    }
     return msgspec.json.encode(given).decode()
 
 

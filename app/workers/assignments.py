@@ -167,7 +167,8 @@ async def assignment_of(info: Info, work: handlers.Assignment) -> Assignment:
             return _image_assignment(work, common)
         case facts.JobKind.TEXT:
             written = [TextTask(id=task.id, seed=task.seed) for task in tasks(work.uploads)]
-            payload = JSON({name: value for name, value in work.payload.items() if name != "soft_prompt"})
+            apart = ("soft_prompt", "negative_prompt")
+            payload = JSON({name: value for name, value in work.payload.items() if name not in apart})
             soft_prompt = work.payload.get("soft_prompt")
             return TextAssignment(
                 **common,

@@ -32,6 +32,11 @@ UNREASONABLE_SPEED: Final = {
     JobKind.TEXT: 150 * WORK,
     JobKind.INTERROGATION: 20 * WORK,
 }
+#: tokens a second that no thread writes with a model of so many parameters, first match; of mixtures of eight experts
+#: (`8x7B`), of which each token passes two, three times as many
+UNREASONABLE_TEXT_SPEED: Final = ((70_000_000_000, 30 * WORK), (14_000_000_000, 100 * WORK))
+MIXTURE: Final = "8x"
+MIXTURE_FACTOR: Final = 3
 #: a burst of deliveries is one observation: a worker is suspected at most once in so long
 SUSPECTED_EVERY: Final = timedelta(minutes=10)
 #: with more failures than this in an hour, by its own fault, a worker rests; during a raid with half as many
@@ -52,11 +57,24 @@ class RestEnded(Result, frozen=True, kw_only=True):
     ended: bool
 
 
-def watch_speed(draft: Draft, lease: Lease) -> None:
+def unreasonable_text_speed(model: str, parameters: int | None) -> int:
+    """Thousandths of tokens a second of which more cannot be, of a text model."""
+    most = UNREASONABLE_SPEED[JobKind.TEXT]
+    of_size = next((speed for size, speed in UNREASONABLE_TEXT_SPEED if (parameters or 0) >= size), most)
+    factor = MIXTURE_FACTOR if MIXTURE in model.lower() else 1
+    return min(most, factor * of_size)
+
+
+def watch_speed(draft: Draft, lease: Lease, fastest: int | None = None) -> None:
     """Suspect a worker of what it just delivered, unless its owner is trusted; with too many suspicions it is paused.
 
     Measured is all that was delivered under the lease since it was taken, since pictures drawn as a batch come one
     right after the other. Where the log's clock stood still nothing can be measured.
+
+    Args:
+        draft: the decision.
+        lease: as it was before.
+        fastest: work a second of which more cannot be with the lease's model; None: with any.
     """
     worker, owner = _worker(draft, lease.worker), draft.account(lease.owner)
     assert owner is not None, "a lease brings its owner"
@@ -66,7 +84,7 @@ def watch_speed(draft: Draft, lease: Lease) -> None:
     now = draft.lease(lease.id)
     assert now is not None, "a lease never vanishes"
     lately = worker.suspected_at is not None and draft.now - worker.suspected_at < SUSPECTED_EVERY
-    if lately or now.done / seconds <= UNREASONABLE_SPEED[lease.kind]:
+    if lately or now.done / seconds <= (fastest or UNREASONABLE_SPEED[lease.kind]):
         return
     draft.add(SuspicionRaised(worker=worker.id, owner=worker.owner, kind=SuspicionKind.UNREASONABLY_FAST))
     worker = _worker(draft, lease.worker)

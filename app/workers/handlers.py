@@ -27,6 +27,7 @@ from app.platform.objects import (
 from app.platform.services import Services
 from app.platform.vault import SourceRole
 from app.workers.capabilities import MAX_NAME
+from app.workers.conduct import unreasonable_text_speed
 from app.workers.decider import SetMaintenance
 from app.workers.lease_decider import (
     ExtendLease,
@@ -304,7 +305,15 @@ async def _checked(
         notes=notes,
         text=told.text,
         form=told.form,
+        fastest=_fastest(services, lease),
     )
+
+
+def _fastest(services: Services, lease: Lease) -> int | None:
+    """Of texts the size of the model decides which speeds cannot be."""
+    if lease.kind is not JobKind.TEXT:
+        return None
+    return unreasonable_text_speed(lease.model, services.models.parameters(lease.model))
 
 
 async def _uploaded(

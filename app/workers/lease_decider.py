@@ -93,6 +93,8 @@ class GenerationResult(msgspec.Struct, frozen=True, kw_only=True):
     #: of a text job, what was written; of an interrogation, what was told, as a JSON text
     text: str | None = None
     form: str | None = None
+    #: work a second of which more cannot be with the lease's model; None: with any
+    fastest: int | None = None
 
 
 class SubmitResults(Command, frozen=True, kw_only=True):
@@ -349,7 +351,7 @@ def _delivered(result: GenerationResult) -> Delivery | CensorCause:
     if result.state is not ResultState.OK:
         return CensorCause(result.state.value)
     tokens = 0 if result.text is None else tokens_of(len(result.text))
-    return Delivery(etag=result.etag or "", version=result.version, tokens=tokens)
+    return Delivery(etag=result.etag or "", version=result.version, tokens=tokens, fastest=result.fastest)
 
 
 def extend_lease(command: ExtendLease, rows: Rows) -> Decision | Rejection:

@@ -40,6 +40,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     etag: str = ""
     version: str = ""
     tokens: int = 0
+    #: work a second of which more cannot be with its model; None: with any
+    fastest: int | None = None
 
 
 def pay(
@@ -89,7 +91,7 @@ def pay(
                 form=terms.form,
             )
         )
-        watch_speed(draft, lease)
+        watch_speed(draft, lease, delivered.fastest)
     trust.promote_if_worthy(draft, lease.owner)
     return money.reward
 

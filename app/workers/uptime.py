@@ -15,7 +15,7 @@ from app.platform.commands import Command, Decision, Needs, Rejection, Result, R
 from app.platform.rows import Rows
 from events.jobs import JobKind
 from events.workers import UptimeRewarded
-from projections.queue import REQUIREMENTS
+from projections.queue import REQUIREMENTS, text_bounds
 from projections.workers import Worker
 
 #: seconds that a reward is for: no claim is paid sooner after the one before
@@ -28,6 +28,17 @@ FOR_LORA: Final = 3_000
 OF_FORMS: Final = 4_000
 #: so many models count: nobody can check that a worker has what it declares
 MODELS_COUNTED: Final = 20
+#: of a text worker: for being there, and for each 1,024 tokens of context; with a model of seven billion parameters, in
+#: proportion to those of its largest model, a quarter at least, and half where nobody knows any of its models
+TEXT_BASE: Final = 2_500
+TEXT_FOR_CONTEXT: Final = 1_500
+TEXT_CONTEXT_UNIT: Final = 1_024
+TEXT_PARAMETERS: Final = 7_000_000_000
+TEXT_LEAST_PERCENT: Final = 25
+TEXT_UNKNOWN_PERCENT: Final = 50
+#: the most that any worker earns by being there, which is what an image worker can at most: nobody can check what context
+#: or model a text worker has that writes nothing
+MOST: Final = BASE + FOR_EACH_MODEL * MODELS_COUNTED + FOR_LORA
 
 
 class ClaimUptime(Command, frozen=True, kw_only=True):
@@ -36,6 +47,8 @@ class ClaimUptime(Command, frozen=True, kw_only=True):
     worker: UUID
     owner: UUID
     seconds: int
+    #: of a text worker, of its largest model; None where nobody knows any of them
+    parameters: int | None = None
 
 
 class UptimeClaimed(Result, frozen=True, kw_only=True):
@@ -44,13 +57,24 @@ class UptimeClaimed(Result, frozen=True, kw_only=True):
     amount: int
 
 
-def reward_of(worker: Worker) -> int:
-    """What ten minutes of a worker's presence are worth, in hundredths (the reference's numbers, models bounded)."""
+def reward_of(worker: Worker, parameters: int | None = None) -> int:
+    """What ten minutes of a worker's presence are worth, in hundredths (the reference's numbers, bounded)."""
     if worker.kind is JobKind.INTERROGATION:
         return OF_FORMS
+    if worker.kind is JobKind.TEXT:
+        return _reward_of_texts(worker, parameters)
     models = min(len(worker.models), MODELS_COUNTED)
     lora = FOR_LORA if worker.allowed & REQUIREMENTS["lora"] else 0
     return BASE + FOR_EACH_MODEL * models + lora
+
+
+def _reward_of_texts(worker: Worker, parameters: int | None) -> int:
+    context, _ = text_bounds(worker.max_size)
+    plain = TEXT_BASE + TEXT_FOR_CONTEXT * context // TEXT_CONTEXT_UNIT
+    if parameters is None:
+        return min(MOST, plain * TEXT_UNKNOWN_PERCENT // 100)
+    least = plain * TEXT_LEAST_PERCENT // 100
+    return min(MOST, max(least, plain * parameters // TEXT_PARAMETERS))
 
 
 def claim_uptime(command: ClaimUptime, rows: Rows) -> Decision | Rejection:
@@ -62,7 +86,7 @@ def claim_uptime(command: ClaimUptime, rows: Rows) -> Decision | Rejection:
     seconds = min(command.seconds, int((rows.now - since).total_seconds()))
     if worker.maintenance or worker.paused or worker.deleted or seconds < REWARDED_SECONDS:
         return Decision((), UptimeClaimed(amount=0))
-    amount = reward_of(worker)
+    amount = reward_of(worker, command.parameters)
     draft = rows.draft()
     draft.add(
         UptimeRewarded(

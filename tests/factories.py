@@ -16,8 +16,12 @@ from app.jobs import decider as jobs
 from app.jobs import interrogation_decider as interrogations
 from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
+from app.jobs.text_decider import SubmitTextJob
+from app.jobs.text_params import TextParams, payload_of
 from app.ledger.quote import ModelChoice
 from app.ledger.standing import MAX_WAITING, MAX_WORKERS
+from app.ledger.text_price import prompt_tokens_of
+from app.ledger.text_quote import TextModelChoice
 from app.moderation import decider as moderation
 from app.operations import decider as operations
 from app.platform.commands import Command, Done, Request, rules
@@ -29,7 +33,7 @@ from app.teams import decider as teams
 from app.workers import decider as workers
 from app.workers import lease_decider as leases
 from app.workers import steering_decider as steering
-from app.workers.decider import CheckIn, ImageCapabilities
+from app.workers.decider import CheckIn, ImageCapabilities, TextCapabilities
 from app.workers.lease_decider import (
     GenerationResult,
     PopJob,
@@ -43,6 +47,7 @@ from projections.queue import (
     Search,
     plain_requirements,
     requirement_mask,
+    text_size,
 )
 
 #: the rules of all slices
@@ -173,7 +178,7 @@ def capabilities(
     )
 
 
-def check_in(worker: UUID, owner: UUID, able: ImageCapabilities | None = None) -> CheckIn:
+def check_in(worker: UUID, owner: UUID, able: ImageCapabilities | TextCapabilities | None = None) -> CheckIn:
     """A worker's registration or changed capabilities."""
     return CheckIn(worker=worker, owner=owner, name=f"worker {worker}", capabilities=able or capabilities())
 
@@ -236,3 +241,101 @@ def deliver(
 ) -> SubmitResults:
     """A submission of results, all of the same state."""
     return SubmitResults(lease=lease, owner=owner, results=tuple(result(g, state) for g in generations))
+
+
+def submit_text(
+    requester: UUID,
+    *,
+    job: UUID | None = None,
+    generations: Sequence[UUID] = (),
+    models: Sequence[str] = ("writer",),
+    prompt: str = "once",
+    max_kudos: int | None = None,
+    wish: dict[str, Any] | None = None,
+    **params: Any,
+) -> SubmitTextJob:
+    """A text job; `wish` are other fields of the command, `params` are fields of `TextParams`."""
+    made = tuple(generations) or (uuid4(),)
+    asked = TextParams(n=len(made), **params)
+    return SubmitTextJob(
+        job=job or uuid4(),
+        requester=requester,
+        generations=made,
+        prompt=prompt,
+        prompt_tokens=prompt_tokens_of(len(prompt), asked.max_context_length),
+        models=tuple(TextModelChoice(name, REFERENCE.parameters(name)) for name in models),
+        params=asked,
+        nsfw=False,
+        max_kudos=max_kudos,
+        seeds=tuple(range(len(made))),
+        payload=payload_of(asked, None),
+        **(wish or {}),
+    )
+
+
+def text_capabilities(
+    models: Sequence[str] = ("writer",), *, agent: str = "test:1", extra_slow: bool = False
+) -> TextCapabilities:
+    """What a text worker says it serves."""
+    return TextCapabilities(
+        models=tuple(models),
+        max_length=4096,
+        max_context_length=1_048_576,
+        allows=tuple(sorted((*ALLOWED_BEFORE[:3], "not_extra_slow", "nsfw", "soft_prompt"))),
+        threads=1,
+        agent=agent,
+        extra_slow=extra_slow,
+    )
+
+
+def pop_text(
+    worker: UUID,
+    owner: UUID,
+    able: TextCapabilities | None = None,
+    *,
+    lease: UUID | None = None,
+    amount: int = 1,
+    choice: int = 0,
+) -> PopJob:
+    """A text worker's request for work."""
+    able = able or text_capabilities()
+    families = families_of(JobKind.TEXT, able.models, REFERENCE)
+    return PopJob(
+        lease=lease or uuid4(),
+        worker=worker,
+        search=Search(
+            worker=worker,
+            owner=owner,
+            kind=JobKind.TEXT,
+            models=tuple(name for name, _ in families),
+            max_size=text_size(able.max_context_length, able.max_length),
+            allowed=requirement_mask(able.allows) | requirement_mask(STANDING_REQUIREMENTS),
+        ),
+        families=families,
+        amount=amount,
+        choice=choice,
+    )
+
+
+def deliver_text(
+    lease: UUID,
+    owner: UUID,
+    *generations: UUID,
+    text: str = "and so on",
+    state: ResultState = ResultState.OK,
+    fastest: int | None = None,
+) -> SubmitResults:
+    """A submission of texts, all alike."""
+    made = (
+        GenerationResult(
+            generation=g,
+            state=state,
+            etag=None,
+            seed="1",
+            metadata=None,
+            text=text if state is ResultState.OK else None,
+            fastest=fastest,
+        )
+        for g in generations
+    )
+    return SubmitResults(lease=lease, owner=owner, results=tuple(made))

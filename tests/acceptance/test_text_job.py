@@ -100,7 +100,11 @@ def total(api: Api, prompt: str = "Once upon a time", **given: Any) -> Decimal:
 def test_a_text_is_asked_for_written_and_read(alice: User, bob: User, model: str) -> None:
     """Features 76, 77 and 98: submitted, followed, looked at by its owner, by who has its access key, by `node`."""
     asked = ask(alice.api, models=[model], params={"n": 2})
-    assert (asked["job"]["kind"], asked["job"]["state"], asked["job"]["queuePosition"]) == ("TEXT", "WAITING", 1)
+    assert (asked["job"]["kind"], asked["job"]["state"], asked["job"]["queuePosition"]) == (
+        "TEXT",
+        "WAITING",
+        1,
+    )
     assert not asked["job"]["shared"]
     writer = scribe(bob, model)
     taken = writer.take(amount=2)
@@ -135,7 +139,9 @@ def test_a_text_job_is_cancelled(alice: User, bob: User, model: str) -> None:
     asked = ask(alice.api, models=[model], params={"n": 3})
     writer = scribe(bob, model)
     taken = writer.take()
-    answer = alice.api.call("cancelJob", f"... on CancelJobSuccess {{ job {{ {JOB} }} }}", {"id": asked["job"]["id"]})
+    answer = alice.api.call(
+        "cancelJob", f"... on CancelJobSuccess {{ job {{ {JOB} }} }}", {"id": asked["job"]["id"]}
+    )
     states = sorted(g["state"] for g in answer["job"]["generations"])
     assert states == ["CANCELLED", "CANCELLED", "PROCESSING"]
     writer.report(taken, {"generationId": taken["generations"][0]["id"], "state": "OK", "text": "x" * 400})
@@ -285,7 +291,10 @@ def test_a_long_text_is_paid_beforehand_or_shortened(horde: Horde, bob: User, mo
     assert [w["code"] for w in asked["warnings"]][0] == "DOWNGRADED"
     assert asked["job"]["maxLength"] == 256
     assert scribe(bob, model).take()["payload"]["max_length"] == 256
-    assert quote(poor.api, models=[model], params={"maxLength": 257})["warnings"][0]["code"] == "INSUFFICIENT_KUDOS"
+    assert (
+        quote(poor.api, models=[model], params={"maxLength": 257})["warnings"][0]["code"]
+        == "INSUFFICIENT_KUDOS"
+    )
 
 
 def test_texts_wait_in_the_same_number_as_pictures(alice: User, model: str) -> None:

@@ -1,5 +1,6 @@
 """Text jobs from both sides through the public API: asked for, matched, written, paid by the token, reported, erased."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -152,9 +153,7 @@ def test_a_text_job_is_cancelled(alice: User, bob: User, model: str) -> None:
 
 
 def test_a_client_waits_for_its_text(alice: User, bob: User, model: str) -> None:
-    """Feature 77 without asking again: a subscription tells every change, and the last."""
-    from concurrent.futures import ThreadPoolExecutor
-
+    """Feature 77 without asking again: the answer comes when the text is there."""
     writer = scribe(bob, model)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(ask, alice.api, models=[model], waitSeconds=30)
@@ -288,7 +287,7 @@ def test_a_long_text_is_paid_beforehand_or_shortened(horde: Horde, bob: User, mo
     with refused("INSUFFICIENT_KUDOS", "input", "slowWorkers"):
         ask(poor.api, models=[model], slowWorkers=False)
     asked = ask(poor.api, models=[model], params={"maxLength": 1_000}, allowDowngrade=True)
-    assert [w["code"] for w in asked["warnings"]][0] == "DOWNGRADED"
+    assert asked["warnings"][0]["code"] == "DOWNGRADED"
     assert asked["job"]["maxLength"] == 256
     assert scribe(bob, model).take()["payload"]["max_length"] == 256
     assert (

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from app.jobs.image_params import ImageParams
-from app.ledger.price_book import PRICE_BOOKS, WorkerChoice
+from app.ledger.price_book import CURRENT, PRICE_BOOKS, WorkerChoice
 from app.ledger.quote import ModelChoice, quote_image
 from events import codec
 from events.base import Event, Metadata, Recorded
@@ -234,3 +234,20 @@ def test_price_books_are_never_edited():
         expected = (entry["price"], entry.get("surcharge", 0))
         assert {(quote.price, quote.surcharge) for quote in quotes} == {expected}, entry
     assert {entry["version"] for entry in entries} == set(PRICE_BOOKS)
+
+
+def test_prices_of_texts_are_never_edited():
+    """What each version of the book says for known texts, in hundredths: (parameters, length, prompt, price)."""
+    golden = json.loads(GOLDEN.with_name("text_prices.json").read_text(encoding="utf-8"))
+    for version, entry in golden.items():
+        prices = PRICE_BOOKS[int(version)].texts
+        assert prices.tax == entry["tax"]
+        assert prices.undescribed == entry["undescribed"]
+        assert {size.value: parameters for size, parameters in prices.classes.items()} == entry["classes"]
+        for parameters, length, prompt, price in entry["prices"]:
+            assert prices.price(parameters, length=length, prompt_tokens=prompt) == price, (
+                parameters,
+                length,
+                prompt,
+            )
+    assert str(CURRENT.version) in golden

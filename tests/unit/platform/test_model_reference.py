@@ -16,7 +16,8 @@ def load(tmp_path, text: str | bytes) -> ModelReference:
 
 def test_the_shipped_reference_knows_models_of_every_baseline() -> None:
     reference = ModelReference.load(None)
-    assert set(json.loads(SHIPPED.read_bytes())) == set(reference.models)
+    assert set(json.loads(SHIPPED.read_bytes())) == set(reference.models) | set(reference.texts)
+    assert not set(reference.models) & set(reference.texts)
     assert {model.baseline for model in reference.models.values()} == set(Baseline)
     assert reference.baseline("SDXL 1.0") == "stable_diffusion_xl"
     assert reference.inpainting("Deliberate Inpainting")
@@ -79,3 +80,44 @@ def test_what_is_no_reference_is_refused(tmp_path, text) -> None:
 def test_a_file_that_is_not_there_is_a_fault() -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         ModelReference.load("/nowhere/models.json")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MythoMax-L2-13b",
+        "koboldcpp/MythoMax-L2-13b",
+        "aphrodite/TheBloke/mythomax-l2-13b-GPTQ",
+        "MythoMax-L2-13b.Q4_K_M.gguf",
+        "MythoMax-L2-13b-IQ3_XXS",
+        "MythoMax-L2-13b-4.65bpw-h6-exl2",
+        "MythoMax-L2-13b-AWQ-4bit",
+        "MythoMax-L2-13b-Q8_0::bob#7",
+    ],
+)
+def test_a_text_model_is_known_however_it_is_packed_and_whoever_serves_it(name: str) -> None:
+    assert ModelReference.load(None).parameters(name) == 13_000_000_000
+
+
+@pytest.mark.parametrize(
+    "name", ["MythoMax", "MythoMax-L2-13b-Uncensored", "", "SDXL 1.0", "Q4_K_M", "::bob#7"]
+)
+def test_of_other_text_models_nothing_is_known(name: str) -> None:
+    assert ModelReference.load(None).parameters(name) is None
+
+
+def test_an_operators_file_tells_parameters_of_text_models_beside_what_nobody_looks_at(tmp_path) -> None:
+    given = {
+        "mine": {"name": "mine", "parameters": 7e9, "baseline": "whatever", "settings": {"temperature": 1}},
+        "packed-Q4_0": {"parameters": 3_000_000_000},
+        "drawn": {"baseline": "stable diffusion 1", "parameters": None},
+    }
+    reference = load(tmp_path, json.dumps(given))
+    assert (reference.parameters("mine"), reference.parameters("packed-Q8_0")) == (7 * 10**9, 3 * 10**9)
+    assert set(reference.models) == {"drawn"}
+
+
+@pytest.mark.parametrize("parameters", [0, -1, 1e30, "7B"])
+def test_parameters_have_bounds(tmp_path, parameters: object) -> None:
+    with pytest.raises(SettingsError, match=r"model 'mine': .*parameters"):
+        load(tmp_path, json.dumps({"mine": {"parameters": parameters}}))

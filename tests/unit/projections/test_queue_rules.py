@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from app.fleet.serving import allowed_by, families_of, offered, search_of
+from app.fleet.serving import allowed_by, families_of, judged, offered, search_of
 from app.platform.model_reference import ModelReference
 from events.accounts import Role
 from events.jobs import JobKind
@@ -17,6 +17,7 @@ from projections.queue import (
     OWN,
     REQUIREMENTS,
     STANDING_REQUIREMENTS,
+    WORK,
     Search,
     audiences,
     entries,
@@ -164,3 +165,47 @@ def test_a_worker_serves_at_the_offers_of_its_own_models():
 def test_in_maintenance_a_worker_asks_only_for_its_owners_jobs():
     assert search_of(worker(maintenance=True), None, ()).own_only
     assert search_of(worker(), None, (("*plain", ("x",)),)).models == ("x", "*plain")
+
+
+REFERENCE = ModelReference.load(None)
+LARGE, MIDDLE, SMALL = "Llama-3.3-70B-Instruct", "MythoMax-L2-13b", "Llama-3.2-1B-Instruct"
+
+
+def test_a_text_model_serves_by_its_name_and_by_its_class():
+    families = dict(families_of(JobKind.TEXT, (LARGE, SMALL, "nobody knows", "mine::bob#2"), REFERENCE))
+    assert families == {
+        f"*text:{LARGE}": (LARGE,),
+        f"*text:{SMALL}": (SMALL,),
+        "*text:nobody knows": ("nobody knows",),
+        "*text:mine::bob#2": ("mine::bob#2",),
+        "*texts:3b": (SMALL, "nobody knows"),
+        "*texts:73b": (LARGE,),
+    }
+
+
+@pytest.mark.parametrize(
+    ("models", "tokens"), [((SMALL,), 5), (("nobody knows",), 5), ((MIDDLE, SMALL), 4), ((LARGE, MIDDLE), 3)]
+)
+def test_a_text_worker_is_slow_by_the_size_of_its_largest_model(models, tokens):
+    def allows(speed: int) -> bool:
+        row = worker(kind=JobKind.TEXT, models=models, speed=speed)
+        return bool(allowed_by(row, None, judged(row, REFERENCE, None)) & REQUIREMENTS["not_slow"])
+
+    assert not allows(tokens * WORK - 1)
+    assert allows(tokens * WORK)
+    assert allows(0), "it may show how fast it is"
+
+
+def test_a_known_backend_is_known_by_its_name_alone():
+    bit = REQUIREMENTS["validated_backend"]
+
+    def allows(agent: str, more: str | None = None) -> bool:
+        row = worker(kind=JobKind.TEXT, agent=agent)
+        return bool(allowed_by(row, None, judged(row, REFERENCE, more)) & bit)
+
+    assert allows("KoboldCppEmbedWorker:2")
+    assert allows("AI Horde Worker~aphrodite~oai:9")
+    assert not allows("KoboldCppEmbedWorker2:2")
+    assert not allows("unknown:0")
+    assert allows("Mine:1", "Other, Mine ,")
+    assert not allows("Mine:1", "Other")

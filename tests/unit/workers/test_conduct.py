@@ -7,13 +7,23 @@ import pytest
 
 from app.accounts.decider import OpenRealm, SetTrust
 from app.platform.commands import Command
-from app.workers.conduct import MAX_FAULTS, EndRest, RestEnded
+from app.workers.conduct import MAX_FAULTS, EndRest, RestEnded, unreasonable_text_speed
 from app.workers.decider import SetMaintenance
 from app.workers.lease_decider import ExpireLease, ResultState
-from app.workers.uptime import MODELS_COUNTED, ClaimUptime, UptimeClaimed
+from app.workers.uptime import MODELS_COUNTED, MOST, ClaimUptime, UptimeClaimed, reward_of
 from events.jobs import FailureCause, GenerationFailed
 from events.workers import AutoMaintenanceStarted, MaintenanceEnded, MaintenanceStarted, UptimeRewarded
-from tests.factories import at, capabilities, check_in, deliver, pop, register, submit, uid
+from tests.factories import (
+    at,
+    capabilities,
+    check_in,
+    deliver,
+    pop,
+    register,
+    submit,
+    text_capabilities,
+    uid,
+)
 from tests.given import Scene, given, later
 
 ALICE, BOB, W, JOB, LEASE = uid(1), uid(2), uid(20), uid(10), uid(30)
@@ -138,3 +148,43 @@ def test_a_lease_that_ran_out_while_the_server_was_away_is_nobodys_fault(
     assert causes(*events) == {cause}
     rests = any(isinstance(event, AutoMaintenanceStarted) for event in events)
     assert rests == (cause is FailureCause.LEASE_EXPIRED)
+
+
+@pytest.mark.parametrize(
+    ("billions", "context", "amount"),
+    [
+        (7, 2048, 5_500),
+        (7, 4096, 8_500),
+        (3, 2048, 2_357),
+        (0.1, 2048, 1_375),
+        (None, 2048, 2_750),
+        (70, 8192, MOST),
+    ],
+)
+def test_a_text_worker_is_rewarded_by_context_and_size_within_bounds(billions, context, amount):
+    """The reference's examples, up to what an image worker can have."""
+    able = msgspec.structs.replace(text_capabilities(), max_context_length=context)
+    scene = given(OpenRealm(), register(BOB), check_in(W, BOB, able), later(700))
+    parameters = None if billions is None else round(billions * 10**9)
+    (event,) = scene.when(msgspec.structs.replace(claim(), parameters=parameters)).events
+    assert isinstance(event, UptimeRewarded)
+    assert event.amount == amount
+
+
+def test_nobody_is_there_more_dearly_than_an_image_worker_can_be():
+    every = capabilities([f"m{n}" for n in range(300)], allows=("lora",))
+    scene = given(OpenRealm(), register(BOB), check_in(W, BOB, every))
+    (image,) = scene.log.state["workers"].values()
+    assert reward_of(image) == MOST
+
+
+@pytest.mark.parametrize(
+    ("model", "billions", "tokens"),
+    [
+        ("a", None, 150), ("a", 8, 150), ("a", 13, 150), ("a", 14, 100), ("a", 69, 100), ("a", 70, 30),
+        ("Mixtral-8x7B", 46.7, 150), ("Mixtral-8x22B", 141, 90),
+    ],
+)  # fmt: skip
+def test_how_fast_a_text_model_can_be_follows_from_its_size(model, billions, tokens):
+    parameters = None if billions is None else round(billions * 10**9)
+    assert unreasonable_text_speed(model, parameters) == tokens * 1000

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from app.jobs.image_params import ImageParams
+from app.ledger.form_price import quote_forms
 from app.ledger.price_book import CURRENT, PRICE_BOOKS, WorkerChoice
 from app.ledger.quote import ModelChoice, quote_image
 from events import codec
@@ -251,3 +252,18 @@ def test_prices_of_texts_are_never_edited():
                 prompt,
             )
     assert str(CURRENT.version) in golden
+
+
+def test_prices_of_forms_are_never_edited():
+    """What each version of the book says for known forms, in hundredths."""
+    entries = json.loads(GOLDEN.with_name("form_prices.json").read_text(encoding="utf-8"))
+    for entry in entries:
+        quote = quote_forms(
+            (entry["form"],),
+            tiles=entry["tiles"],
+            reused=(),
+            choice=WorkerChoice(**entry.get("choice", {})),
+            book=PRICE_BOOKS[entry["version"]],
+        )
+        assert (quote.price, quote.surcharge, quote.tax) == tuple(entry["amounts"]), entry
+    assert {entry["version"] for entry in entries} == set(PRICE_BOOKS) - {1}

@@ -55,9 +55,11 @@ def validate_interrogation_request(raw: Mapping[str, object]) -> InterrogationRe
     """The request that `raw` makes, or every fault in it.
 
     Args:
-        raw: the fields of `InterrogationRequest` by their names. What is missing or None takes its default.
+        raw: the fields of `InterrogationRequest` by their names. What is missing or None takes its default; there is
+            none for forms and source.
     """
-    fields = Fields(raw, ("input",))
+    said = {name: value for name, value in raw.items() if value is not None}
+    fields = Fields({"forms": (), "source": {}, **said}, ("input",))
     request = InterrogationRequest(
         forms=fields.take("forms", _forms, ()),
         source=fields.take("source", picture_given, PictureGiven(None, None)),

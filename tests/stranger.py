@@ -1,7 +1,7 @@
 """A stranger's server, standing in for the internet: it says to each path whatever a test wants, as slowly as it wants.
 
 It listens at 127.0.0.2 (or ::1, or another address), so that 127.0.0.1 can stand for what is inside. Its certificate,
-for pictures.example, is one that nobody else believes. Look next: `tests/hostile/test_sources.py`.
+for pictures.example, is one that nobody else believes; another one is for its address, 127.0.0.2. Look next: `tests/hostile/test_sources.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import Self
 
 PEM = Path(__file__).with_name("stranger.pem")
+#: for 127.0.0.2
+RECEIVER_PEM = Path(__file__).with_name("receiver.pem")
 OUTSIDE, INSIDE = "127.0.0.2", "127.0.0.1"
 
 #: what is sent, piece by piece; it may wait between
@@ -30,6 +32,7 @@ class Visit:
 
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
 
 def answer(body: bytes = b"", status: int = 200, **headers: str) -> bytes:
@@ -47,7 +50,7 @@ def redirect(to: str, status: int = 302, **headers: str) -> bytes:
 class Stranger:
     """A running server. `pages` say what is said; an unknown path is 404."""
 
-    def __init__(self, host: str = OUTSIDE, *, tls: bool = False, **pages: Page) -> None:
+    def __init__(self, host: str = OUTSIDE, *, tls: bool = False, pem: Path = PEM, **pages: Page) -> None:
         self.pages: dict[str, Page] = {f"/{name}": page for name, page in pages.items()}
         self.visits: list[Visit] = []
         #: connections that were opened, whether or not anything was asked
@@ -57,7 +60,7 @@ class Stranger:
         self._tls: ssl.SSLContext | None = None
         if tls:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._tls.load_cert_chain(PEM)
+            self._tls.load_cert_chain(pem)
         self._socket = socket.create_server((host, 0))
         self.host, self.port = self._socket.getsockname()[:2]
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -111,8 +114,12 @@ class Stranger:
         text = b""
         while b"\r\n\r\n" not in text and (more := connection.recv(65_536)):
             text += more
-        first, *lines = text.decode("latin-1").split("\r\n")
+        head, _, body = text.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
         path = first.split(" ")[1] if " " in first else ""
         headers = (line.partition(":") for line in lines if line)
-        self.visits.append(Visit(path, {name.lower(): value.strip() for name, _, value in headers}))
+        told = {name.lower(): value.strip() for name, _, value in headers}
+        while len(body) < int(told.get("content-length", "0")) and (more := connection.recv(65_536)):
+            body += more
+        self.visits.append(Visit(path, told, body))
         return path

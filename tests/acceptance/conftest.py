@@ -19,10 +19,10 @@ from app.platform.settings import Settings
 from app.platform.writer import Writer
 from app.workers.lease_decider import ReleaseLease
 from tests.acceptance.horde import GRANT_REASON, Horde, User, unique
-from tests.acceptance.processes import ApiProcess, Process, free_port, run_cli
+from tests.acceptance.processes import ApiProcess, free_port, run_cli
 from tests.acceptance.wires import CONNECTIONS, Api
 from tests.factories import RULES
-from tests.stranger import OUTSIDE
+from tests.stranger import OUTSIDE, RECEIVER_PEM
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +42,8 @@ def variables(stack_settings: tuple[EmbeddedStack, Settings]) -> dict[str, str]:
         "HOARD_SOURCE_NETWORKS": f"{OUTSIDE}/32",
         "HOARD_METRICS_PORT": str(free_port(3)),
     }
+    # Webhooks are told over https only: the certificate of the tests' receiver is believed, and no other.
+    made |= {"HOARD_WEBHOOK_NETWORKS": f"{OUTSIDE}/32", "SSL_CERT_FILE": str(RECEIVER_PEM)}
     run_cli("migrate", variables=made)
     run_cli("seed", variables={**made, "HOARD_SEED_KEYS": seed_keys_json(stack.seed_keys)})
     return made
@@ -60,11 +62,11 @@ def horde(
         api = ApiProcess(logs / "api.log", variables)
         running.callback(api.stop)
         running.callback(CONNECTIONS.close)
-        for name in (("relay",), ("actors", "run")):
-            process = Process(logs / f"{name[0]}.log", *name, variables=variables)
-            running.callback(process.stop)
-        api.wait()
         made = Horde(api, variables, Path(stack._data_dir), logs)
+        for name in ("relay", "actors"):
+            made.restart(name)
+            running.callback(lambda name=name: made.processes[name].stop())
+        api.wait()
         key = stack.seed_keys.client
         bank = User("", "", key, Api(api.url, key))
         me = bank.me()

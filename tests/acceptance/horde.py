@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from PIL import Image
 
-from tests.acceptance.processes import ApiProcess, eventually, run_cli
+from tests.acceptance.processes import ApiProcess, Process, eventually, run_cli
 from tests.acceptance.wires import Api, Refusal
 
 QUOTE = "quote { total items { label amount } }"
@@ -255,6 +255,14 @@ class Horde:
     folder: Path
     log_folder: Path
     bank: User | None = None
+    #: relay and actors, as long as a test does not end one of them
+    processes: dict[str, Process] = field(default_factory=dict)
+
+    def restart(self, name: str) -> None:
+        """Start the relay or actors, after the one before has ended."""
+        arguments = {"relay": ("relay",), "actors": ("actors", "run")}[name]
+        log = self.log_folder / f"{name}.log"
+        self.processes[name] = Process(log, *arguments, variables=self.variables)
 
     @property
     def url(self) -> str:

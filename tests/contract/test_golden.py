@@ -105,7 +105,7 @@ def test_streams_and_subjects_are_ids_only():
         for data in stored(path):
             event = decode(name, version, data)
             category, _, key = event.stream().partition("-")
-            assert category in ("user", "job", "worker", "team", "message", "house")
+            assert category in ("user", "job", "worker", "team", "message", "house", "webhook")
             assert len(key) == 36
             assert (event.subject() is None) is (category == "house"), "all else is about somebody"
 

@@ -30,6 +30,7 @@ from app.platform.writer import Writer
 from app.sharing import decider as sharing
 from app.sources import decider as sources
 from app.teams import decider as teams
+from app.webhooks import decider as webhooks
 from app.workers import decider as workers
 from app.workers import lease_decider as leases
 from app.workers import steering_decider as steering
@@ -64,6 +65,7 @@ RULES = rules(
     sharing.RULES,
     moderation.RULES,
     operations.RULES,
+    webhooks.RULES,
 )
 
 #: what is known of models, as servers have it

@@ -115,7 +115,7 @@ class MemoryLog:
         wanted["modes"].add(HOUSE)
         jobs: set[UUID] = set()
         for need in needs:
-            for name in ("accounts", "jobs", "leases", "workers", "teams"):
+            for name in ("accounts", "jobs", "leases", "workers", "teams", "webhooks"):
                 wanted[name].update(getattr(need, name))
             rows.made.update(need.made)
             if need.search is not None:

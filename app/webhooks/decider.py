@@ -170,7 +170,7 @@ def redeliver(command: Redeliver, rows: Rows) -> Decision | Rejection:
     endpoint = None if owned is None else owned.endpoint(command.webhook)
     if endpoint is not None and not endpoint.active:
         message = "the webhook is not active: activate it first"
-        return Rejection(code="INVALID_INPUT", message=message, path=("input", "id"))
+        return Rejection(code="INVALID_INPUT", message=message, path=("input", "deliveryId"))
     event = RedeliveryAsked(webhook=command.webhook, owner=command.owner, told=command.told)
     return Decision((event,), WebhookStands(webhook=command.webhook))
 

@@ -90,7 +90,12 @@ async def asked(
         ) as session,
         session.request(method, url, headers=headers, data=body, allow_redirects=False) as answer,
     ):
-        yield answer
+        try:
+            yield answer
+        finally:
+            # Who goes on talking is not said goodbye to: that would wait for an answer.
+            if answer.connection is not None and answer.connection.transport is not None:
+                answer.connection.transport.abort()
 
 
 class _Guarded(AbstractResolver):

@@ -26,18 +26,11 @@ from app.platform.ids import new_id
 from app.platform.keys import access_key, matches
 from app.platform.services import Services
 from app.platform.sources import resolve
-from app.platform.webhooks import WebhookInput, job_webhook
+from app.platform.webhooks import Told, job_webhook
 from events.base import ANONYMOUS
 from projections.accounts import Account
 from projections.jobs import Job
 from projections.queue import Work
-
-
-class Told(msgspec.Struct, frozen=True):
-    """Where a client wants to be told what becomes of its job, and from what address it asks."""
-
-    address: str
-    webhook: WebhookInput | None
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -92,7 +85,7 @@ async def submit_image_job(
     """Quote, reserve and queue; `parameters` is the client's input, of which a repeat must have the same."""
     request, wish = asked.request, asked.wish
     job = new_id()
-    webhook = await job_webhook(services, actor, told.address, told.webhook, job)
+    webhook = await job_webhook(services, actor, told, job)
     if isinstance(webhook, Rejection):
         return webhook
     sources = await resolve(services, actor, given_sources(request)) if request.source is not None else ()

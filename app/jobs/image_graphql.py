@@ -25,7 +25,7 @@ from app.platform.graphql.scalars import Position
 from app.platform.graphql.shared import Notice, Quote
 from app.platform.services import Info, services_of
 from app.platform.waiting import unreasonable
-from app.platform.webhooks import parameters_of, webhook_secret_of
+from app.platform.webhooks import Told, parameters_of, webhook_secret_of
 
 
 @strawberry.type(description="The job is queued.")
@@ -108,7 +108,7 @@ class ImageJobMutations:
         if isinstance(asked, Rejection):
             return error_of(asked)
         parameters = [raw, asked.censor_nsfw, *parameters_of(input.webhook)]
-        told = handlers.Told(info.context.address, input.webhook)
+        told = Told(info.context.address, input.webhook)
         outcome = await handlers.submit_image_job(
             services, actor, asked, told, input.idempotency_key, parameters
         )

@@ -17,7 +17,7 @@ from app.ledger.form_price import FormQuote
 from app.ledger.modes import refuse_job
 from app.platform.commands import Decision, Needs, Rejection, Rule
 from app.platform.rows import Rows
-from app.platform.vault import GenerationSeed, JobSource, JobWords, ResultWords
+from app.platform.vault import GenerationSeed, JobSource, JobWebhook, JobWords, ResultWords
 from events.jobs import FormReused, HoldPlaced, InterrogationJobSubmitted
 from projections.accounts import Account
 
@@ -34,6 +34,8 @@ class SubmitInterrogationJob(InterrogationWish, frozen=True, kw_only=True):
     generations: tuple[UUID, ...]
     #: the picture, which may be still to be fetched; none where all was told before
     sources: tuple[JobSource, ...] = ()
+    #: where its client wants to be told what becomes of it
+    webhook: JobWebhook | None = None
 
 
 def submit_interrogation_job(command: SubmitInterrogationJob, rows: Rows) -> Decision | Rejection:
@@ -69,7 +71,9 @@ def submit_interrogation_job(command: SubmitInterrogationJob, rows: Rows) -> Dec
     words = JobWords(command.job, "", "", "{}", command.proxied_account)
     # A generation without a seed counts as erased, also where none is drawn.
     seeds = (GenerationSeed(generation, command.job, 0) for generation in command.generations)
-    return Decision(draft.events, Submitted(job=command.job), (words, *seeds, *command.sources, *given_again))
+    webhook = () if command.webhook is None else (command.webhook,)
+    kept = (words, *seeds, *command.sources, *given_again, *webhook)
+    return Decision(draft.events, Submitted(job=command.job), kept)
 
 
 def _submitted(

@@ -18,6 +18,7 @@ from app.jobs.interrogation_asking import ask
 from app.jobs.interrogation_inputs import SubmitInterrogationJobInput, raw_of
 from app.jobs.interrogation_types import InterrogationJob, interrogation_job
 from app.jobs.types import notices, quote_of
+from app.platform import webhooks
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.rejections import error_of
@@ -25,6 +26,7 @@ from app.platform.graphql.scalars import Position
 from app.platform.graphql.shared import Notice
 from app.platform.services import Info, services_of
 from app.platform.waiting import unreasonable
+from app.platform.webhooks import Told, parameters_of, webhook_secret_of
 
 
 @strawberry.type(description="The interrogation is queued, or done at once where all was told before.")
@@ -33,6 +35,7 @@ class SubmitInterrogationJobSuccess:
 
     job: InterrogationJob = strawberry.field(description="The job.")
     access_key: str = strawberry.field(description="Opens the job to whoever has it, without an API key.")
+    webhook_secret: str | None = strawberry.field(description=webhooks.SHOWN)
     warnings: list[Notice] = strawberry.field(description="What you should know.")
     position: Position = strawberry.field(description="The log position at which it was accepted.")
 
@@ -98,7 +101,12 @@ class InterrogationJobMutations:
         if isinstance(asked, Rejection):
             return error_of(asked)
         outcome = await interrogation_handlers.submit_interrogation_job(
-            services, actor, asked, input.idempotency_key, raw
+            services,
+            actor,
+            asked,
+            Told(info.context.address, input.webhook),
+            input.idempotency_key,
+            [raw, *parameters_of(input.webhook)],
         )
         if isinstance(outcome, Rejection):
             return error_of(outcome)
@@ -108,6 +116,7 @@ class InterrogationJobMutations:
         return SubmitInterrogationJobSuccess(
             job=interrogation_job(job),
             access_key=handlers.secret_of(services, result.job),
+            webhook_secret=webhook_secret_of(services, result.job, input.webhook),
             warnings=notices(notes),
             position=Position(outcome.position),
         )

@@ -24,6 +24,7 @@ from app.platform.handling import idempotency, run
 from app.platform.ids import new_id
 from app.platform.services import Services
 from app.platform.sources import resolve, tiles_of_upload
+from app.platform.webhooks import Told, job_webhook
 from events.jobs import JobKind
 from projections.accounts import Account
 from projections.jobs import Job
@@ -100,24 +101,27 @@ def _of_job(job: Job) -> Wanted:
 
 
 async def submit_interrogation_job(
-    services: Services, actor: UUID, asked: Asked, key: str | None, parameters: object
+    services: Services, actor: UUID, asked: Asked, at: Told, key: str | None, parameters: object
 ) -> Done | Rejection:
     """Quote, reserve and queue; `parameters` is the client's input, of which a repeat must have the same.
 
     A picture of which all was told before is not fetched.
     """
-    wish = asked.wish
+    wish, job = asked.wish, new_id()
+    webhook = await job_webhook(services, actor, at, job)
+    if isinstance(webhook, Rejection):
+        return webhook
     asks = len(wish.told) < len(wish.forms)
     sources = await resolve(services, actor, [asked.source] if asks else [])
     if isinstance(sources, Rejection):
         return sources
-    job = new_id()
     command = SubmitInterrogationJob(
         **msgspec.structs.asdict(replace(wish, tiles=sum(source.tiles for source in sources))),
         job=job,
         requester=actor,
         generations=tuple(new_id() for _ in wish.forms),
         sources=tuple(source.row(job) for source in sources),
+        webhook=webhook,
     )
     promise = idempotency(actor, "submitInterrogationJob", key, parameters)
     return await run(services, command, actor=actor, promise=promise)

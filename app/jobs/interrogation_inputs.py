@@ -10,8 +10,10 @@ from typing import Any
 import strawberry
 
 from app.jobs.inputs import SourceImageInput, plain
+from app.platform import webhooks
 from app.platform.graphql.scalars import Kudos
 from app.platform.graphql.shared import InterrogationForm
+from app.platform.webhooks import WebhookInput
 
 
 @strawberry.input(description="An interrogation: what is asked of a picture. Nothing of it is ever shared.")
@@ -56,6 +58,7 @@ class SubmitInterrogationJobInput:
     max_kudos: Kudos | None = strawberry.field(
         default=None, description="Refuse if the quote is higher than this."
     )
+    webhook: WebhookInput | None = strawberry.field(default=None, description=webhooks.DESCRIPTION)
     wait_seconds: int | None = strawberry.field(
         default=0,
         description="Wait so long for the job to end, 0 to 60, before answering with the job as it then stands.",
@@ -72,5 +75,5 @@ def raw_of(given: SubmitInterrogationJobInput) -> dict[str, Any]:
     return {
         name: plain(value)
         for name, value in vars(given).items()
-        if name not in ("idempotency_key", "wait_seconds")
+        if name not in ("idempotency_key", "wait_seconds", "webhook")
     }

@@ -16,7 +16,7 @@ from app.ledger import holds, priority
 from app.ledger.text_upfront import Shorter
 from app.platform.commands import Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
-from app.platform.vault import GenerationSeed, JobWords
+from app.platform.vault import GenerationSeed, JobWebhook, JobWords
 from events.base import Event
 from events.jobs import HoldPlaced, TextJobSubmitted
 from projections.accounts import Account
@@ -35,6 +35,8 @@ class SubmitTextJob(TextWish, frozen=True, kw_only=True):
     seeds: tuple[int, ...]
     #: what workers are given besides prompt and seed, as a JSON text
     payload: str
+    #: where its client wants to be told what becomes of it
+    webhook: JobWebhook | None = None
 
 
 class SubmittedText(Result, frozen=True, kw_only=True):
@@ -62,7 +64,7 @@ def submit_text_job(command: SubmitTextJob, rows: Rows) -> Decision | Rejection:
     return Decision(
         _submission(command, account, settled, rows),
         SubmittedText(job=command.job, shorter=settled.shorter),
-        (words, *seeds),
+        (words, *seeds, *(() if command.webhook is None else (command.webhook,))),
     )
 
 

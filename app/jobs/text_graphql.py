@@ -17,6 +17,7 @@ from app.jobs.text_decider import SubmittedText
 from app.jobs.text_inputs import SubmitTextJobInput, raw_text
 from app.jobs.text_types import TextJob, text_job
 from app.jobs.types import notices, quote_of
+from app.platform import webhooks
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.rejections import error_of
@@ -24,6 +25,7 @@ from app.platform.graphql.scalars import Position
 from app.platform.graphql.shared import Notice, Quote
 from app.platform.services import Info, services_of
 from app.platform.waiting import unreasonable
+from app.platform.webhooks import Told, parameters_of, webhook_secret_of
 
 
 @strawberry.type(description="The job is queued.")
@@ -32,6 +34,7 @@ class SubmitTextJobSuccess:
 
     job: TextJob = strawberry.field(description="The job.")
     access_key: str = strawberry.field(description="Opens the job to whoever has it, without an API key.")
+    webhook_secret: str | None = strawberry.field(description=webhooks.SHOWN)
     warnings: list[Notice] = strawberry.field(description="What you should know.")
     position: Position = strawberry.field(description="The log position at which it was accepted.")
 
@@ -99,7 +102,10 @@ class TextJobMutations:
         )
         if isinstance(asked, Rejection):
             return error_of(asked)
-        outcome = await handlers.submit_text_job(services, actor, asked, input.idempotency_key, raw)
+        told, parameters = Told(info.context.address, input.webhook), [raw, *parameters_of(input.webhook)]
+        outcome = await handlers.submit_text_job(
+            services, actor, asked, told, input.idempotency_key, parameters
+        )
         if isinstance(outcome, Rejection):
             return error_of(outcome)
         result: SubmittedText = outcome.result
@@ -108,6 +114,7 @@ class TextJobMutations:
         return SubmitTextJobSuccess(
             job=text_job(job),
             access_key=secret_of(services, result.job),
+            webhook_secret=webhook_secret_of(services, result.job, input.webhook),
             warnings=notices(notes),
             position=Position(outcome.position),
         )

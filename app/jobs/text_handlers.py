@@ -34,6 +34,7 @@ from app.platform.commands import Done, Rejection
 from app.platform.handling import idempotency, run
 from app.platform.ids import new_id
 from app.platform.services import Services
+from app.platform.webhooks import Told, job_webhook
 from events.jobs import JobKind
 from projections.accounts import Account
 from projections.jobs import Job
@@ -104,18 +105,23 @@ async def preview_text(services: Services, actor: UUID, asked: AskedText) -> Tex
 
 
 async def submit_text_job(
-    services: Services, actor: UUID, asked: AskedText, key: str | None, parameters: object
+    services: Services, actor: UUID, asked: AskedText, told: Told, key: str | None, parameters: object
 ) -> Done | Rejection:
     """Quote, reserve and queue; `parameters` is the client's input, of which a repeat must have the same."""
     request, wish = asked.request, asked.wish
+    job = new_id()
+    webhook = await job_webhook(services, actor, told, job)
+    if isinstance(webhook, Rejection):
+        return webhook
     command = SubmitTextJob(
         **msgspec.structs.asdict(wish),
-        job=new_id(),
+        job=job,
         requester=actor,
         generations=tuple(new_id() for _ in range(wish.params.n)),
         prompt=request.prompt,
         seeds=tuple(secrets.randbits(_SEED_BITS) for _ in range(wish.params.n)),
         payload=payload_of(wish.params, wish.soft_prompt),
+        webhook=webhook,
     )
     promise = idempotency(actor, "submitTextJob", key, parameters)
     return await run(services, command, actor=actor, promise=promise)

@@ -10,7 +10,9 @@ from typing import Any
 
 import strawberry
 
+from app.platform import webhooks
 from app.platform.graphql.scalars import Kudos
+from app.platform.webhooks import WebhookInput
 
 
 @strawberry.input(description="How texts are to be written.")
@@ -133,6 +135,7 @@ class SubmitTextJobInput:
         description="Refuse if the quote is higher than this. A job that names no model is offered to models of all "
         "sizes as far as this allows.",
     )
+    webhook: WebhookInput | None = strawberry.field(default=None, description=webhooks.DESCRIPTION)
     wait_seconds: int | None = strawberry.field(
         default=0,
         description="Wait so long for the job to end, 0 to 60, before answering with the job as it then stands.",
@@ -149,6 +152,6 @@ def raw_text(given: SubmitTextJobInput) -> dict[str, Any]:
     raw = {
         name: value
         for name, value in vars(given).items()
-        if name not in ("idempotency_key", "wait_seconds", "params")
+        if name not in ("idempotency_key", "wait_seconds", "webhook", "params")
     }
     return raw | {"params": None if given.params is None else dict(vars(given.params))}

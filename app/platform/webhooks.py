@@ -11,6 +11,7 @@ import binascii
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import strawberry
 
 from app.platform.commands import Rejection
@@ -64,11 +65,18 @@ class WebhookInput:
     )
 
 
+class Told(msgspec.Struct, frozen=True):
+    """Where a client wants to be told what becomes of its job, and from what address it asks."""
+
+    address: str
+    webhook: WebhookInput | None
+
+
 async def job_webhook(
-    services: Services, actor: UUID, address: str, given: WebhookInput | None, job: UUID
+    services: Services, actor: UUID, told: Told, job: UUID
 ) -> JobWebhook | Rejection | None:
     """The row that a job's webhook makes, None where none was given, or why it is refused."""
-    if given is None:
+    if (given := told.webhook) is None:
         return None
     path = ("input", "webhook")
     if actor == ANONYMOUS:
@@ -84,7 +92,7 @@ async def job_webhook(
         low, high = SECRET_BYTES
         message = f"a secret is {SECRET_PREFIX} and the base64 of {low} to {high} bytes"
         return Rejection(code="INVALID_INPUT", message=message, path=(*path, "secret"))
-    if (limited := await too_often(services, actor, address)) is not None:
+    if (limited := await too_often(services, actor, told.address)) is not None:
         return limited
     return JobWebhook(job, actor, url, events, given.secret or "")
 

@@ -59,11 +59,10 @@ _PLACE = _PLACES.select(vault.SCHEMA, "webhook = %(webhook)s")
 _JOB_WEBHOOK = _JOB_WEBHOOKS.select(vault.SCHEMA, "job = %(webhook)s")
 _JOB = f"SELECT kind, charged FROM {LIVE}.jobs WHERE realm = %s AND id = %s"  # noqa: S608
 _WORDS = f"""
-SELECT s.seed, coalesce(r.seed, e.seed), coalesce(r.text, e.text), coalesce(r.form, e.form), g.report, n.name
+SELECT s.seed, r.seed, r.text, r.form, g.report, n.name
 FROM {LIVE}.generations g
 JOIN vault.generation s ON s.realm = g.realm AND s.generation = g.id
 LEFT JOIN vault.result r ON r.realm = g.realm AND r.generation = g.id
-LEFT JOIN vault.result e ON e.realm = g.realm AND e.generation = g.reused
 LEFT JOIN vault.worker n ON n.realm = g.realm AND n.worker = g.worker
 WHERE g.realm = %s AND g.id = %s
 """  # noqa: S608

@@ -34,7 +34,7 @@ from app.webhooks import record
 from app.webhooks.decider import SuspendWebhook
 from app.webhooks.payload import JobView, Words, payload_of
 from app.webhooks.post import Answer, post
-from app.webhooks.record import Due, Place, Told, words_of
+from app.webhooks.record import Due, Place, Told
 from app.webhooks.schedule import pause_after
 from events.base import Fact
 from events.jobs import GenerationDelivered, JobEnded, JobKind, generations_of
@@ -221,9 +221,7 @@ class Deliverer:
             job = record.job_of(connection, self._realm, event.job)
         elif generations := generations_of(event):
             told = record.told_of(connection, self._realm, generations[0])
-            seed, text, form = words_of(told)
-            name = None if told is None else told.worker_name
-            words = Words(name, seed, self._link(fact, told), text, form)
+            words = _words(told, self._link(fact, told))
         return payload_of(delivery.webhook, fact, job, words)
 
     def _link(self, fact: Fact, told: Told | None) -> str | None:
@@ -250,6 +248,16 @@ class Deliverer:
         """Raises `WriterBusyError`; it is tried again at the next failure."""
         command = SuspendWebhook(webhook=delivery.webhook, owner=delivery.owner, cause=cause)
         self._writer.execute_sync(Request(command, new_id(), causation=delivery.position))
+
+
+def _words(told: Told | None, link: str | None) -> Words:
+    """What may be shown of what a worker made."""
+    if told is None:
+        return Words()
+    if told.hidden:
+        return Words(worker_name=told.worker_name, form=told.form)
+    seed = told.result_seed or (str(told.seed) if told.form is None else None)
+    return Words(told.worker_name, seed, link, told.text, told.form, told.result)
 
 
 def _attempt(at: datetime, answer: Answer, milliseconds: int) -> Attempt:

@@ -7,17 +7,19 @@ docs/webhooks.md; `app.webhooks.record`, which reads what goes in.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from app.platform import form_results
 from app.webhooks.told import PING, event_of
 from events.base import Fact
 from events.jobs import (
     GenerationCensored,
     GenerationDelivered,
     GenerationFaulted,
+    InterrogationForm,
     JobEnded,
     JobEvent,
     JobKind,
@@ -25,6 +27,9 @@ from events.jobs import (
     kind_of,
 )
 from projections.generations import GenerationState
+
+#: characters of what is told of a form at most; a longer drawing is asked for by the job's id
+MAX_RESULT: Final = 64 * 1024
 
 _STATES: Final = {
     GenerationCensored: GenerationState.CENSORED,
@@ -39,7 +44,8 @@ class Words(msgspec.Struct, frozen=True):
     seed: str | None = None
     image_url: str | None = None
     text: str | None = None
-    #: a JSON text
+    #: what an interrogation was about, and what was told of it, as the vault keeps it
+    form: str | None = None
     result: str | None = None
 
 
@@ -67,7 +73,7 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     image_url: str | None = None
     text: str | None = None
     form: str | None = None
-    result: msgspec.Raw | None = None
+    result: Any = None
 
 
 class _Payload(msgspec.Struct, frozen=True):
@@ -106,9 +112,19 @@ def _generation(event: JobEvent, words: Words) -> _Data:
         seed=words.seed,
         image_url=words.image_url,
         text=words.text,
-        form=event.form if isinstance(event, GenerationDelivered) else None,
-        result=None if words.result is None else msgspec.Raw(words.result.encode()),
+        form=words.form,
+        result=_result(words),
     )
+
+
+def _result(words: Words) -> Any:
+    """What was told of a picture: pairs by their names, all else as it is; nothing of what is too long."""
+    if words.form is None or words.result is None or len(words.result) > MAX_RESULT:
+        return None
+    told = form_results.decode(InterrogationForm(words.form), words.result)
+    if not isinstance(told, tuple):
+        return told
+    return [msgspec.structs.asdict(each) for each in told]
 
 
 def _kudos(hundredths: int) -> str:

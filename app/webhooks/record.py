@@ -7,7 +7,6 @@ writer. A row that was taken and never settled, because its actor died, is free 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -59,7 +58,7 @@ _PLACE = _PLACES.select(vault.SCHEMA, "webhook = %(webhook)s")
 _JOB_WEBHOOK = _JOB_WEBHOOKS.select(vault.SCHEMA, "job = %(webhook)s")
 _JOB = f"SELECT kind, charged FROM {LIVE}.jobs WHERE realm = %s AND id = %s"  # noqa: S608
 _WORDS = f"""
-SELECT s.seed, r.seed, r.text, r.form, g.report, n.name
+SELECT s.seed, r.seed, r.text, g.form, r.form, g.report, n.name
 FROM {LIVE}.generations g
 JOIN vault.generation s ON s.realm = g.realm AND s.generation = g.id
 LEFT JOIN vault.result r ON r.realm = g.realm AND r.generation = g.id
@@ -99,7 +98,9 @@ class Told(msgspec.Struct, frozen=True):
     seed: int
     result_seed: str | None
     text: str | None
+    #: what an interrogation was about, and what was told of it, as a JSON text
     form: str | None
+    result: str | None
     report: CaseState | None
     worker_name: str | None
 
@@ -167,8 +168,8 @@ def told_of(connection: Connection[Any], realm: int, generation: UUID) -> Told |
     row = connection.execute(_WORDS, (realm, generation)).fetchone()
     if row is None:
         return None
-    seed, result_seed, text, form, report, name = row
-    return Told(seed, result_seed, text, form, None if report is None else CaseState(report), name)
+    seed, result_seed, text, form, result, report, name = row
+    return Told(seed, result_seed, text, form, result, None if report is None else CaseState(report), name)
 
 
 def settle(
@@ -199,10 +200,3 @@ def note_health(connection: Connection[Any], realm: int, webhook: UUID, fault: W
 
 def _one(realm: int, webhook: UUID, position: int) -> dict[str, Any]:
     return {"realm": realm, "webhook": webhook, "position": position}
-
-
-def words_of(told: Told | None) -> Sequence[str | None]:
-    """Seed, text and form of what may be shown."""
-    if told is None or told.hidden:
-        return (None, None, None)
-    return (told.result_seed or str(told.seed), told.text, told.form)

@@ -1,6 +1,6 @@
 """Being told what becomes of jobs: signed, once or more, by a server that survives the death of who tells.
 
-Feature 67 of docs/checklist.md. "Outside" is a stranger's server at 127.0.0.2 whose certificate the actors
+Features 67 and 94 of docs/checklist.md. "Outside" is a stranger's server at 127.0.0.2 whose certificate the actors
 believe. Look next: `tests/hostile/test_webhooks.py`, `tests/integration/test_webhooks.py`, docs/webhooks.md.
 """
 
@@ -23,15 +23,20 @@ import psycopg
 import pytest
 
 from tests.acceptance.horde import (
+    RESULT,
     Horde,
     Submitted,
     User,
     final,
+    picture,
     refused,
     submit,
     transfer,
+    unique,
 )
 from tests.acceptance.processes import CHECKOUT, eventually, free_port
+from tests.acceptance.test_interrogation_job import TELLS, teller, uploaded
+from tests.acceptance.test_interrogation_job import ask as interrogate
 from tests.stranger import OUTSIDE, RECEIVER_PEM, Says, Stranger, Visit, answer
 
 WEBHOOK = "id url jobId events active suspended failingSince createdAt secretRotatedAt"
@@ -51,6 +56,7 @@ DELIVERIES = (
 )
 OF_JOB = f"query($job: ID!) {{ jobWebhook(job: $job) {{ {WEBHOOK} deliveries {{ edges {{ node {{ {DELIVERY} }} }} }} }} }}"
 SUBMITTED = "... on SubmitImageJobSuccess { job { id } accessKey webhookSecret }"
+TEXTS = "... on TextAssignment { leaseId generations { id } }"
 MINE = f"{{ viewer {{ webhooks {{ {WEBHOOK} }} }} }}"
 OWN_SECRET = "whsec_" + base64.b64encode(b"thirty-two bytes of a secret....").decode()
 
@@ -166,6 +172,49 @@ def test_one_job_tells_its_own_webhook_with_a_secret_of_the_job_or_of_the_client
     assert bob.api.ask(OF_JOB, job=own["job"]["id"])["jobWebhook"] is None
     assert alice.api.ask(OF_JOB, job=plain["job"]["id"])["jobWebhook"] is None
     assert alice.api.ask(MINE)["viewer"]["webhooks"] == []
+
+
+def test_a_text_is_told_with_its_words(
+    horde: Horde, alice: User, bob: User, model: str, stranger: Stranger
+) -> None:
+    """Feature 67: of text jobs, too; never the prompt."""
+    hook = {"url": stranger.url("hook"), "secret": OWN_SECRET}
+    given = {"prompt": "marker-of-a-prompt", "models": [model], "webhook": hook}
+    made = alice.api.call("submitTextJob", "... on SubmitTextJobSuccess { job { id } webhookSecret }", given)
+    assert made["webhookSecret"] is None
+    able = {"models": [model]}
+    taken = bob.api.call("popJob", TEXTS, {"workerName": unique("writer"), "text": able})
+    result = {"generationId": taken["generations"][0]["id"], "state": "OK", "text": "Once upon a time"}
+    bob.api.call("submitResult", RESULT, {"leaseId": taken["leaseId"], "results": [result]})
+    eventually(lambda: len(stranger.visits) == 2, 20, "it is told")
+    assert all(verified(visit, OWN_SECRET) for visit in stranger.visits)
+    assert b"marker-of-a-prompt" not in b"".join(visit.body for visit in stranger.visits)
+    by_type = {each["type"]: each["data"] for each in told(stranger)}
+    done = by_type["generation.done"]
+    assert (done["kind"], done["text"], done["model"]) == ("TEXT", "Once upon a time", model)
+    assert (by_type["job.done"]["kind"], by_type["job.done"]["state"]) == ("TEXT", "DONE")
+
+
+def test_each_form_of_an_interrogation_is_told(
+    horde: Horde, alice: User, bob: User, stranger: Stranger
+) -> None:
+    """Feature 94: what was told of a picture, form by form, and what was made of it by link."""
+    source = uploaded(alice.api, picture())
+    hook = {"url": stranger.url("hook"), "secret": OWN_SECRET, "events": ["GENERATION_DONE", "JOB_DONE"]}
+    forms = ("CAPTION", "INTERROGATION", "REALESRGAN_X2PLUS")
+    job = interrogate(alice.api, source, *forms, webhook=hook)
+    worker = teller(bob, *forms)
+    worker.tell(worker.take())
+    eventually(lambda: len(stranger.visits) == len(forms) + 1, 20, "all is told")
+    assert all(verified(visit, OWN_SECRET) for visit in stranger.visits)
+    said = [each["data"] for each in told(stranger)]
+    assert {(each["jobId"], each["kind"]) for each in said} == {(job.id, "INTERROGATION")}
+    by_form = {each["form"]: each for each in said if "form" in each}
+    assert by_form["caption"]["result"] == TELLS["CAPTION"]
+    assert {each["keyword"] for each in by_form["interrogation"]["result"]} == set(TELLS["INTERROGATION"])
+    made = by_form["RealESRGAN_x2plus"]
+    assert "result" not in made
+    assert transfer("GET", made["imageUrl"])[0] == 200
 
 
 def test_jobs_that_come_to_nothing_are_told_too(

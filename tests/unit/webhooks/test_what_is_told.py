@@ -129,8 +129,12 @@ def test_what_is_said_of_words_and_of_nothing():
     text = GenerationDelivered(**{**_fields(DELIVERED), "kind": JobKind.TEXT, "tokens": 5})
     assert said(text, Words(text="once"))["data"]["text"] == "once"
     form = GenerationDelivered(**{**_fields(DELIVERED), "kind": JobKind.INTERROGATION, "form": "caption"})
-    data = said(form, Words(result='{"caption":"a cat"}'))["data"]
-    assert (data["form"], data["result"], data["kind"]) == ("caption", {"caption": "a cat"}, "INTERROGATION")
+    data = said(form, Words(form="caption", result='"a cat"'))["data"]
+    assert (data["form"], data["result"], data["kind"]) == ("caption", "a cat", "INTERROGATION")
+    listed = said(form, Words(form="palette", result='[["#00aaff",0.5]]'))["data"]
+    assert listed["result"] == [{"hex": "#00aaff", "share": 0.5}]
+    assert said(form, Words(form="nsfw", result="false"))["data"]["result"] is False
+    assert "result" not in said(form, Words(form="vectorize", result=f'"{"x" * 70_000}"'))["data"]
     assert said(CENSORED)["data"]["state"] == "CENSORED"
     faulted = said(FAULTED)["data"]
     assert faulted == {

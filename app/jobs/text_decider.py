@@ -13,6 +13,7 @@ from uuid import UUID
 from app.jobs.text_params import shortened
 from app.jobs.text_wish import SettledText, TextWish, settle_text, text_requirements
 from app.ledger import holds, priority
+from app.ledger.modes import refuse_job
 from app.ledger.text_upfront import Shorter
 from app.platform.commands import Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
@@ -48,10 +49,13 @@ class SubmittedText(Result, frozen=True, kw_only=True):
 
 
 def submit_text_job(command: SubmitTextJob, rows: Rows) -> Decision | Rejection:
-    """Quote, refuse what is beyond the limits, reserve what is available, and queue."""
+    """Refuse what the modes of the house or the limits forbid, quote, reserve what is available, and queue."""
     account = rows.account(command.requester)
     if account is None:
         return Rejection(code="NOT_FOUND", message="no such user")
+    n, unsafe = command.params.n, command.unsafe_address
+    if (refused := refuse_job(rows.modes(), account, n, unsafe_address=unsafe)) is not None:
+        return refused
     settled = settle_text(command, account)
     if isinstance(settled, Rejection):
         return settled

@@ -44,6 +44,8 @@ SubmitTextJobResult = Annotated[
     | errors.InvalidInput
     | errors.InsufficientKudos
     | errors.TooManyJobs
+    | errors.MaintenanceMode
+    | errors.UnsafeAddress
     | errors.NotFound
     | errors.Forbidden
     | errors.IdempotencyConflict

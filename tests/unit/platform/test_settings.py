@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.platform.settings import Settings, SettingsError
+from app.platform.settings import METRICS_PORTS, Settings, SettingsError
 
 COMPLETE = {
     "HOARD_DATABASE_URL": "postgresql://hoard_app:hush@127.0.0.1:5432/hoard",
@@ -71,3 +71,16 @@ def test_nothing_printed_shows_a_secret() -> None:
     for text in (repr(settings), str(settings), str(settings.redacted())):
         assert "hush" not in text
         assert "hoard_app:***@127.0.0.1:5432" in text
+
+
+def test_each_kind_of_process_tells_its_metrics_at_a_port_of_its_own() -> None:
+    settings = Settings.from_env(COMPLETE)
+    assert [settings.metrics_at(kind) for kind in METRICS_PORTS] == [
+        ("127.0.0.1", 9464),
+        ("127.0.0.1", 9465),
+        ("127.0.0.1", 9466),
+    ]
+    none = Settings.from_env(COMPLETE | {"HOARD_METRICS_PORT": "0"})
+    assert {none.metrics_at(kind)[1] for kind in METRICS_PORTS} == {0}
+    with pytest.raises(SettingsError, match="HOARD_METRICS_PORT must be a whole number from 0 to 65533"):
+        Settings.from_env(COMPLETE | {"HOARD_METRICS_PORT": "65534"})

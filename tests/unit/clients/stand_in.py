@@ -140,6 +140,34 @@ class StandIn:
             "generations": [self.task() for _ in range(count)],
         }
 
+    def text_assignment(self, count: int = 1, **payload: Any) -> dict[str, Any]:
+        """A lease for `count` texts."""
+        lease = self.assignment(count) | {
+            "__typename": "TextAssignment",
+            "kind": "TEXT",
+            "model": "procedural",
+        }
+        wish = {"prompt": "a secret garden", "max_length": 40, "max_context_length": 512} | payload
+        tasks = [{"id": task["id"], "seed": "7"} for task in lease["generations"]]
+        return lease | {"payload": wish, "generations": tasks}
+
+    def interrogation(self, picture: bytes | None, *forms: str) -> dict[str, Any]:
+        """A lease for forms of a picture; none: it was erased. Post-processors have upload links."""
+        lease = self.assignment() | {"__typename": "InterrogationAssignment", "kind": "INTERROGATION"}
+        for field in ("model", "payload", "generations"):
+            del lease[field]
+        if picture is not None:
+            self.pictures["source"] = picture
+        tasks = [self.task() | {"form": form} for form in forms]
+        for task in tasks:
+            del task["seed"]
+            if "X2" not in task["form"]:
+                task["uploadUrl"] = None
+        return lease | {
+            "forms": tasks,
+            "sourceImageUrl": None if picture is None else f"{self.url}/store/source",
+        }
+
     def task(self, generation: str | None = None) -> dict[str, str]:
         generation = generation or str(uuid.uuid4())
         return {"id": generation, "seed": "7", "uploadUrl": f"{self.url}/store/{generation}"}

@@ -35,6 +35,7 @@ MUTATIONS = (
     "transferKudos",
     "createUpload",
     "submitImageJob",
+    "submitTextJob",
     "cancelJob",
     "popJob",
     "submitResult",
@@ -202,6 +203,7 @@ class Stage:
             "transferKudos": {"to": self.friend.alias, "amount": "0.01"},
             "createUpload": {"contentLength": 1_000},
             "submitImageJob": {"prompt": "a cat", "models": [self.model]},
+            "submitTextJob": {"prompt": "once", "models": [self.model]},
             "cancelJob": {"id": self.own},
             "popJob": {"workerName": self.worker.name, "image": {"models": [unique("nothing")]}},
             "submitResult": {

@@ -100,6 +100,7 @@ def secrets(horde: Horde) -> Secrets:
     while job.now()["state"] in ("WAITING", "PROCESSING"):
         worker.deliver(worker.take())  # jobs for any model, left waiting by other tests, may come first
     assert final(job)["state"] == "DONE"
+    written(mark, horde, alice, model)
     refusals(horde, mark, alice)
     contested(mark, horde, model)
     return mark
@@ -116,6 +117,26 @@ def told_of_teams_and_workers(mark: Secrets, horde: Horde, bob: User, model: str
     founder = horde.promote(horde.register("founder"), "trusted")
     team = {"name": mark("teamname"), "info": mark("teaminfo")}
     founder.api.call("createTeam", "... on CreateTeamSuccess { position }", team)
+
+
+def written(mark: Secrets, horde: Horde, alice: User, model: str) -> None:
+    """A text job: what goes in, what comes out, what it is told by."""
+    api = horde.register("scribe").api
+    given = {
+        "prompt": mark("textprompt"),
+        "models": [model],
+        "params": {"stopSequence": [mark("stopsequence")]},
+    }
+    alice.api.call("submitTextJob", "... on SubmitTextJobSuccess { position }", given)
+    asked = {
+        "workerName": mark("scribename"),
+        "text": {"models": [model], "blacklist": [mark("textblacklist", 30)]},
+    }
+    taken = api.call("popJob", "... on TextAssignment { leaseId generations { id } }", asked)
+    (task,) = taken["generations"]
+    result = {"generationId": task["id"], "state": "OK", "text": mark("writtentext")}
+    reported = {"leaseId": taken["leaseId"], "results": [result]}
+    api.call("submitResult", "... on SubmitResultSuccess { position }", reported)
 
 
 def contested(mark: Secrets, horde: Horde, model: str) -> None:

@@ -26,7 +26,17 @@ from app.workers.lease_decider import ResultState
 from app.workers.reports import case_of
 from events.accounts import Role
 from events.moderation import Verdict
-from tests.factories import deliver, register, run, submit
+from tests.factories import (
+    check_in,
+    deliver,
+    deliver_text,
+    pop_text,
+    register,
+    run,
+    submit,
+    submit_text,
+    text_capabilities,
+)
 from tests.gallery import ALL_RULES, Delivery, Gallery, eventually, picture
 
 VIEW = """query($id: ID!) { job(id: $id) { id state charged shared quote { total } ... on ImageJob {
@@ -114,6 +124,41 @@ async def test_words_and_picture_are_gone_and_the_job_can_still_be_read(gallery:
         gone = {"imageUrl": None, "seed": None, "etag": None}
         assert after == whole | {"generations": [whole["generations"][0] | gone]}
     assert log_of(gallery.settings) == before
+
+
+TEXT_VIEW = """query($id: ID!) { job(id: $id) { state charged ... on TextJob {
+  generations { state seed model text textAbsence tokens } } } }"""
+
+
+@pytest.mark.anyio
+async def test_a_text_is_gone_and_its_job_can_still_be_read(gallery: Gallery):
+    job, generation, worker, owner, lease = (uuid4() for _ in range(5))
+    for command in (
+        submit_text(gallery.requester, job=job, generations=(generation,), prompt="a secret"),
+        register(owner),
+        check_in(worker, owner, text_capabilities()),
+        pop_text(worker, owner, lease=lease),
+        deliver_text(lease, owner, generation, text="another secret"),
+    ):
+        run(gallery.writer, command)
+    async with run_services(services := make_services(gallery.settings, print)):
+
+        async def seen() -> Any:
+            context = RequestContext(
+                app=services, request_id="", api_key=None, address="", client_agent=None,
+                viewer=Viewer(gallery.requester),
+            )  # fmt: skip
+            answer = await schema.execute(TEXT_VIEW, {"id": str(job)}, context_value=context)
+            assert answer.data is not None, answer.errors
+            return answer.data["job"]
+
+        (whole,) = (before := await seen())["generations"]
+        assert (whole["text"], whole["tokens"], whole["textAbsence"]) == ("another secret", 20, None)
+        assert vault_of(gallery, job) == (1, 1, 1)
+        forget(gallery)
+        assert vault_of(gallery, job) == (0, 0, 0)
+        gone = {"text": None, "tokens": None, "seed": None, "textAbsence": "EXPIRED"}
+        assert await seen() == before | {"generations": [whole | gone]}
 
 
 def test_messages_to_workers_are_forgotten_after_they_expired(gallery: Gallery):

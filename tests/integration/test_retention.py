@@ -177,6 +177,47 @@ def test_messages_to_workers_are_forgotten_after_they_expired(gallery: Gallery):
         assert {row[0] for row in connection.execute(count)} == {m for m, hours in ages.items() if hours < 0}
 
 
+def test_what_was_told_of_pictures_is_forgotten_in_time_or_with_a_report(gallery: Gallery):
+    """Feature 93: of a reported picture at once, whichever job it was told for; a dismissed report takes nothing."""
+    realm, told = gallery.settings.realm, "SELECT form FROM vault.told ORDER BY form"
+    reported, same, dismissed, other = (uuid4() for _ in range(4))
+    digest, open_, closed = uuid4(), uuid4(), uuid4()
+    rows = [
+        ("expired", other, uuid4(), -1),
+        ("other", other, uuid4(), 5),
+        ("dismissed", dismissed, uuid4(), 5),
+        ("reported", reported, uuid4(), 5),
+        ("same picture", same, digest, 5),
+    ]
+    with psycopg.connect(gallery.settings.database_url, autocommit=True) as connection:
+        for form, job, source, days in rows:
+            connection.execute(
+                "INSERT INTO vault.told (realm, generation, job, lease, source, form, nsfw, told, expires_at) "
+                "VALUES (%s, %s, %s, %s, %s, %s, false, '\"secret\"', now() + make_interval(days => %s))",
+                (realm, uuid4(), job, uuid4(), source, form, days),
+            )
+        connection.execute(
+            "INSERT INTO vault.source (realm, job, role, ordinal, strength, key, url, alpha, digest) "
+            "VALUES (%s, %s, 'source', 0, 1, '', '', false, %s)",
+            (realm, reported, digest),
+        )
+        forget(gallery)
+        assert [row[0] for row in connection.execute(told)] == [
+            "dismissed",
+            "other",
+            "reported",
+            "same picture",
+        ]
+        for case, job, state in ((open_, reported, "OPEN"), (closed, dismissed, "DISMISSED")):
+            connection.execute(
+                "INSERT INTO projections.cases (realm, id, job, generation, requester, worker, cause, state, opened, "
+                "opened_at) VALUES (%s, %s, %s, %s, %s, %s, 'CSAM', %s, 1, now())",
+                (realm, case, job, uuid4(), uuid4(), uuid4(), state),
+            )
+        forget(gallery)
+        assert [row[0] for row in connection.execute(told)] == ["dismissed", "other"]
+
+
 def test_a_job_that_goes_on_is_not_touched(gallery: Gallery):
     job, lease, (first, second) = gallery.lease(n=2, shared=False)
     gallery.submit_result(job, lease, first, gallery.upload(lease, first, picture()))

@@ -216,6 +216,7 @@ class Stage:
             "setTrusted": {"user": self.friend.alias, "trusted": True},
             "withdrawConsent": {"id": self.own},
             "decideCase": {"case": str(uuid4()), "verdict": "DISMISSED"},
+            "submitInterrogationJob": {"source": {"uploadId": str(uuid4())}, "forms": ["CAPTION"]},
             "updateWorker": {"worker": self.worker.name, "description": "a worker"},
             "setWorkerPaused": {"worker": self.worker.name, "paused": True},
             "deleteWorker": {"worker": self.worker.name},

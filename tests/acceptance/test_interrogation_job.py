@@ -31,7 +31,7 @@ JOB = (
     f"tiles sourceFault generations {{ id state form workerName reused absence {RESULTS} notes {{ type ref }} }} }}"
 )
 SUBMITTED = (
-    f"... on SubmitInterrogationJobSuccess {{ job {{ {JOB} }} accessKey warnings {{ code message }} }} "
+    f"... on SubmitInterrogationJobSuccess {{ job {{ {JOB} }} accessKey webhookSecret warnings {{ code message }} }} "
     "... on TooManyJobs { limit wouldWait }"
 )
 QUOTED = (
@@ -449,6 +449,22 @@ def test_a_worker_is_told_why_it_gets_nothing(alice: User, bob: User, source: di
     worker = teller(bob, "CAPTION", nsfw=False)
     eventually(lambda: worker.skipped().get("nsfw") == 1, 20, "it is told so")
     job.cancel()
+
+
+def test_a_webhook_comes_with_the_job(horde: Horde, alice: User, source: dict[str, str]) -> None:
+    """Feature 94: its secret is shown; anonymous users have none."""
+    webhook = {"url": "https://example.com/told"}
+    job = ask(alice.api, source, "CAPTION", webhook=webhook)
+    assert job.answer["webhookSecret"].startswith("whsec_")
+    with psycopg.connect(horde.variables["HOARD_DATABASE_URL"]) as connection:
+        found = connection.execute("SELECT url FROM vault.job_webhook WHERE job = %s", (job.id,))
+        assert found.fetchone() == (webhook["url"],)
+    job.cancel()
+    plain = ask(alice.api, source, "CAPTION")
+    assert plain.answer["webhookSecret"] is None
+    plain.cancel()
+    with refused("FORBIDDEN", "input", "webhook"):
+        ask(horde.anonymous, uploaded(horde.anonymous, picture()), "CAPTION", webhook=webhook)
 
 
 def test_the_same_request_again_is_the_same_job(alice: User, source: dict[str, str]) -> None:

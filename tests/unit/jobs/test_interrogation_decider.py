@@ -7,11 +7,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given as given_data
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from app.accounts.decider import OpenRealm, SetWaitingLimit
-from app.jobs.decider import CancelJob
+from app.jobs.decider import CancelJob, ExpireJob
 from app.jobs.interrogation_decider import LEASE_SECONDS, SubmitInterrogationJob
 from app.jobs.interrogation_wish import ToldBefore
+from app.platform.commands import Decision
 from app.platform.vault import GenerationSeed, JobSource, JobWords, ResultWords, SourceRole, ToldForm
 from app.sources.decider import AcceptSources
 from app.workers.decider import CheckIn, InterrogationCapabilities
@@ -20,12 +24,14 @@ from app.workers.lease_decider import (
     ExpireLease,
     GenerationResult,
     PopJob,
+    ReleaseLease,
     ResultState,
     SubmitResults,
 )
 from events.base import ANONYMOUS
 from events.jobs import (
     FormReused,
+    GenerationCensored,
     GenerationDelivered,
     GenerationsLeased,
     HoldPlaced,
@@ -332,3 +338,79 @@ def test_of_a_reported_picture_nothing_is_kept_any_more():
 
 def test_its_command_is_known_to_the_writer():
     assert SubmitInterrogationJob in RULES
+
+
+# --- any history
+
+WORKERS = st.sampled_from([W_BOB, W_CAROL, W_BOB_2])
+SOME = st.lists(st.sampled_from(FORMS), min_size=1, max_size=3, unique=True)
+STATES = st.sampled_from([*ResultState, ResultState.OK, ResultState.OK])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("take"), WORKERS, SOME, st.integers(1, 3)),
+        st.tuples(st.just("tell"), st.integers(0, 9), SOME, STATES),
+        st.tuples(st.just("give back"), st.integers(0, 9)),
+        st.tuples(st.just("wait"), st.sampled_from([1, LEASE_SECONDS, 1_300])),
+        st.tuples(st.just("cancel")),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given_data(STEPS, st.sampled_from([100, 900, 10_000]), st.sets(st.sampled_from(FORMS[:2])), st.booleans())
+def test_any_history_charges_each_form_at_most_once_and_leaves_nothing_held(steps, kudos, told, slow_refused):
+    before = tuple(ToldBefore(form, uid(400 + n), uid(500), '"x"') for n, form in enumerate(sorted(told)))
+    command = asked(*FORMS, told=before, slow_workers=not slow_refused)
+    scene = people(kudos).and_given(command)
+    quoted = sum(amount for _, amount in scene.log.jobs()[JOB].quote)
+    leases: list[tuple[UUID, UUID, tuple[UUID, ...]]] = []
+    for step in (*steps, ("wait", 1_300), ("cancel",)):
+        _play(scene, step, leases)
+        job, account = scene.log.jobs()[JOB], scene.log.accounts()[ALICE]
+        rows = scene.log.generations_of(JOB)
+        waiting = [row for row in rows if row.state is GenerationState.WAITING]
+        assert account.waiting_forms == job.waiting == len(waiting)
+        assert account.held == job.held <= job.owed_without(())
+        assert job.charged <= quoted
+        assert set(job.models) == {form_model(row.form or "") for row in waiting}
+        assert account.available >= 0
+    charged: dict[UUID, int] = {}
+    for fact in scene.log.facts:
+        if isinstance(fact.event, GenerationDelivered | GenerationCensored):
+            assert fact.event.generation not in charged
+            charged[fact.event.generation] = fact.event.charged
+            assert sum(amount for _, amount in fact.event.postings) == 0
+    job, account = scene.log.jobs()[JOB], scene.log.accounts()[ALICE]
+    assert (job.held, account.held, job.open) == (0, 0, 0)
+    assert job.final
+    assert job.charged == account.consumed == sum(charged.values())
+
+
+def _play(scene: Scene, step: tuple[Any, ...], leases: list[tuple[UUID, UUID, tuple[UUID, ...]]]) -> None:
+    """One step, as far as it can be done."""
+    match step:
+        case ("take", worker, forms, amount):
+            lease = uid(600 + len(leases))
+            decided = scene.when(pop(worker, *forms, lease=lease, amount=amount)).decided
+            if isinstance(decided, Decision) and decided.events:
+                (leased,) = decided.events
+                assert isinstance(leased, GenerationsLeased)
+                leases.append((lease, OWNER[worker], leased.generations))
+                scene.and_given(pop(worker, *forms, lease=lease, amount=amount))
+        case ("tell", number, forms, state) if leases:
+            lease, owner, taken = leases[number % len(leases)]
+            results = [result(form, state) for form in forms if GENERATION[form] in taken]
+            command = tell(*results, lease=lease, owner=owner, source=SOURCE)
+            if results and isinstance(scene.when(command).decided, Decision):
+                scene.and_given(command)
+        case ("give back", number) if leases:
+            lease, owner, _ = leases[number % len(leases)]
+            scene.and_given(ReleaseLease(lease=lease, owner=owner))
+        case ("wait", seconds):
+            scene.and_given(later(seconds), *(ExpireLease(lease=lease) for lease, _, _ in leases))
+            scene.and_given(ExpireJob(job=JOB))
+        case ("cancel",):
+            scene.and_given(CancelJob(job=JOB))
+        case _:
+            pass

@@ -161,6 +161,7 @@ class Deliverer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.05)  # connections that were cut off are noticed
 
     def _begin(self, position: int) -> None:
         if position not in self._tasks and len(self._tasks) < MOST_BEGUN:

@@ -29,6 +29,7 @@ from app.platform.settings import Settings
 from tests.acceptance.horde import NOBODY, Horde, User, unique, upload
 from tests.acceptance.test_interrogation_job import picture, uploaded
 from tests.acceptance.wires import Answer, Api
+from tests.stranger import OUTSIDE
 
 MUTATIONS = (
     "registerUser",
@@ -58,6 +59,12 @@ MUTATIONS = (
     "setPublicWorkers",
     "adjustKudos",
     "setAllowance",
+    "createWebhook",
+    "updateWebhook",
+    "deleteWebhook",
+    "rotateWebhookSecret",
+    "pingWebhook",
+    "redeliverWebhook",
     "setMode",
     "setPublicProfile",
     "submitInterrogationJob",
@@ -194,6 +201,11 @@ class Stage:
         )["webhook"]["id"]
         self.source = uploaded(self.user.api, picture(64, 64))
         self.own = self.user.submit(models=[unique("model")]).id
+        self.hook = {"url": f"https://{OUTSIDE}:9/", "events": ["JOB_EXPIRED"]}
+        made = self.user.api.call(
+            "createWebhook", "... on CreateWebhookSuccess { webhook { id } }", self.hook
+        )
+        self.webhook = made["webhook"]["id"]
 
     def valid(self, mutation: str) -> dict[str, Any]:
         generation = self.lease["generations"][0]["id"]
@@ -229,6 +241,12 @@ class Stage:
             "setPublicWorkers": {"public": False},
             "adjustKudos": {"user": self.friend.alias, "amount": "1", "reason": "a correction"},
             "setAllowance": {"user": self.friend.alias, "amount": "1"},
+            "createWebhook": self.hook,
+            "updateWebhook": {"id": self.webhook, "events": ["JOB_EXPIRED"]},
+            "deleteWebhook": {"id": str(uuid4())},
+            "rotateWebhookSecret": {"id": self.webhook},
+            "pingWebhook": {"id": str(uuid4())},
+            "redeliverWebhook": {"deliveryId": str(uuid4())},
             "setPublicProfile": {"public": False},
             "setMode": {"mode": "INVITE_ONLY", "on": False},
             "submitInterrogationJob": {"forms": ["CAPTION"], "source": self.source},
@@ -431,6 +449,9 @@ QUERIES = (
     "query($v: String!) { team(team: $v) { id } }",
     "query($v: String) { teams(first: 1, after: $v) { edges { cursor } } }",
     "query($v: Int) { demand(first: $v) { jobs } }",
+    "query($v: ID!) { jobWebhook(job: $v) { id } }",
+    "query($v: String) { viewer { webhooks { deliveries(first: 1, after: $v) { edges { cursor } } } } }",
+    "query($v: Int) { viewer { webhooks { deliveries(first: $v) { edges { cursor } } } } }",
     "query($v: Int) { workers(first: $v) { edges { cursor } } }",
     "query($v: String!) { profile(username: $v) { __typename } }",
     "query($v: String) { leaderboard(by: EARNED, kind: IMAGE, first: 1, after: $v) { edges { cursor } } }",

@@ -78,6 +78,11 @@ def secrets(horde: Horde) -> Secrets:
         return job
 
     ask(source={"url": f"http://{OUTSIDE}:9/{mark('sourceurl')}"})
+    hook = {
+        "url": f"https://{OUTSIDE}:9/{mark('webhookurl')}",
+        "secret": "whsec_" + mark("webhooksecret") + "A",
+    }
+    alice.submit(models=[model], webhook=hook).cancel()
     job = ask(proxiedAccount=mark("proxiedaccount"))
     told_of_teams_and_workers(mark, horde, bob, model)
     able = {"allowLora": True, "allowControlnet": True, "features": ["TEXTUAL_INVERSION", "QR_CODE"]}

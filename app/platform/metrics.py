@@ -224,6 +224,9 @@ PUBLICATIONS: Final = _counter(
     "publications", "Verdicts on shared pictures: published, or why not.", "outcome"
 )
 SOURCES_FETCHED: Final = _counter("sources_fetched", "Source pictures: fetched, or why not.", "outcome")
+WEBHOOK_SECONDS: Final = _histogram(
+    "webhook_seconds", "Attempts to tell a webhook something: HEARD, or why not.", SECONDS, "outcome"
+)
 
 # The horde as a whole: told by the relay that leads, some seconds old.
 

@@ -18,7 +18,7 @@ from uuid import UUID
 import redis
 from psycopg import Connection
 
-from app.platform import vault
+from app.platform import metrics, vault
 from app.platform.vault import DeliveryState, JobWebhook, WebhookDelivery
 from app.relay.leader import Term
 from app.webhooks.actors import TELL_WEBHOOKS
@@ -223,6 +223,7 @@ class Webhooks:
             try:
                 self._send(TELL_WEBHOOKS, position)
             except redis.RedisError as error:
+                metrics.BROKER_AWAY.inc()
                 _log.warning("broker_away", extra={"reason": type(error).__name__})
                 return sent, True
             sent.add(position)

@@ -23,6 +23,7 @@ import msgspec
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
+from app.platform import metrics
 from app.platform.commands import Request
 from app.platform.guarded import Lookup, Names
 from app.platform.ids import new_id
@@ -194,8 +195,9 @@ class Deliverer:
                 lookup=self._lookup,
                 tls=self._tls,
             )
-            took = int((time.monotonic() - began) * 1_000)
-            await asyncio.to_thread(self._settle, letter.delivery, _attempt(at, answer, took))
+            took = time.monotonic() - began
+            metrics.child(metrics.WEBHOOK_SECONDS, answer.fault or "HEARD").observe(took)
+            await asyncio.to_thread(self._settle, letter.delivery, _attempt(at, answer, int(took * 1_000)))
 
     def _due(self, position: int) -> list[Due]:
         with self._pool.connection() as connection:

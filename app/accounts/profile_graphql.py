@@ -131,7 +131,7 @@ class ProfileQueries:
         first: First = 20,
         after: After = None,
     ) -> LeaderboardConnection:
-        """At most ten seconds old."""
+        """At most two seconds old."""
         services, size = services_of(info), page_size(first)
         found = await leaderboard(services, Order[by.name], jobs.JobKind[kind.name])
         begin = 0

@@ -1,6 +1,6 @@
 """Reads of what users asked for, were given and delivered, and lists of those who let everybody see theirs.
 
-A list is read whole as far as it is shown, at most every ten seconds: what it is ordered by has no index, so that
+A list is read whole as far as it is shown, at most every two seconds: what it is ordered by has no index, so that
 deliveries need not keep one up. Look next: `projections.user_records`, `app.accounts.profile_graphql`.
 """
 
@@ -23,7 +23,7 @@ from projections.store.tables import TABLES
 from projections.user_records import Record
 
 #: how old a list may be, in seconds, and how long it is
-AGE_SECONDS: Final = 10.0
+AGE_SECONDS: Final = 2.0
 LISTED: Final = 1_000
 
 _ACCOUNT: Table[Account] = TABLES["accounts"]

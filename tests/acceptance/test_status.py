@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.horde import Horde, User, refused, submit, unique
+from tests.acceptance.horde import Horde, User, picture, refused, submit, transfer, unique
 from tests.acceptance.processes import ApiProcess, eventually, run_cli
 from tests.acceptance.wires import Api
 
@@ -244,6 +244,39 @@ def test_totals_of_images_and_texts(horde: Horde, alice: User, bob: User, model:
         assert (of_model["day"], of_model["month"], of_model["ever"]) == (window, window, window)
         assert model not in model_totals(alice.api, kind, "KNOWN")
         assert model in model_totals(alice.api, kind, "CUSTOM")
+
+
+def test_totals_of_forms(alice: User, bob: User) -> None:
+    """Features 190 and 191: forms of interrogations are counted one by one, and each is listed like a model."""
+    before = totals(alice.api, "INTERROGATION")
+    data = picture(256, 256)
+    chosen = "... on CreateUploadSuccess { upload { id url } }"
+    made = alice.api.call("createUpload", chosen, {"contentLength": len(data)})["upload"]
+    assert transfer("PUT", made["url"], data)[0] == 200
+    asked = {"source": {"uploadId": made["id"]}, "forms": ["NSFW", "AESTHETIC"]}
+    alice.api.call("submitInterrogationJob", "... on SubmitInterrogationJobSuccess { job { id } }", asked)
+    eventually(lambda: (seen := find(alice.api, "aesthetic", "INTERROGATION")) and seen["queuedWork"] >= 1, 5)
+    poll = {"workerName": unique("teller"), "amount": 2, "interrogation": {"forms": ["NSFW", "AESTHETIC"]}}
+    taken = bob.api.call("popJob", "... on InterrogationAssignment { leaseId forms { id form } }", poll)
+    tells = {"NSFW": False, "AESTHETIC": 7.5}
+    results = [
+        {"generationId": task["id"], "state": "OK", "form": tells[task["form"]]} for task in taken["forms"]
+    ]
+    told = {"leaseId": taken["leaseId"], "results": results}
+    bob.api.call("submitResult", "... on SubmitResultSuccess { reward }", told)
+
+    def grown() -> dict[str, Any] | None:
+        now = totals(alice.api, "INTERROGATION")
+        return now if now["ever"]["count"] == before["ever"]["count"] + 2 else None
+
+    now = eventually(grown, 10, "the relay has counted")
+    assert now is not None
+    assert now["ever"]["work"] == now["ever"]["count"]
+    forms = {each["form"]: each for each in now["forms"]}
+    assert sum(each["ever"] for each in forms.values()) == now["ever"]["count"]
+    assert forms["nsfw"]["minute"] >= 1
+    assert forms["aesthetic"]["day"] >= 1
+    eventually(lambda: "nsfw" in listed(alice.api, kind="INTERROGATION", minWorkers=1), 5)
 
 
 def test_records_of_a_user(horde: Horde, alice: User, bob: User, model: str) -> None:

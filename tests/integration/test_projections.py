@@ -10,10 +10,13 @@ import psycopg
 import pytest
 
 from app.accounts.decider import GrantRole
+from app.operations.decider import SetMode
 from app.platform.settings import Settings
 from app.platform.writer import Writer
 from app.teams.decider import CreateTeam
+from app.webhooks.decider import CreateWebhook
 from events.accounts import Role
+from events.operations import Mode
 from projections.registry import ALL, INLINE, TAILING
 from projections.store import audit, build, derived
 from tests.factories import pop, run, submit, uid
@@ -40,6 +43,8 @@ def history(writer: Writer) -> Writer:
     prepare(writer)
     run(writer, GrantRole(user=USERS[0], role=Role.TRUSTED))
     run(writer, CreateTeam(team=uid(0x200), creator=USERS[0], name="a team", info=""))
+    run(writer, CreateWebhook(webhook=uid(0x201), owner=USERS[0], url="https://example.org/", events=()))
+    run(writer, SetMode(mode=Mode.INVITE_ONLY, on=True))
     busy(writer, 1)
     for _ in range(3):
         run(writer, submit(USERS[0], models=("served by nobody",)))

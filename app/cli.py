@@ -22,6 +22,8 @@ _COMMANDS = {
     "actors": ("app.actors_commands", "actors_group"),
     "worker": ("clients.commands", "worker_command"),
     "generate": ("clients.commands", "generate_command"),
+    "write": ("clients.commands", "write_command"),
+    "interrogate": ("clients.commands", "interrogate_command"),
     "migrate": ("app.operations.commands", "migrate_command"),
     "seed": ("app.accounts.commands", "seed_command"),
     "grant": ("app.accounts.commands", "grant_command"),

@@ -9,9 +9,22 @@ _MUTATION_REFUSAL = f"{_REFUSAL} ... on TryAgain {{ retryAfterSeconds }}"
 
 _JOB = """
 fragment JobView on Job {
-  id state queuePosition estimatedWaitSeconds charged
+  id kind state queuePosition estimatedWaitSeconds charged
   quote { total items { label amount } }
   ... on ImageJob { generations { id state seed model workerName imageUrl sha256 etag } }
+  ... on TextJob { generations { id state seed model workerName text tokens } }
+  ... on InterrogationJob { generations { id state form workerName reused result { ...FormView } } }
+}
+fragment FormView on FormResult {
+  __typename
+  ... on CaptionResult { text }
+  ... on DescribeResult { text }
+  ... on NsfwResult { nsfw }
+  ... on InterrogationResult { keywords { keyword confidence } }
+  ... on AestheticResult { score }
+  ... on PaletteResult { colours { hex share } }
+  ... on VectorizeResult { svg }
+  ... on PostProcessedResult { imageUrl etag }
 }
 """
 
@@ -94,11 +107,53 @@ query QuoteImageJob($input: SubmitImageJobInput!) {{
 }}
 """
 
+QUOTE_TEXT_JOB = f"""
+query QuoteTextJob($input: SubmitTextJobInput!) {{
+  quoteTextJob(input: $input) {{
+    __typename
+    ... on QuoteTextSuccess {{ quote {{ total items {{ label amount }} }} warnings {{ code message }} }}
+    {_REFUSAL}
+  }}
+}}
+"""
+
+QUOTE_INTERROGATION_JOB = f"""
+query QuoteInterrogationJob($input: SubmitInterrogationJobInput!) {{
+  quoteInterrogationJob(input: $input) {{
+    __typename
+    ... on QuoteSuccess {{ quote {{ total items {{ label amount }} }} warnings {{ code message }} }}
+    {_REFUSAL}
+  }}
+}}
+"""
+
 SUBMIT_IMAGE_JOB = f"""
 mutation SubmitImageJob($input: SubmitImageJobInput!) {{
   submitImageJob(input: $input) {{
     __typename
     ... on SubmitImageJobSuccess {{ job {{ ...JobView }} accessKey warnings {{ code message }} }}
+    {_MUTATION_REFUSAL}
+  }}
+}}
+{_JOB}
+"""
+
+SUBMIT_TEXT_JOB = f"""
+mutation SubmitTextJob($input: SubmitTextJobInput!) {{
+  submitTextJob(input: $input) {{
+    __typename
+    ... on SubmitTextJobSuccess {{ job {{ ...JobView }} accessKey warnings {{ code message }} }}
+    {_MUTATION_REFUSAL}
+  }}
+}}
+{_JOB}
+"""
+
+SUBMIT_INTERROGATION_JOB = f"""
+mutation SubmitInterrogationJob($input: SubmitInterrogationJobInput!) {{
+  submitInterrogationJob(input: $input) {{
+    __typename
+    ... on SubmitInterrogationJobSuccess {{ job {{ ...JobView }} accessKey warnings {{ code message }} }}
     {_MUTATION_REFUSAL}
   }}
 }}

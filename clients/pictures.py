@@ -1,4 +1,4 @@
-"""Fetching finished pictures from their links into a folder."""
+"""Fetching finished pictures from their links into a folder, and drawings with them."""
 
 import asyncio
 import hashlib
@@ -20,15 +20,29 @@ class FetchError(Exception):
     """The picture could not be fetched whole."""
 
 
+def makes_file(kind: str, generation: Generation) -> bool:
+    """Whether what was made is a file: a picture, or a drawing. Texts and most forms are told instead."""
+    result = generation.result
+    if kind == "INTERROGATION":
+        return result is not None and (result.image_url is not None or result.svg is not None)
+    return kind == "IMAGE"
+
+
 async def save(session: aiohttp.ClientSession, generation: Generation, folder: Path) -> Path:
-    """Write the picture as `<folder>/<generation id>.webp`; the path.
+    """Write the picture as `<folder>/<generation id>.webp`, or the drawing as `.svg`; the path.
 
     Raises FetchError when it cannot be had, or is not what the server says the worker delivered.
     """
-    if generation.image_url is None:
+    result = generation.result
+    if result is not None and result.svg is not None:
+        path = folder / f"{generation.id}.svg"
+        await asyncio.to_thread(_write, path, result.svg.encode())
+        return path
+    url, etag = (result or generation).image_url, (result or generation).etag
+    if url is None:
         raise FetchError("the server gives no link to the picture")
-    body = await _fetched(session, generation.image_url)
-    if generation.etag and _MD5.fullmatch(generation.etag) and not _is(body, generation.etag):
+    body = await _fetched(session, url)
+    if etag and _MD5.fullmatch(etag) and not _is(body, etag):
         raise FetchError("the picture differs from the one that was delivered")
     path = folder / f"{generation.id}.webp"
     await asyncio.to_thread(_write, path, body)

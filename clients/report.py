@@ -1,4 +1,4 @@
-"""What `hoard generate` tells its user: progress on standard error, the outcome on standard output.
+"""What `hoard generate`, `write` and `interrogate` tell: progress on standard error, the outcome on standard output.
 
 On a terminal the progress is one line that changes; elsewhere a line per change.
 """
@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from clients.api import RefusedError
-from clients.shapes import Caution, Generation, JobView, Quoted, Submitted
+from clients.pictures import makes_file
+from clients.shapes import Caution, FormResult, Generation, JobView, Quoted, Submitted
 
 #: Generations in these states change no more.
 SETTLED = frozenset({"DONE", "CENSORED", "FAULTED", "CANCELLED"})
@@ -56,7 +57,7 @@ class Report:
         self._line = line
 
     def saved(self, generation: Generation, path: Path) -> None:
-        """A picture is in its place."""
+        """A picture or a drawing is in its place."""
         self._paths[generation.id] = path
 
     def refused(self, refusal: RefusedError) -> None:
@@ -69,25 +70,53 @@ class Report:
         self._error({"code": code, "message": message, "path": []}, f"{code}: {message}", "")
 
     def conclude(self, job: JobView, access_key: str) -> bool:
-        """The outcome; whether every picture that was asked for is there."""
+        """The outcome; whether everything that was asked for is there."""
         self._end_line()
         if self._as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(self._document(job, access_key))).decode())
         else:
             self._sum_up(job)
         made = [each for each in job.generations if each.state in ("DONE", "CENSORED")]
-        unsaved = [each for each in made if each.state == "DONE" and each.id not in self._paths]
+        unsaved = [
+            each
+            for each in made
+            if each.state == "DONE" and makes_file(job.kind, each) and each.id not in self._paths
+        ]
         return job.state == "DONE" and len(made) == len(job.generations) and not unsaved
 
     def _sum_up(self, job: JobView) -> None:
+        show = {"TEXT": self._written, "INTERROGATION": self._told}.get(job.kind, self._drawn)
         for generation in job.generations:
-            path = self._paths.get(generation.id)
-            made_by = f"{generation.model or 'unknown model'} on {generation.worker_name or 'unknown worker'}"
-            what = f"{path}  (seed {generation.seed}, {made_by})" if path else f"{generation.id}  no picture"
-            click.echo(f"{what}" if path else f"{what}: {generation.state}")
-        click.echo(f"{job.state}, cost {job.charged} kudos of at most {job.quote.total}")
+            click.echo(show(generation))
+        cost = f"{job.state}, cost {job.charged} kudos of at most {job.quote.total}"
+        # Texts and what was told are for the next program: the cost is not.
+        click.echo(cost, err=job.kind != "IMAGE")
+
+    def _drawn(self, generation: Generation) -> str:
+        """Where a picture is."""
+        path = self._paths.get(generation.id)
+        made_by = f"{generation.model or 'unknown model'} on {generation.worker_name or 'unknown worker'}"
+        if path is None:
+            return f"{generation.id}  no picture: {generation.state}"
+        return f"{path}  (seed {generation.seed}, {made_by})"
+
+    def _written(self, generation: Generation) -> str:
+        """A text itself; who wrote it is a note."""
+        if generation.text is None:
+            return f"{generation.id}  no text: {generation.state}"
+        by = f"{generation.model or 'unknown model'} on {generation.worker_name or 'unknown worker'}"
+        self.note(f"text {generation.id}: {generation.tokens} tokens, {by}")
+        return generation.text
+
+    def _told(self, generation: Generation) -> str:
+        """What a form told, on one line."""
+        told = generation.state if generation.result is None else in_words(generation.result)
+        path = self._paths.get(generation.id)
+        again = " (told before)" if generation.reused else ""
+        return f"{generation.form}: {told if path is None else path}{again}"
 
     def _document(self, job: JobView, access_key: str) -> dict[str, Any]:
+        what = {"TEXT": "texts", "INTERROGATION": "forms"}.get(job.kind, "pictures")
         return {
             "job": job.id,
             "accessKey": access_key,
@@ -95,11 +124,23 @@ class Report:
             "charged": job.charged,
             "quote": job.quote,
             "warnings": self._warnings,
-            "pictures": [
-                {"path": str(path) if (path := self._paths.get(each.id)) else None, **_plain(each)}
-                for each in job.generations
-            ],
+            what: [self._entry(job.kind, each) for each in job.generations],
         }
+
+    def _entry(self, kind: str, generation: Generation) -> dict[str, Any]:
+        """A generation without its link, which is of no use for long."""
+        path = self._paths.get(generation.id)
+        entry = {"generation": generation.id, "state": generation.state, "worker": generation.worker_name}
+        if kind == "TEXT":
+            own = {"seed": generation.seed, "model": generation.model, "tokens": generation.tokens}
+            return {**entry, **own, "text": generation.text}
+        entry["path"] = None if path is None else str(path)
+        if kind == "INTERROGATION":
+            result = None if generation.result is None else msgspec.to_builtins(generation.result)
+            for field in ("imageUrl", "svg"):
+                (result or {}).pop(field, None)
+            return {**entry, "form": generation.form, "reused": generation.reused, "result": result}
+        return {**entry, "seed": generation.seed, "model": generation.model, "sha256": generation.sha256}
 
     def _error(self, document: dict[str, Any], text: str, path: str) -> None:
         self._end_line()
@@ -117,10 +158,10 @@ class Report:
 def progress_line(job: JobView) -> str:
     """The job's state in a few words."""
     settled = sum(each.state in SETTLED for each in job.generations)
-    drawn = sum(each.state == "PROCESSING" for each in job.generations)
+    begun = sum(each.state == "PROCESSING" for each in job.generations)
     parts = [job.state.lower(), f"{settled} of {len(job.generations)} done"]
-    if drawn:
-        parts.append(f"{drawn} being drawn")
+    if begun:
+        parts.append(f"{begun} under way")
     if job.queue_position is not None:
         parts.append(f"place {job.queue_position} in the queue")
     if job.estimated_wait_seconds is not None and not job.ended:
@@ -128,13 +169,16 @@ def progress_line(job: JobView) -> str:
     return ", ".join(parts)
 
 
-def _plain(generation: Generation) -> dict[str, Any]:
-    """A generation without its link, which is of no use for long."""
-    return {
-        "generation": generation.id,
-        "state": generation.state,
-        "seed": generation.seed,
-        "model": generation.model,
-        "worker": generation.worker_name,
-        "sha256": generation.sha256,
-    }
+def in_words(result: FormResult) -> str:
+    """What a form told, for people to read."""
+    if result.text is not None:
+        return result.text
+    if result.nsfw is not None:
+        return "not safe for work" if result.nsfw else "safe for work"
+    if result.keywords is not None:
+        return ", ".join(f"{each.keyword} {each.confidence:.0%}" for each in result.keywords)
+    if result.colours is not None:
+        return ", ".join(f"{each.hex} {each.share:.0%}" for each in result.colours)
+    if result.score is not None:
+        return f"{result.score:g} of 10"
+    return "a file that is not saved"

@@ -35,8 +35,35 @@ class Caution(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class Keyword(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a picture shows, and how sure that is."""
+
+    keyword: str
+    confidence: float
+
+
+class Colour(msgspec.Struct, frozen=True, kw_only=True):
+    """A colour and its share of a picture."""
+
+    hex: str
+    share: float
+
+
+class FormResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What a form told; which fields are there depends on the form."""
+
+    text: str | None = None
+    nsfw: bool | None = None
+    keywords: tuple[Keyword, ...] | None = None
+    score: float | None = None
+    colours: tuple[Colour, ...] | None = None
+    svg: str | None = None
+    image_url: str | None = None
+    etag: str | None = None
+
+
 class Generation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One picture of a job, there or not yet."""
+    """One picture, text or form of a job, there or not yet."""
 
     id: str
     state: str
@@ -46,6 +73,12 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     image_url: str | None = None
     sha256: str | None = None
     etag: str | None = None
+    text: str | None = None
+    tokens: int | None = None
+    form: str | None = None
+    #: Whether a form was told before, of the same URL.
+    reused: bool = False
+    result: FormResult | None = None
 
 
 class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -53,6 +86,8 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     id: str
     state: str
+    #: IMAGE, TEXT or INTERROGATION.
+    kind: str = "IMAGE"
     charged: str
     quote: Quote
     queue_position: int | None = None
@@ -66,14 +101,14 @@ class JobView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Quoted(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to `quoteImageJob`."""
+    """The answer to `quoteImageJob` and its like."""
 
     quote: Quote
     warnings: tuple[Caution, ...] = ()
 
 
 class Submitted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The answer to `submitImageJob`; `access_key` opens the job to whoever holds it."""
+    """The answer to `submitImageJob` and its like; `access_key` opens the job to whoever holds it."""
 
     job: JobView
     access_key: str

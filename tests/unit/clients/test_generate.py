@@ -13,11 +13,13 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from clients import generate as program
+from clients import generate as command
+from clients import ordering as program
 from clients.api import Api
 from clients.following import Watch, follow
-from clients.generate import Order, generate, generate_command
+from clients.generate import generate_command
 from clients.generate_options import wish_of
+from clients.ordering import Order, carry_out
 from clients.report import Report, progress_line
 from clients.shapes import JobView
 from tests.unit.clients.stand_in import HASTY, refusal, standing_in
@@ -70,7 +72,7 @@ def submitted(state: dict) -> dict:
 
 async def run(server, out, *, as_json=True, **wish) -> int:
     order = Order(url=server.url, key="", wish=wish_of(**{**PLAIN, **wish}), out=out, watch=QUICK)
-    return await generate(order, Report(as_json=as_json))
+    return await carry_out(order, Report(as_json=as_json))
 
 
 def test_only_what_was_given_is_sent():
@@ -223,7 +225,7 @@ def test_options_reach_the_order(monkeypatch, tmp_path):
         orders.append(order)
         return 0
 
-    monkeypatch.setattr(program, "generate", taken)
+    monkeypatch.setattr(command, "carry_out", taken)
     monkeypatch.setenv("HOARD_API_KEY", "from the environment")
     arguments = ["a fox", "--sampler", "K_Euler_a", "--n", "2", "--no-share", "--nsfw", "--max-kudos", "5.50"]
     result = CliRunner().invoke(generate_command, [*arguments, "--out", str(tmp_path), "--url", "h:9"])
@@ -249,7 +251,7 @@ def test_progress_is_told_in_a_few_words():
         ),
         JobView,
     )
-    assert progress_line(view) == "processing, 1 of 2 done, 1 being drawn, about 9 s to go"
+    assert progress_line(view) == "processing, 1 of 2 done, 1 under way, about 9 s to go"
 
 
 def test_every_option_has_its_place_in_the_input():
@@ -304,7 +306,7 @@ def test_the_command_line_reaches_the_order(monkeypatch):
         orders.append(order)
         return 0
 
-    monkeypatch.setattr(program, "generate", noted)
+    monkeypatch.setattr(command, "carry_out", noted)
     arguments = [
         "a fox",
         "--lora",
@@ -331,7 +333,7 @@ async def test_files_are_uploaded_and_links_handed_on(server, tmp_path, capsys):
     server.on("job", job("DONE"))
     sources = {"source": str(tmp_path / "in.png"), "sourceMask": "https://example.org/mask.png"}
     order = Order(url=server.url, key="", wish=wish_of(**PLAIN), sources=sources, out=tmp_path, watch=QUICK)
-    assert await generate(order, Report(as_json=True)) == 0
+    assert await carry_out(order, Report(as_json=True)) == 0
     assert server.inputs("createUpload")[0]["contentLength"] == 8
     assert server.pictures["up-1"] == b"a source"
     assert "content-type" not in server.put_headers[0]
@@ -355,6 +357,6 @@ async def test_a_source_that_cannot_be_brought_ends_it_before_anything_is_paid(
     server.on("createUpload", {"__typename": "CreateUploadSuccess", "upload": upload})
     sources = {"source": str(tmp_path / "in.png")}
     order = Order(url=server.url, key="", wish=wish_of(**PLAIN), sources=sources, out=tmp_path, watch=QUICK)
-    assert await generate(order, Report(as_json=True)) == 2
+    assert await carry_out(order, Report(as_json=True)) == 2
     assert json.loads(capsys.readouterr().out)["error"]["code"] == code
     assert server.inputs("submitImageJob") == []

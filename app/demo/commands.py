@@ -20,16 +20,19 @@ from clients.api import RefusedError, UnreachableError
 
 @click.command("demo")
 @click.option("--keep", is_flag=True, help="Keep the data folder, for looking around afterwards.")
-def demo_command(*, keep: bool) -> None:
-    """Run the main job end to end on a stack of its own, and prove it from the log."""
+@click.option("--models", is_flag=True, help="Have real models write and look: see `make demo-models`.")
+def demo_command(*, keep: bool, models: bool) -> None:
+    """Run the main jobs end to end on a stack of its own, and prove it from the log."""
     home = CHECKOUT / ".hoard"
     home.mkdir(exist_ok=True)
     data = Path(tempfile.mkdtemp(prefix="demo-", dir=home))
     try:
         chapter("0. A real stack starts: PostgreSQL, Valkey, an S3 server, API, relay, actors")
         with stage(data) as running:
-            asyncio.run(tell(running, home / "pictures"))
-            chapter("Done: one picture shared, every kudos accounted for, every projection as the log says.")
+            asyncio.run(tell(running, home / "pictures", models=models))
+            chapter(
+                "Done: a picture, a text and what the picture shows; every kudos accounted for, every projection as the log says."
+            )
     except (StageError, RefusedError, UnreachableError) as error:
         click.secho(f"\nThe demo failed: {error}\nLogs are in {data / 'logs'}", err=True, fg="red")
         sys.exit(1)

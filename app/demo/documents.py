@@ -15,7 +15,7 @@ SUBMIT = """mutation($input: SubmitImageJobInput!) { submitImageJob(input: $inpu
 FOLLOW = """subscription($id: ID!) { jobUpdated(id: $id) {
   id state queuePosition charged ... on ImageJob { generations { id state workerName imageUrl } } } }"""
 
-STATEMENT = """{ viewer { username kudos held statement(first: 20) { edges { node {
+STATEMENT = """{ viewer { username kudos held statement(first: 30) { edges { node {
   position amount balance reason breakdown { label amount } } } } } }"""
 
 SHARED = """query($after: Position) { events(after: $after, types:

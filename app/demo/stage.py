@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -37,13 +38,17 @@ class Stage:
         self.keys: dict[str, str] = ready["keys"]
         self.environment = {**os.environ, "HOARD_DATA": str(data)}
 
-    def hoard(self, *arguments: str) -> None:
-        """Run a `hoard` command and show what it says. Raises `StageError` if it fails."""
-        click.secho(f"  $ hoard {' '.join(arguments)}", dim=True)
+    def hoard(self, *arguments: str, api_key: str = "") -> None:
+        """Run a `hoard` command and show what it says. Raises `StageError` if it fails.
+
+        With a key it is a client's command: it is told where the server is.
+        """
+        click.secho(f"  $ hoard {shlex.join(arguments)}", dim=True)
+        client = {"HOARD_URL": self.graphql, "HOARD_API_KEY": api_key} if api_key else {}
         done = subprocess.run(
             [sys.executable, "-m", "app.cli", *arguments],
             cwd=CHECKOUT,
-            env=self.environment,
+            env={**self.environment, **client},
             check=False,
             capture_output=True,
             text=True,
@@ -55,11 +60,11 @@ class Stage:
             raise StageError(message)
 
     @contextlib.contextmanager
-    def worker(self, name: str, api_key: str) -> Iterator[None]:
-        """The reference worker, drawing by itself until the block ends."""
-        log = (self.data / "logs" / "demo-worker.log").open("wb")
+    def worker(self, name: str, api_key: str, *options: str) -> Iterator[None]:
+        """The reference worker, at work by itself until the block ends."""
+        log = (self.data / "logs" / f"demo-{name}.log").open("wb")
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "worker", "--url", self.graphql, "--name", name],
+            [sys.executable, "-m", "app.cli", "worker", "--url", self.graphql, "--name", name, *options],
             cwd=CHECKOUT,
             env={**self.environment, "HOARD_API_KEY": api_key},
             stdout=log,

@@ -1,4 +1,4 @@
-"""The demo's story: a prompt becomes a picture in the shared bucket, every kudos is accounted for, and a replay proves it.
+"""The demo's story: a picture, a text, what the picture shows; every kudos is accounted for, and a replay proves it.
 
 Every line it prints comes from the API, the bucket or a `hoard` command; nothing is made up. Look next:
 `app.demo.stage`, `app.demo.documents`.
@@ -25,6 +25,10 @@ from app.platform.settings import Settings
 from clients.api import Api
 
 PROMPT = "a lighthouse above a stormy sea, oil on canvas"
+BEGINNING = "The lighthouse keeper looked at the stormy sea and"
+#: what is told of the picture, and what real models can tell besides
+FORMS = ("CAPTION", "INTERROGATION", "PALETTE", "AESTHETIC")
+FORMS_OF_MODELS = ("NSFW", "DESCRIBE")
 #: how long the shared picture may take to be published, in seconds
 PATIENCE_SECONDS = 60
 
@@ -39,12 +43,12 @@ def say(text: str) -> None:
     click.echo(f"  {text}")
 
 
-async def tell(stage: Stage, pictures: Path) -> None:
-    """The whole story. Raises `StageError` where it goes wrong."""
-    chapter("1. Two people register; an operator gives the client 25 kudos")
+async def tell(stage: Stage, pictures: Path, *, models: bool = False) -> None:
+    """The whole story, with real models for words or without any. Raises `StageError` where it goes wrong."""
+    chapter("1. Two people register; an operator gives the client 50 kudos")
     alice = await _register(stage, "alice")
     bob = await _register(stage, "bob")
-    stage.hoard("grant", alice["user"]["username"], "25", "--reason", "welcome to the demo")
+    stage.hoard("grant", alice["user"]["username"], "50", "--reason", "welcome to the demo")
 
     chapter("2. Alice submits an image job and shares the result; the price is promised beforehand")
     job = await _submit(stage, alice["apiKey"])
@@ -55,16 +59,33 @@ async def tell(stage: Stage, pictures: Path) -> None:
 
     chapter("4. A Dramatiq actor checks the picture and puts it into the shared bucket")
     published = await _published(stage, int(job["position"]))
-    _show_picture(stage, published["data"], pictures)
+    picture = _show_picture(stage, published["data"], pictures)
 
-    chapter("5. Both kudos statements, line by line")
+    _words(stage, alice["apiKey"], bob["apiKey"], picture, models=models)
+
+    chapter("7. Both kudos statements, line by line")
     for name, person in (("alice", alice), ("bob", bob)):
         await _statement(stage, name, person["apiKey"])
 
-    chapter("6. The log proves it: verify the chain, rebuild every projection, compare")
+    chapter("8. The log proves it: verify the chain, rebuild every projection, compare")
     stage.hoard("log", "verify")
     stage.hoard("projections", "rebuild")
     stage.hoard("projections", "verify")
+
+
+def _words(stage: Stage, client: str, owner: str, picture: Path, *, models: bool) -> None:
+    """A text, and what the picture shows: asked on the command line, by the keys of both."""
+    backend = ("--backend", "local" if models else "procedural")
+    by = "a real language model on this CPU" if models else "no model, but made-up sentences"
+    chapter(f"5. Alice asks for a text; Bob's second worker writes it ({by})")
+    with stage.worker("bobs-desk", owner, "--kind", "text", *backend):
+        stage.hoard("write", BEGINNING, "--length", "60", "--whole-sentences", api_key=client)
+    by = "real models on this CPU" if models else "reckoned from colours, without a model"
+    chapter(f"6. Alice asks what her picture shows; Bob's third worker tells ({by})")
+    forms = [*FORMS, *(FORMS_OF_MODELS if models else ())]
+    asked = [word for form in forms for word in ("--form", form)]
+    with stage.worker("bobs-lens", owner, "--kind", "interrogation", "--threads", "2", *backend):
+        stage.hoard("interrogate", str(picture), *asked, api_key=client)
 
 
 async def _register(stage: Stage, name: str) -> dict[str, Any]:
@@ -121,8 +142,8 @@ async def _published(stage: Stage, after: int) -> dict[str, Any]:
     raise StageError(message)
 
 
-def _show_picture(stage: Stage, published: dict[str, Any], pictures: Path) -> None:
-    """Fetch picture and metadata from the bucket and compare them with the event."""
+def _show_picture(stage: Stage, published: dict[str, Any], pictures: Path) -> Path:
+    """Fetch picture and metadata from the bucket and compare them with the event; where it is now."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("HOARD_")}
     adopt(environment, stage.data)
     settings = Settings.from_env(environment)
@@ -144,6 +165,7 @@ def _show_picture(stage: Stage, published: dict[str, Any], pictures: Path) -> No
     saved = pictures / f"{name}.webp"
     saved.write_bytes(picture)
     say(f"look at it: {saved}")
+    return saved
 
 
 async def _statement(stage: Stage, name: str, key: str) -> None:

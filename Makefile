@@ -30,7 +30,7 @@ models: .venv-models/.ok ## Install what the worker's backend `local` needs into
 
 .PHONY: demo-models
 demo-models: .venv-models/.ok ## Show texts and pictures told of by real models on this CPU
-	@.venv-models/bin/hoard demo --models
+	@$(BIN)/hoard demo --models .venv-models/bin/python
 
 .PHONY: test-models
 test-models: .venv-models/.ok ## Run the tests of the real models

@@ -20,8 +20,12 @@ from clients.api import RefusedError, UnreachableError
 
 @click.command("demo")
 @click.option("--keep", is_flag=True, help="Keep the data folder, for looking around afterwards.")
-@click.option("--models", is_flag=True, help="Have real models write and look: see `make demo-models`.")
-def demo_command(*, keep: bool, models: bool) -> None:
+@click.option(
+    "--models",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A Python that has the models (`make models`): real ones write and look.",
+)
+def demo_command(*, keep: bool, models: Path | None) -> None:
     """Run the main jobs end to end on a stack of its own, and prove it from the log."""
     home = CHECKOUT / ".hoard"
     home.mkdir(exist_ok=True)

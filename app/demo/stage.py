@@ -60,11 +60,12 @@ class Stage:
             raise StageError(message)
 
     @contextlib.contextmanager
-    def worker(self, name: str, api_key: str, *options: str) -> Iterator[None]:
-        """The reference worker, at work by itself until the block ends."""
+    def worker(self, name: str, api_key: str, *options: str, python: Path | None = None) -> Iterator[None]:
+        """The reference worker, run by this Python or another, at work by itself until the block ends."""
         log = (self.data / "logs" / f"demo-{name}.log").open("wb")
+        run = [str(Path(python or sys.executable).absolute()), "-m", "app.cli", "worker"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "worker", "--url", self.graphql, "--name", name, *options],
+            [*run, "--url", self.graphql, "--name", name, *options],
             cwd=CHECKOUT,
             env={**self.environment, "HOARD_API_KEY": api_key},
             stdout=log,

@@ -43,8 +43,11 @@ def say(text: str) -> None:
     click.echo(f"  {text}")
 
 
-async def tell(stage: Stage, pictures: Path, *, models: bool = False) -> None:
-    """The whole story, with real models for words or without any. Raises `StageError` where it goes wrong."""
+async def tell(stage: Stage, pictures: Path, *, models: Path | None = None) -> None:
+    """The whole story; `models` is a Python that has real models for words, if they are to be used.
+
+    Raises `StageError` where it goes wrong.
+    """
     chapter("1. Two people register; an operator gives the client 50 kudos")
     alice = await _register(stage, "alice")
     bob = await _register(stage, "bob")
@@ -73,18 +76,20 @@ async def tell(stage: Stage, pictures: Path, *, models: bool = False) -> None:
     stage.hoard("projections", "verify")
 
 
-def _words(stage: Stage, client: str, owner: str, picture: Path, *, models: bool) -> None:
+def _words(stage: Stage, client: str, owner: str, picture: Path, *, models: Path | None) -> None:
     """A text, and what the picture shows: asked on the command line, by the keys of both."""
     backend = ("--backend", "local" if models else "procedural")
     by = "a real language model on this CPU" if models else "no model, but made-up sentences"
     chapter(f"5. Alice asks for a text; Bob's second worker writes it ({by})")
-    with stage.worker("bobs-desk", owner, "--kind", "text", *backend):
+    with stage.worker("bobs-desk", owner, "--kind", "text", *backend, python=models):
         stage.hoard("write", BEGINNING, "--length", "60", "--whole-sentences", api_key=client)
     by = "real models on this CPU" if models else "reckoned from colours, without a model"
     chapter(f"6. Alice asks what her picture shows; Bob's third worker tells ({by})")
     forms = [*FORMS, *(FORMS_OF_MODELS if models else ())]
     asked = [word for form in forms for word in ("--form", form)]
-    with stage.worker("bobs-lens", owner, "--kind", "interrogation", "--threads", "2", *backend):
+    with stage.worker(
+        "bobs-lens", owner, "--kind", "interrogation", "--threads", "2", *backend, python=models
+    ):
         stage.hoard("interrogate", str(picture), *asked, api_key=client)
 
 

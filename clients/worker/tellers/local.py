@@ -96,7 +96,7 @@ class LocalTeller:
     def caption(self, picture: Image.Image) -> str:
         """What it shows most probably, with how sure that is, and its colours."""
         (name, sure), *_ = self._seen(picture).items()
-        modest = "probably" if sure >= 0.5 else "perhaps"
+        modest = "probably" if sure >= 0.5 else "perhaps" if sure >= 0.15 else "something like"
         return f"{modest} {_with_article(name)} ({sure:.0%} sure); {light_and_colours(picture)} (colours reckoned)"
 
     def describe(self, picture: Image.Image) -> str:

@@ -68,12 +68,6 @@ MUTATIONS = (
     "setMode",
     "setPublicProfile",
     "submitInterrogationJob",
-    "createWebhook",
-    "updateWebhook",
-    "deleteWebhook",
-    "rotateWebhookSecret",
-    "pingWebhook",
-    "redeliverWebhook",
 )
 
 HOSTILE: tuple[Any, ...] = (
@@ -194,11 +188,6 @@ class Stage:
             "... on SendWorkerMessageSuccess { sent { id } }",
             {"worker": self.worker.name, "message": "hello"},
         )["sent"]["id"]
-        self.webhook = self.user.api.call(
-            "createWebhook",
-            "... on CreateWebhookSuccess { webhook { id } }",
-            {"url": "https://example.org/told"},
-        )["webhook"]["id"]
         self.source = uploaded(self.user.api, picture(64, 64))
         self.own = self.user.submit(models=[unique("model")]).id
         self.hook = {"url": f"https://{OUTSIDE}:9/", "events": ["JOB_EXPIRED"]}
@@ -228,7 +217,7 @@ class Stage:
             "setTrusted": {"user": self.friend.alias, "trusted": True},
             "withdrawConsent": {"id": self.own},
             "decideCase": {"case": str(uuid4()), "verdict": "DISMISSED"},
-            "submitInterrogationJob": {"source": {"uploadId": str(uuid4())}, "forms": ["CAPTION"]},
+            "submitInterrogationJob": {"forms": ["CAPTION"], "source": self.source},
             "updateWorker": {"worker": self.worker.name, "description": "a worker"},
             "setWorkerPaused": {"worker": self.worker.name, "paused": True},
             "deleteWorker": {"worker": self.worker.name},
@@ -249,13 +238,6 @@ class Stage:
             "redeliverWebhook": {"deliveryId": str(uuid4())},
             "setPublicProfile": {"public": False},
             "setMode": {"mode": "INVITE_ONLY", "on": False},
-            "submitInterrogationJob": {"forms": ["CAPTION"], "source": self.source},
-            "createWebhook": {"url": "https://example.org/told"},
-            "updateWebhook": {"id": self.webhook, "active": True},
-            "deleteWebhook": {"id": str(uuid4())},
-            "rotateWebhookSecret": {"id": self.webhook},
-            "pingWebhook": {"id": str(uuid4())},
-            "redeliverWebhook": {"deliveryId": str(uuid4())},
         }
         return made[mutation]
 

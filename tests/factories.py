@@ -11,11 +11,13 @@ from uuid import UUID, uuid4
 from app.accounts import decider as accounts
 from app.accounts import treasury
 from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, SetWaitingLimit, SetWorkerLimit
-from app.fleet.serving import families_of
+from app.fleet.serving import LEAST_SPEED, Judged, backends_of, families_of
 from app.jobs import decider as jobs
 from app.jobs import interrogation_decider as interrogations
+from app.jobs import text_decider as texts
 from app.jobs.decider import SubmitImageJob
 from app.jobs.image_params import ImageParams
+from app.jobs.interrogation_decider import SubmitInterrogationJob
 from app.jobs.text_decider import SubmitTextJob
 from app.jobs.text_params import TextParams, payload_of
 from app.ledger.quote import ModelChoice
@@ -34,13 +36,14 @@ from app.webhooks import decider as webhooks
 from app.workers import decider as workers
 from app.workers import lease_decider as leases
 from app.workers import steering_decider as steering
-from app.workers.decider import CheckIn, ImageCapabilities, TextCapabilities
-from app.workers.lease_decider import (
-    GenerationResult,
-    PopJob,
-    ResultState,
-    SubmitResults,
+from app.workers.decider import (
+    Capabilities,
+    CheckIn,
+    ImageCapabilities,
+    InterrogationCapabilities,
+    TextCapabilities,
 )
+from app.workers.lease_decider import GenerationResult, PopJob, ResultState, SubmitResults
 from events.jobs import JobKind
 from projections.queue import (
     ALLOWED_BEFORE,
@@ -56,6 +59,7 @@ RULES = rules(
     accounts.RULES,
     treasury.RULES,
     jobs.RULES,
+    texts.RULES,
     interrogations.RULES,
     workers.RULES,
     leases.RULES,
@@ -95,9 +99,6 @@ def run(writer: Writer, command: Command, **changes: Any) -> Done:
     outcome = writer.execute_sync(request(command, **changes))
     assert isinstance(outcome, Done), outcome
     return outcome
-
-
-REFERENCE = ModelReference.load(None)
 
 
 def open_realm(writer: Writer) -> None:
@@ -160,6 +161,61 @@ def submit(
     )
 
 
+def submit_text(
+    requester: UUID,
+    *,
+    job: UUID | None = None,
+    n: int = 1,
+    generations: Sequence[UUID] = (),
+    models: Sequence[str] = ("writer",),
+    nsfw: bool = False,
+    prompt: str = "once",
+    max_kudos: int | None = None,
+    wish: dict[str, Any] | None = None,
+    **params: Any,
+) -> SubmitTextJob:
+    """A text job; `wish` are other fields of the command, `params` are fields of `TextParams` (80 tokens at most)."""
+    made = tuple(generations) or tuple(uuid4() for _ in range(n))
+    asked = TextParams(n=len(made), **params)
+    return SubmitTextJob(
+        job=job or uuid4(),
+        requester=requester,
+        generations=made,
+        prompt=prompt,
+        prompt_tokens=prompt_tokens_of(len(prompt), asked.max_context_length),
+        models=tuple(TextModelChoice(name, REFERENCE.parameters(name)) for name in models),
+        params=asked,
+        nsfw=nsfw,
+        max_kudos=max_kudos,
+        seeds=tuple(range(len(made))),
+        payload=payload_of(asked, None),
+        **(wish or {}),
+    )
+
+
+def submit_forms(
+    requester: UUID,
+    *forms: str,
+    job: UUID | None = None,
+    generations: Sequence[UUID] = (),
+    tiles: int = 1,
+    nsfw: bool = False,
+    max_kudos: int | None = None,
+    **wish: Any,
+) -> SubmitInterrogationJob:
+    """An interrogation about some forms of a picture; `wish` are other fields of the command."""
+    return SubmitInterrogationJob(
+        job=job or uuid4(),
+        requester=requester,
+        generations=tuple(generations) or tuple(uuid4() for _ in forms),
+        forms=forms,
+        tiles=tiles,
+        nsfw=nsfw,
+        max_kudos=max_kudos,
+        **wish,
+    )
+
+
 def capabilities(
     models: Sequence[str] = ("stable",),
     *,
@@ -180,6 +236,47 @@ def capabilities(
     )
 
 
+def text_capabilities(
+    models: Sequence[str] = ("writer",),
+    *,
+    max_length: int = 4096,
+    max_context_length: int = 1_048_576,
+    soft_prompts: Sequence[str] = (),
+    allows: Collection[str] = ("nsfw", "soft_prompt", *ALLOWED_BEFORE),
+    agent: str = "test:1",
+    extra_slow: bool = False,
+) -> TextCapabilities:
+    """What a text worker says it serves."""
+    return TextCapabilities(
+        models=tuple(sorted(models)),
+        max_length=max_length,
+        max_context_length=max_context_length,
+        soft_prompts=tuple(sorted(soft_prompts)),
+        allows=tuple(sorted(allows)),
+        threads=1,
+        agent=agent,
+        extra_slow=extra_slow,
+    )
+
+
+def form_capabilities(
+    forms: Sequence[str] = ("caption",),
+    *,
+    max_tiles: int = 64,
+    allows: Collection[str] = ("nsfw", *ALLOWED_BEFORE),
+    extra_slow: bool = False,
+) -> InterrogationCapabilities:
+    """What an interrogation worker says it tells."""
+    return InterrogationCapabilities(
+        forms=tuple(sorted(forms)),
+        max_tiles=max_tiles,
+        allows=tuple(sorted(allows)),
+        threads=1,
+        agent="test:1",
+        extra_slow=extra_slow,
+    )
+
+
 def check_in(worker: UUID, owner: UUID, able: ImageCapabilities | TextCapabilities | None = None) -> CheckIn:
     """A worker's registration or changed capabilities."""
     return CheckIn(worker=worker, owner=owner, name=f"worker {worker}", capabilities=able or capabilities())
@@ -188,7 +285,7 @@ def check_in(worker: UUID, owner: UUID, able: ImageCapabilities | TextCapabiliti
 def search_of(
     worker: UUID,
     owner: UUID,
-    able: ImageCapabilities | None = None,
+    able: Capabilities | None = None,
     *,
     blacklist: Sequence[str] = (),
     friends: Sequence[UUID] = (),
@@ -198,11 +295,14 @@ def search_of(
 ) -> Search:
     """The search that a worker's capabilities make."""
     able = able or capabilities()
+    families = (name for name, _ in families_of(able.kind, able.serves, REFERENCE))
     return Search(
         worker=worker,
         owner=owner,
-        models=(*able.models, *(name for name, _ in families_of(JobKind.IMAGE, able.models, REFERENCE))),
-        max_size=able.max_pixels,
+        kind=able.kind,
+        models=(*(able.serves if able.kind is JobKind.IMAGE else ()), *families),
+        max_size=_max_size(able),
+        soft_prompts=able.soft_prompts if isinstance(able, TextCapabilities) else (),
         allowed=requirement_mask(able.allows) | requirement_mask(standing),
         friends=tuple(friends),
         blacklist=tuple(blacklist),
@@ -211,10 +311,22 @@ def search_of(
     )
 
 
+def _max_size(able: Capabilities) -> int:
+    match able:
+        case TextCapabilities():
+            return text_size(able.max_context_length, able.max_length)
+        case InterrogationCapabilities():
+            return able.max_tiles
+        case ImageCapabilities():
+            return able.max_pixels
+        case _:
+            raise TypeError(able)
+
+
 def pop(
     worker: UUID,
     owner: UUID,
-    able: ImageCapabilities | None = None,
+    able: Capabilities | None = None,
     *,
     lease: UUID | None = None,
     amount: int = 1,
@@ -222,11 +334,14 @@ def pop(
     **search: Any,
 ) -> PopJob:
     """A worker's request for work."""
+    able = able or capabilities()
+    backends = backends_of(None)
     return PopJob(
         lease=lease or uuid4(),
         worker=worker,
         search=search_of(worker, owner, able, **search),
-        families=families_of(JobKind.IMAGE, (able or capabilities()).models, REFERENCE),
+        families=families_of(able.kind, able.serves, REFERENCE),
+        judged=Judged(LEAST_SPEED[able.kind], able.agent.partition(":")[0] in backends),
         amount=amount,
         choice=choice,
     )
@@ -243,80 +358,6 @@ def deliver(
 ) -> SubmitResults:
     """A submission of results, all of the same state."""
     return SubmitResults(lease=lease, owner=owner, results=tuple(result(g, state) for g in generations))
-
-
-def submit_text(
-    requester: UUID,
-    *,
-    job: UUID | None = None,
-    generations: Sequence[UUID] = (),
-    models: Sequence[str] = ("writer",),
-    prompt: str = "once",
-    max_kudos: int | None = None,
-    wish: dict[str, Any] | None = None,
-    **params: Any,
-) -> SubmitTextJob:
-    """A text job; `wish` are other fields of the command, `params` are fields of `TextParams`."""
-    made = tuple(generations) or (uuid4(),)
-    asked = TextParams(n=len(made), **params)
-    return SubmitTextJob(
-        job=job or uuid4(),
-        requester=requester,
-        generations=made,
-        prompt=prompt,
-        prompt_tokens=prompt_tokens_of(len(prompt), asked.max_context_length),
-        models=tuple(TextModelChoice(name, REFERENCE.parameters(name)) for name in models),
-        params=asked,
-        nsfw=False,
-        max_kudos=max_kudos,
-        seeds=tuple(range(len(made))),
-        payload=payload_of(asked, None),
-        **(wish or {}),
-    )
-
-
-def text_capabilities(
-    models: Sequence[str] = ("writer",), *, agent: str = "test:1", extra_slow: bool = False
-) -> TextCapabilities:
-    """What a text worker says it serves."""
-    return TextCapabilities(
-        models=tuple(models),
-        max_length=4096,
-        max_context_length=1_048_576,
-        allows=tuple(sorted((*ALLOWED_BEFORE[:3], "not_extra_slow", "nsfw", "soft_prompt"))),
-        threads=1,
-        agent=agent,
-        extra_slow=extra_slow,
-    )
-
-
-def pop_text(
-    worker: UUID,
-    owner: UUID,
-    able: TextCapabilities | None = None,
-    *,
-    lease: UUID | None = None,
-    amount: int = 1,
-    choice: int = 0,
-) -> PopJob:
-    """A text worker's request for work."""
-    able = able or text_capabilities()
-    families = families_of(JobKind.TEXT, able.models, REFERENCE)
-    return PopJob(
-        lease=lease or uuid4(),
-        worker=worker,
-        search=Search(
-            worker=worker,
-            owner=owner,
-            kind=JobKind.TEXT,
-            models=tuple(name for name, _ in families),
-            max_size=text_size(able.max_context_length, able.max_length),
-            allowed=requirement_mask(able.allows) | requirement_mask(STANDING_REQUIREMENTS),
-        ),
-        families=families,
-        amount=amount,
-        choice=choice,
-    )
 
 
 def deliver_text(

@@ -45,7 +45,8 @@ class Rows:
         #: jobs of which nothing waits any more because of this batch
         self.gone: set[UUID] = set()
         self._pending: dict[str, dict[Any, Any]] = {}
-        self._members: dict[UUID, list[UUID]] = {}
+        #: the generations of a job; a draft and the batch itself may both come to one
+        self._members: dict[UUID, dict[UUID, None]] = {}
         self._found: dict[Search, Found] = {}
         #: prompts of jobs that this batch submits or changes, for blacklists
         self.prompts: dict[UUID, str] = {}
@@ -60,8 +61,8 @@ class Rows:
         """Put gathered rows."""
         table = self.tables[projection]
         for row in rows:
-            if projection == "generations" and table.get(row.id) is None:
-                self._members.setdefault(row.job, []).append(row.id)
+            if projection == "generations":
+                self._members.setdefault(row.job, {})[row.id] = None
             table[row.id] = row
 
     def put_found(self, search: Search, found: Found) -> None:
@@ -137,7 +138,7 @@ class Rows:
                 before = self._get(projection.name, key)
                 pending[key] = row = projection.evolve(key, before, fact)
                 if before is None and isinstance(row, Generation):
-                    self._members.setdefault(row.job, []).append(key)
+                    self._members.setdefault(row.job, {})[key] = None
 
     def draft(self) -> Draft:
         """These rows as a decider may move them on while it composes events; they themselves stay as they are."""

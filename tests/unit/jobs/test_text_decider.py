@@ -25,7 +25,7 @@ from tests.factories import (
     check_in,
     deliver_text,
     grant,
-    pop_text,
+    pop,
     register,
     submit,
     submit_text,
@@ -158,23 +158,23 @@ def test_any_model_is_offered_as_far_as_the_kudos_reach():
 
 def test_each_class_is_paid_by_itself():
     scene = people(100_000).and_given(text(models=(), max_kudos=100_000))
-    leased = scene.when(pop_text(WORKER, BOB, text_capabilities(("Llama-3.3-70B-Instruct",)))).events[0]
+    leased = scene.when(pop(WORKER, BOB, text_capabilities(("Llama-3.3-70B-Instruct",)))).events[0]
     prices = {name: price for name, price, _ in scene.log.jobs()[JOB].offers}
     assert leased.price == prices["*texts:73b"]
-    small = scene.when(pop_text(WORKER, BOB, text_capabilities((MODEL,)))).events[0]
+    small = scene.when(pop(WORKER, BOB, text_capabilities((MODEL,)))).events[0]
     assert small.price == prices["*texts:9b"] < leased.price
-    own = scene.when(pop_text(WORKER, BOB, text_capabilities(("Llama-3.3-70B-Instruct::bob#2",))))
+    own = scene.when(pop(WORKER, BOB, text_capabilities(("Llama-3.3-70B-Instruct::bob#2",))))
     assert own.events == [], "a model of one owner's own is of no class"
 
 
 def leased(n: int = 1, kudos: int = 10_000) -> Scene:
     scene = people(kudos).and_given(text(generations=(G1, G2, G3)[:n]))
-    return scene.and_given(pop_text(WORKER, BOB, ABLE, lease=LEASE, amount=n))
+    return scene.and_given(pop(WORKER, BOB, ABLE, lease=LEASE, amount=n))
 
 
 def test_a_lease_lasts_150_seconds_for_each_text():
     scene = people(10_000).and_given(text())
-    event = scene.when(pop_text(WORKER, BOB, ABLE, amount=2)).events[0]
+    event = scene.when(pop(WORKER, BOB, ABLE, amount=2)).events[0]
     assert (event.expires_at - scene.log.now).total_seconds() == 2 * LEASE_SECONDS
 
 
@@ -258,7 +258,7 @@ def _step(scene: Scene, leases: list[UUID], kind: str, first: int, second: objec
     if kind == "take":
         assert isinstance(second, int)
         lease = uid(1000 + len(leases))
-        taken = pop_text(WORKER, BOB, ABLE, lease=lease, amount=first, choice=second)
+        taken = pop(WORKER, BOB, ABLE, lease=lease, amount=first, choice=second)
         if scene.when(taken).events:
             scene.and_given(taken)
             leases.append(lease)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from clients.worker.backends import BackendError
 from clients.worker.settings import Form
+from clients.worker.tellers import efficientnet
 from clients.worker.tellers.efficientnet import EfficientNet
 from clients.worker.tellers.statistics import UPSCALERS, StatisticsTeller, looks, palette, reckoned, score
 from clients.worker.tellers.tensors import WeightsError, weights_of
@@ -236,6 +237,27 @@ def test_a_damaged_file_is_told(tmp_path, fault):
     tensors = {"a": _Tensor(_Storage("1", np.arange(12, dtype=np.float32)), *place)}
     with pytest.raises(WeightsError):
         weights_of(written(tmp_path / "w.pth", tensors, **fault))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "size"), [(3, 1, (5, 4)), (3, 2, (8, 7)), (5, 2, (6, 9)), (5, 1, (4, 4))]
+)
+def test_convolutions_are_those_of_the_definition(kernel, stride, size):
+    chance = np.random.default_rng(7)
+    flow = chance.normal(size=(*size, 2)).astype(np.float32)
+    weight, bias = chance.normal(size=(kernel, kernel, 2)).astype(np.float32), np.ones(2, np.float32)
+    found = efficientnet._depthwise(flow, efficientnet._Layer(weight, bias), kernel, stride)
+    height, width = -(-size[0] // stride), -(-size[1] // stride)
+    down = max(0, (height - 1) * stride + kernel - size[0]) // 2
+    along = max(0, (width - 1) * stride + kernel - size[1]) // 2
+    assert found.shape == (height, width, 2)
+    for y, x in np.ndindex(height, width):
+        wanted = bias.copy()
+        for i, j in np.ndindex(kernel, kernel):
+            row, column = y * stride + i - down, x * stride + j - along
+            if 0 <= row < size[0] and 0 <= column < size[1]:
+                wanted += flow[row, column] * weight[i, j]
+        assert np.allclose(found[y, x], wanted, atol=1e-4)
 
 
 def test_weights_of_another_network_are_refused():

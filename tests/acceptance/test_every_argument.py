@@ -440,6 +440,9 @@ QUERIES = (
     "query($v: ID!) { jobWebhook(job: $v) { __typename } }",
     "query($v: String) { news(first: 1, after: $v) { edges { cursor } } }",
     "query($v: String) { modelTotals(kind: TEXT, knowledge: ALL, first: 1, after: $v) { edges { cursor } } }",
+    "query($v: String!) { model(name: $v) { name } }",
+    "query($v: String!) { model(name: $v, kind: TEXT) { name } }",
+    "query($v: Int!) { models(minWorkers: $v, maxWorkers: $v) { name } }",
 )
 CURSORS = (
     "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5LDBd",

@@ -400,6 +400,7 @@ def test_gathering_reads_no_table_from_end_to_end(database: Settings, start_writ
         "workers": [uid(3)],
         "teams": [uid(4)],
         "modes": [ANONYMOUS],
+        "webhooks": [uid(5)],
         "realm": 0,
     }
     with psycopg.connect(database.database_url, options=SETTINGS, autocommit=True) as connection:

@@ -14,6 +14,7 @@ from app.accounts.decider import (
     GrantKudos,
     GrantRole,
     OpenRealm,
+    SetPublicProfile,
     SetPublicWorkers,
     SetTrust,
     SetWaitingLimit,
@@ -23,6 +24,7 @@ from app.accounts.decider import (
 from app.jobs.decider import CancelJob, ExpireJob, SubmitImageJob, WithdrawConsent
 from app.jobs.image_params import Lora, PostProcessor
 from app.moderation.decider import DecideCase
+from app.operations.decider import SetMode
 from app.platform.commands import Command, Request
 from app.platform.vault import JobSource, SourceRole
 from app.sharing.decider import WithdrawPictures
@@ -46,6 +48,7 @@ from events.accounts import Role
 from events.base import ANONYMOUS
 from events.jobs import SourceFault, SourceProcessing
 from events.moderation import Verdict
+from events.operations import Mode
 from projections.queue import ALLOWED_BEFORE
 from tests.factories import capabilities, check_in, many_workers, pop, register, submit, uid
 from tests.model import MemoryLog
@@ -247,7 +250,11 @@ class Play:
         return SendMessage(message=message, sender=sender, worker=to, words="w", origin="o", hours=1 + b)
 
     def _own(self, a: int, b: int, c: int) -> Command:
-        """Whose workers are whose, and how many there may be."""
+        """Whose workers are whose, and how many there may be; who is seen; a raid for a while."""
+        if c % 4 == 1:
+            return SetPublicProfile(user=(*USERS, ANONYMOUS)[a % 5], public=b % 2 == 0)
+        if c == 6:
+            return SetMode(mode=(Mode.RAID, Mode.INVITE_ONLY)[a % 2], on=b % 8 == 0)
         if c % 2:
             return SetPublicWorkers(user=(*USERS, ANONYMOUS)[a % 5], public=b % 2 == 0)
         by = None if c < 6 else (*USERS, ANONYMOUS)[c % 5]

@@ -87,7 +87,11 @@ def _teller(settings: Settings) -> Teller:
 
 
 def _processors(settings: Settings) -> int:
-    return settings.cpu_threads or os.cpu_count() or 1
+    """Half of them unless the settings say.
+
+    llama.cpp's threads wait for each other: one that has to share its processor slows all of them down many times over.
+    """
+    return settings.cpu_threads or max(1, (os.cpu_count() or 1) // 2)
 
 
 def _content(path: str) -> str:

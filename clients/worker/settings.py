@@ -108,7 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, _about("The GGUF file that the backend local runs; by default the optional packages' SmolLM2.")
     ] = ""
     cpu_threads: Annotated[
-        int, _about("Processors that the backend local works with; 0: all.", ge=0, le=256)
+        int, _about("Processors that the backend local works with; 0: half of them.", ge=0, le=256)
     ] = 0
 
     threads: Annotated[int, _about("Pieces of work done at a time.", ge=1, le=50)] = 1

@@ -65,7 +65,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedStack, Settings]]:
     """The running servers of this pytest process, with the settings that reach them."""
     folder: Path = tmp_path_factory.mktemp("stack")
@@ -78,13 +78,13 @@ def stack_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[E
         stack.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(stack_settings: tuple[EmbeddedStack, Settings]) -> EmbeddedStack:
     """PostgreSQL, Valkey and S3, shared by all tests of a process: leave them running and whole."""
     return stack_settings[0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def template(stack_settings: tuple[EmbeddedStack, Settings]) -> Settings:
     """Settings of a migrated database without a single event. Never connect to it: it is only cloned."""
     _, settings = stack_settings

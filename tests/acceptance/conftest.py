@@ -25,7 +25,7 @@ from tests.factories import RULES
 from tests.stranger import OUTSIDE, RECEIVER_PEM
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def variables(stack_settings: tuple[EmbeddedStack, Settings]) -> dict[str, str]:
     """The `HOARD_*` variables of a migrated and seeded database of its own."""
     stack, settings = stack_settings
@@ -49,7 +49,7 @@ def variables(stack_settings: tuple[EmbeddedStack, Settings]) -> dict[str, str]:
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def horde(
     stack_settings: tuple[EmbeddedStack, Settings],
     variables: dict[str, str],

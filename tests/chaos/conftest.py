@@ -13,7 +13,7 @@ from tests.chaos.world import World
 from tests.own_servers import *  # noqa: F403 - fixtures
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(
     stack_settings: tuple[EmbeddedStack, Settings], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:

@@ -30,7 +30,7 @@ from tests.factories import (
     check_in,
     deliver,
     deliver_text,
-    pop_text,
+    pop,
     register,
     run,
     submit,
@@ -137,7 +137,7 @@ async def test_a_text_is_gone_and_its_job_can_still_be_read(gallery: Gallery):
         submit_text(gallery.requester, job=job, generations=(generation,), prompt="a secret"),
         register(owner),
         check_in(worker, owner, text_capabilities()),
-        pop_text(worker, owner, lease=lease),
+        pop(worker, owner, text_capabilities(), lease=lease),
         deliver_text(lease, owner, generation, text="another secret"),
     ):
         run(gallery.writer, command)

@@ -13,7 +13,7 @@ from tests.stateful.world import Clockwork
 NAME = "stateful"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clockwork(stack_settings: tuple[EmbeddedStack, Settings], template: Settings) -> Iterator[Clockwork]:
     """A migrated database whose clock tests move."""
     _, settings = stack_settings

@@ -41,18 +41,19 @@ from app.platform.commands import Rules, rules
 from app.platform.database import Pool
 from app.platform.graphql.context import RequestContext, TransportOptions
 from app.platform.graphql.documents import OperationInfo
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.routes import create_graphql_routes
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.logging import configure_logging
 from app.platform.model_reference import ModelReference
 from app.platform.networks import Networks
 from app.platform.news import News
-from app.platform.objects import ObjectStore, StorageUnavailableError
+from app.platform.objects import ObjectStore
 from app.platform.presence import PATIENCE_SECONDS, Presence
 from app.platform.protocols import HttpProtocol, WebSocketProtocol
 from app.platform.rates import BY_ADDRESS, BY_KEY, NEW_DOCUMENTS, Rates
 from app.platform.services import Links, Services
 from app.platform.settings import Settings
+from app.platform.storage_errors import StorageUnavailableError
 from app.platform.tail import Tail
 from app.platform.versions import stand_by, watch
 from app.platform.waiting import Polls, Room, reader

@@ -20,7 +20,12 @@ from PIL import Image, ImageDraw
 
 from app.actors_main import make_pool, make_publisher
 from app.platform.commands import rules
-from app.platform.objects import Missing, ObjectStore, result_key, shared_keys
+from app.platform.objects import (
+    Missing,
+    ObjectStore,
+    result_key,
+    shared_keys,
+)
 from app.platform.settings import Settings
 from app.platform.writer import Writer
 from app.sharing import decider as sharing

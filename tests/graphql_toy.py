@@ -15,10 +15,11 @@ from strawberry.schema.config import StrawberryConfig
 
 from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
 from app.platform.graphql.context import RequestContext, TransportOptions
-from app.platform.graphql.errors import ApiError, InsufficientKudos, InvalidInput, TopLevelCode, UserError
+from app.platform.graphql.errors import InsufficientKudos, InvalidInput, UserError
 from app.platform.graphql.execution import OperationInfo
 from app.platform.graphql.routes import create_graphql_routes
 from app.platform.graphql.scalars import JSON, SCALAR_MAP, Kudos, Position
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 
 Info = strawberry.Info[RequestContext, None]
 

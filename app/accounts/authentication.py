@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from app.accounts.queries import SUBJECT_OF_KEY
-from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.keys import ANONYMOUS_KEY, key_hash
 from app.platform.services import Info, Services
 from events.base import ANONYMOUS

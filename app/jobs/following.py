@@ -18,7 +18,7 @@ from uuid import UUID
 from app.jobs.queries import GENERATIONS, JOBS, GenerationView
 from app.jobs.standing import Standing, standings
 from app.platform.graphql.context import Client
-from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.services import Services
 from projections.jobs import Job
 from projections.queue import waits

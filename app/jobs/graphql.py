@@ -25,10 +25,10 @@ from app.jobs.types import (
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.connections import build_page, decode_cursor, page_size
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import Position
 from app.platform.graphql.shared import AccessKey, JobId, JobState
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.services import Info, services_of
 from events.base import ANONYMOUS
 from projections.jobs import Job as JobRow

@@ -11,7 +11,7 @@ from app.ledger.standing import moderates
 from app.moderation.decider import DecideCase
 from app.moderation.queries import ACCOUNT, BY_ID, PAGE, CaseView
 from app.platform.commands import Done, Rejection
-from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.handling import parse_id, run
 from app.platform.services import Services
 from events.moderation import Verdict

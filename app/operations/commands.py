@@ -15,8 +15,8 @@ from app.operations.migrate import MigrationError, make_buckets, migrate, owner_
 from app.platform.model_reference import ModelReference
 from app.platform.networks import Networks
 from app.platform.news import News
-from app.platform.objects import StorageUnavailableError
 from app.platform.settings import Settings, SettingsError
+from app.platform.storage_errors import StorageUnavailableError
 from app.platform.terminal import (
     WRONG,
     CannotRunError,

@@ -30,7 +30,8 @@ from app.operations.segments import (
     encode_segment,
     segment_name,
 )
-from app.platform.objects import ObjectMissingError, ObjectStore
+from app.platform.objects import ObjectStore
+from app.platform.storage_errors import ObjectMissingError
 from events.base import Recorded
 from events.chain import genesis, link_of
 from events.store import log

@@ -15,9 +15,9 @@ import strawberry
 
 from app.operations.rendering import RenderedEvent, RenderedPage, renderings
 from app.platform.graphql.connections import PageInfo, page_size
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.scalars import JSON, Position
 from app.platform.graphql.shared import First
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.services import Info, services_of
 from app.platform.tail import follow, read_log
 from events.base import Recorded

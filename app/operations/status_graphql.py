@@ -16,9 +16,9 @@ from app.operations import statistics, status
 from app.operations.statistics import ModelTotals as ModelCounts
 from app.operations.status import Figures, ModelFigures
 from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.scalars import Position
 from app.platform.graphql.shared import UNIT_OF, After, First, JobKind, WorkUnit
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.services import Info, services_of
 from events import jobs
 

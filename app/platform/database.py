@@ -18,7 +18,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.round_trip import Row, Statement, travel
 
 R = TypeVar("R")

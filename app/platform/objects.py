@@ -25,6 +25,7 @@ from minio.lifecycleconfig import Expiration, LifecycleConfig, NoncurrentVersion
 from minio.versioningconfig import VersioningConfig
 
 from app.platform import metrics
+from app.platform.storage_errors import ObjectMissingError, StorageError, StorageUnavailableError
 
 #: The largest object that a worker may deliver, in bytes.
 MAX_OBJECT_BYTES: Final = 20 * 1024 * 1024
@@ -40,18 +41,6 @@ _MISSING: Final = frozenset({"NoSuchKey", "NoSuchObject", "NoSuchVersion", "Reso
 _OWN_BUCKET: Final = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 
 ImageKind = Literal["webp", "png", "jpeg"]
-
-
-class StorageError(Exception):
-    """An operation on object storage did not come off."""
-
-
-class StorageUnavailableError(StorageError):
-    """Storage does not answer, or not as it should: try again later."""
-
-
-class ObjectMissingError(StorageError):
-    """There is no such object."""
 
 
 class ObjectChangedError(StorageError):

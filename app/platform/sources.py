@@ -19,15 +19,11 @@ import msgspec
 from app.platform.commands import Rejection
 from app.platform.handling import parse_id
 from app.platform.ids import new_id
-from app.platform.objects import (
-    Missing,
-    ObjectChangedError,
-    ObjectMissingError,
-    StorageUnavailableError,
-)
+from app.platform.objects import Missing, ObjectChangedError
 from app.platform.outside import ForbiddenUrlError, Outside
 from app.platform.picture_header import HEADER_BYTES, Header, read_header
 from app.platform.services import Services
+from app.platform.storage_errors import ObjectMissingError, StorageUnavailableError
 from app.platform.vault import JobSource, SourceRole
 from events.jobs import SourceFault
 

@@ -21,8 +21,8 @@ from psycopg import AsyncConnection
 
 from app.platform import metrics
 from app.platform.database import NETWORK, read
-from app.platform.graphql.errors import ApiError
 from app.platform.graphql.masking import describe
+from app.platform.graphql.top_level import ApiError
 from app.platform.writer.apply import channel
 from events.base import Recorded
 from events.store import log

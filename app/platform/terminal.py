@@ -18,8 +18,8 @@ import click
 import msgspec
 import psycopg
 
-from app.platform.objects import StorageError
 from app.platform.settings import Settings, SettingsError
+from app.platform.storage_errors import StorageError
 from app.platform.writer import InternalError, WriterBusyError
 from app.platform.writer.gather import VersionMismatchError
 

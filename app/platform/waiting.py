@@ -21,7 +21,7 @@ import msgspec
 
 from app.platform.commands import Rejection
 from app.platform.database import Pool
-from app.platform.graphql.errors import ApiError
+from app.platform.graphql.top_level import ApiError
 from app.platform.sql import any_of, jobs, rows_of
 from events.base import Recorded
 from events.jobs import (

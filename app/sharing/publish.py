@@ -24,12 +24,12 @@ from app.platform.ids import new_id
 from app.platform.objects import (
     Missing,
     ObjectChangedError,
-    ObjectMissingError,
     ObjectStore,
     ObjectTooLargeError,
     result_key,
     shared_keys,
 )
+from app.platform.storage_errors import ObjectMissingError
 from app.platform.writer import Writer
 from app.sharing import blocklist
 from app.sharing.decider import PublishPicture, Verdict, WithdrawPictures, WithholdPicture

@@ -16,10 +16,10 @@ from app.fleet.online import capacity, online_workers
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import Kudos, Position
 from app.platform.graphql.shared import After, First, Node
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.services import Info, services_of
 from app.teams import handlers
 from app.teams.decider import TeamStands

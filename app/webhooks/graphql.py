@@ -13,9 +13,9 @@ import strawberry
 
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import Position
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.handling import parse_id
 from app.platform.services import Info, services_of
 from app.platform.webhooks import WebhookEvent

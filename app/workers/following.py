@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.platform.graphql.errors import ApiError
+from app.platform.graphql.top_level import ApiError
 from app.platform.presence import LastPoll
 from app.platform.services import Services
 from app.workers.queries import BY_ID, Named

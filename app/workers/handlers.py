@@ -20,11 +20,11 @@ from app.platform.objects import (
     MAX_OBJECT_BYTES,
     Missing,
     ObjectHead,
-    StorageUnavailableError,
     result_key,
     sniff_image,
 )
 from app.platform.services import Services
+from app.platform.storage_errors import StorageUnavailableError
 from app.platform.vault import SourceRole
 from app.workers.capabilities import MAX_NAME
 from app.workers.conduct import unreasonable_text_speed

@@ -17,10 +17,10 @@ from app.fleet.online import online_workers
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import Position
 from app.platform.graphql.shared import After, First, JobKind
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.services import Info, services_of
 from app.workers import handlers, steering
 from app.workers.capabilities import MAX_NAME

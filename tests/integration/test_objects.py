@@ -20,13 +20,12 @@ from app.platform.objects import (
     Missing,
     ObjectChangedError,
     ObjectHead,
-    ObjectMissingError,
     ObjectStore,
     ObjectTooLargeError,
-    StorageUnavailableError,
     sniff_image,
 )
 from app.platform.settings import Settings
+from app.platform.storage_errors import ObjectMissingError, StorageUnavailableError
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.platform import database as reading
 from app.platform.database import POOL_SIZE, Pool
-from app.platform.graphql.errors import ApiError
+from app.platform.graphql.top_level import ApiError
 from app.platform.settings import Settings
 
 pytestmark = pytest.mark.anyio

@@ -17,7 +17,7 @@ from app.main import make_services, run_services
 from app.platform import database as reading
 from app.platform.database import Pool
 from app.platform.graphql.context import RequestContext
-from app.platform.graphql.errors import ApiError
+from app.platform.graphql.top_level import ApiError
 from app.platform.services import Services
 from app.platform.settings import Settings
 from app.platform.sql import Query

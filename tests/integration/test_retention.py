@@ -16,8 +16,9 @@ from app.jobs.decider import CancelJob
 from app.main import make_services, run_services
 from app.moderation.decider import DecideCase
 from app.platform.graphql.context import RequestContext
-from app.platform.objects import Missing, StorageUnavailableError, result_key
+from app.platform.objects import Missing, result_key
 from app.platform.settings import Settings
+from app.platform.storage_errors import StorageUnavailableError
 from app.platform.writer import Writer
 from app.relay.main import Relay
 from app.relay.retention import Retention

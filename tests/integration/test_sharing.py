@@ -16,8 +16,9 @@ from app.accounts.decider import GrantRole
 from app.jobs.decider import WithdrawConsent
 from app.jobs.image_params import PostProcessor
 from app.moderation.decider import DecideCase
-from app.platform.objects import ObjectStore, StorageUnavailableError, result_key
+from app.platform.objects import ObjectStore, result_key
 from app.platform.settings import Settings
+from app.platform.storage_errors import StorageUnavailableError
 from app.platform.writer import Writer
 from app.sharing.blocklist import Blocklist
 from app.sharing.decider import PublishPicture

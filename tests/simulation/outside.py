@@ -10,13 +10,8 @@ from types import SimpleNamespace
 import msgspec
 import redis
 
-from app.platform.objects import (
-    Missing,
-    ObjectChangedError,
-    ObjectHead,
-    ObjectMissingError,
-    StorageUnavailableError,
-)
+from app.platform.objects import Missing, ObjectChangedError, ObjectHead
+from app.platform.storage_errors import ObjectMissingError, StorageUnavailableError
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.stand_ins import Waiters
 

@@ -16,8 +16,9 @@ from typing import Final
 import msgspec
 
 from app.operations.backup.form import BackupError, BucketCopy, NewBackup, Part, Writing, unpacked
-from app.platform.objects import ObjectEntry, ObjectMissingError, ObjectStore, sniff_image
+from app.platform.objects import ObjectEntry, ObjectStore, sniff_image
 from app.platform.settings import Settings
+from app.platform.storage_errors import ObjectMissingError
 
 #: objects of these expire: that some are gone is no fault
 EXPIRING: Final = frozenset({"results", "sources"})

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 import strawberry
 
-from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 
 #: The largest page anyone may ask for.
 MAX_PAGE = 100

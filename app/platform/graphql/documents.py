@@ -20,9 +20,9 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.platform.graphql.context import TransportOptions
 from app.platform.graphql.cost import CostModel, Formula
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.limits import check_limits, limit_error, root_fields
 from app.platform.graphql.refusals import RequestRefused
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 
 #: One tuple for the process: a rule class made per request would defeat any cache.
 _RULES: tuple[type[ASTValidationRule], ...] = (

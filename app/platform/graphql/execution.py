@@ -44,13 +44,13 @@ from app.platform.graphql.documents import (
     OperationKind,
     PreparedOperation,
 )
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.limits import limit_error
 from app.platform.graphql.masking import format_errors, format_refusal, internal_error
 from app.platform.graphql.measures import answered, failed, root_field, subscribed
 from app.platform.graphql.refusals import RequestRefused
 from app.platform.graphql.rendering import Chosen, Payload, Rendered, data_of, encode, encode_text
 from app.platform.graphql.schema_tools import core_schema
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 
 
 class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True):

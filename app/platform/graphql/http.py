@@ -16,13 +16,13 @@ from starlette.types import Receive, Scope, Send
 
 from app.platform.graphql.context import Client, RequestContext, context_of, headers_of
 from app.platform.graphql.documents import OperationKind
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.execution import Engine, GraphQLRequest
 from app.platform.graphql.limits import limit_error
 from app.platform.graphql.measures import failed, root_field
 from app.platform.graphql.refusals import RequestRefused
 from app.platform.graphql.rendering import Payload, encode
 from app.platform.graphql.sse import client_left, send_events
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.graphql.wire import (
     CORS,
     JSON_TYPE,

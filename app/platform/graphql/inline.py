@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 
-from app.platform.graphql.errors import ApiError, TopLevelCode
-from app.platform.objects import ObjectMissingError, ObjectTooLargeError, StorageUnavailableError
+from app.platform.graphql.top_level import ApiError, TopLevelCode
+from app.platform.objects import ObjectTooLargeError
 from app.platform.services import Info, Services, services_of
+from app.platform.storage_errors import ObjectMissingError, StorageUnavailableError
 
 #: pictures that one operation may have inline
 MAX_INLINE: Final = 4

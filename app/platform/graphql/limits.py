@@ -17,7 +17,7 @@ from graphql import (
 )
 
 from app.platform.graphql.context import TransportOptions
-from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 
 #: Beneath these depth is not counted: the standard introspection query is 15 and more levels deep,
 #: and graphql-core has a validation rule of its own against deep introspection.

@@ -14,7 +14,7 @@ from uuid import uuid4
 from graphql import GraphQLError
 from strawberry.exceptions import StrawberryInputCoercionError
 
-from app.platform.graphql.errors import ApiError, TopLevelCode
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 
 _log = logging.getLogger("hoard.graphql")
 

@@ -2,9 +2,9 @@
 
 from graphql import GraphQLError
 
-from app.platform.graphql.errors import HTTP_STATUS, ApiError, TopLevelCode
 from app.platform.graphql.masking import format_refusal
 from app.platform.graphql.rendering import Payload
+from app.platform.graphql.top_level import HTTP_STATUS, ApiError, TopLevelCode
 
 
 class RequestRefused(Exception):

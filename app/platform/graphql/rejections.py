@@ -10,7 +10,12 @@ from typing import Any
 from app.platform import metrics
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
-from app.platform.graphql.errors import ErrorCode, InsufficientKudos, LargestJob, UserError
+from app.platform.graphql.errors import (
+    ErrorCode,
+    InsufficientKudos,
+    LargestJob,
+    UserError,
+)
 
 _TYPES: dict[str, type[UserError]] = {
     "NOT_FOUND": errors.NotFound,

@@ -12,10 +12,10 @@ from contextlib import suppress
 from starlette.types import Receive, Send
 
 from app.platform.graphql.context import TransportOptions
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.masking import format_refusal
 from app.platform.graphql.measures import slow_reader
 from app.platform.graphql.rendering import Payload, encode
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.graphql.wire import CORS, EVENTS_TYPE
 
 _KEEP_ALIVE = b":\n\n"

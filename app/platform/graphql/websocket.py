@@ -17,13 +17,13 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.platform.graphql.context import RequestContext, TransportOptions, context_of, headers_of, key_of
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.execution import Engine, GraphQLRequest
 from app.platform.graphql.limits import limit_error
 from app.platform.graphql.masking import internal_error
 from app.platform.graphql.measures import connected, failed, slow_reader
 from app.platform.graphql.refusals import RequestRefused
 from app.platform.graphql.rendering import Payload, encode, encode_text
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 from app.platform.graphql.wire import UNREADABLE
 
 SUBPROTOCOL = "graphql-transport-ws"

@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from app.platform.graphql.errors import ApiError, TopLevelCode
 from app.platform.graphql.execution import GraphQLRequest
 from app.platform.graphql.refusals import RequestRefused
+from app.platform.graphql.top_level import ApiError, TopLevelCode
 
 JSON_TYPE = "application/json"
 RESPONSE_TYPE = "application/graphql-response+json"

@@ -9,9 +9,9 @@ from graphql import get_introspection_query
 
 from app.platform.graphql import documents
 from app.platform.graphql.context import RequestContext, TransportOptions
-from app.platform.graphql.errors import ApiError
 from app.platform.graphql.execution import Engine, GraphQLRequest
 from app.platform.graphql.refusals import RequestRefused
+from app.platform.graphql.top_level import ApiError
 from tests.graphql_toy import ToyState, toy_before_operation, toy_schema
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from app.platform.graphql.connections import build_page, decode_cursor, encode_cursor, page_size
 from app.platform.graphql.context import client_address, key_of
-from app.platform.graphql.errors import ApiError
 from app.platform.graphql.scalars import (
     MAX_KUDOS,
     SCALAR_MAP,
@@ -22,6 +21,7 @@ from app.platform.graphql.scalars import (
     parse_position,
 )
 from app.platform.graphql.schema_tools import breaking_changes, difference, print_sdl, undescribed
+from app.platform.graphql.top_level import ApiError
 from app.platform.graphql.wire import accepted, is_json
 from tests.graphql_toy import toy_schema
 

@@ -18,6 +18,7 @@ from app.platform.writer.gather import Gathered
 from events.base import Event, Fact, Recorded
 from events.chain import genesis
 from events.codec import fact_of
+from events.jobs import JobKind
 from events.operations import HOUSE
 from events.store.log import Head, PostingRow
 from projections import memory
@@ -28,6 +29,9 @@ from projections.queue import CANDIDATES, FRIENDS, OTHERS, OWN, REQUIREMENTS, Ca
 from projections.registry import INLINE
 from projections.workers import Worker
 from tests.factories import RULES, START, request
+
+#: work a second below which a worker is slow: pixelsteps, thousandths of tokens, thousandths of forms
+FAST = {JobKind.IMAGE: 500_000, JobKind.TEXT: 5_000, JobKind.INTERROGATION: 100}
 
 
 class MemoryLog:
@@ -129,9 +133,10 @@ class MemoryLog:
         paying |= {tables["jobs"][key] for key in jobs}
         wanted["accounts"] |= {job.requester for job in paying} | {lease.owner for lease in leases}
         wanted["workers"] |= {lease.worker for lease in leases}
-        wanted["jobs"] |= {lease.job for lease in leases} | jobs
+        wanted["jobs"] |= {lease.job for lease in leases}
+        named = set(wanted["jobs"])
+        wanted["jobs"] |= jobs
         wanted["generations"] |= {g.id for g in tables["generations"].values() if g.job in wanted["jobs"]}
-        named = wanted["jobs"] - jobs
         rows.prompts = {key: self.prompts[key] for key in named if key in self.prompts}
         for name, keys in wanted.items():
             rows.name(name, keys)
@@ -192,9 +197,12 @@ def _near(search: Search, job: Job) -> int:
 
 def _may(search: Search, job: Job, *, waived: bool = True) -> bool:
     """Whether a worker may serve a job, said as plainly as can be."""
-    if job.models and not set(job.models) & set(search.models):
+    if job.kind is not search.kind:
         return False
-    if job.size > search.max_size:
+    anything = job.kind is JobKind.IMAGE and not job.models
+    if not anything and not set(job.models) & set(search.models):
+        return False
+    if any(part > most for part, most in zip(_parts(job.size), _parts(search.max_size), strict=True)):
         return False
     if search.worker in job.denied_workers:
         return False
@@ -206,12 +214,20 @@ def _may(search: Search, job: Job, *, waived: bool = True) -> bool:
     return not lacking
 
 
+def _parts(size: int) -> tuple[int, int]:
+    """What is read and what is written, of texts; nothing and all of it, of other kinds."""
+    return divmod(size, 2**32)
+
+
 def _stands_for(worker: Worker, owner: Account | None, job: Job) -> bool:
-    """Whether a worker is trusted and fast where a job wants that; of a worker that showed nothing nobody knows."""
-    trusted = owner is not None and bool({"trusted", "moderator", "operator"} & set(owner.roles))
-    fast = not worker.extra_slow and not 0 < worker.speed < 500_000
-    wants_trusted = job.mask & REQUIREMENTS["trusted_worker"]
-    return (trusted or not wants_trusted) and (fast or not job.mask & REQUIREMENTS["not_slow"])
+    """Whether a worker is trusted, fast and known, and has what is wanted; of who showed nothing nobody knows."""
+    stands = {
+        "trusted_worker": owner is not None and bool({"trusted", "moderator", "operator"} & set(owner.roles)),
+        "not_slow": not worker.extra_slow and not 0 < worker.speed < FAST[worker.kind],
+        "validated_backend": worker.agent.split(":")[0] == "KoboldCppEmbedWorker",
+    }
+    has = job.soft_prompt is None or job.soft_prompt in worker.soft_prompts
+    return has and all(true for name, true in stands.items() if job.mask & REQUIREMENTS[name])
 
 
 def naive_pop(
@@ -225,7 +241,8 @@ def naive_pop(
     rows: Any = state["generations"]
     for generation in rows.values():
         tried = worker.id in generation.barred
-        if generation.state is GenerationState.WAITING and not tried:
+        told = generation.form is None or f"*form:{generation.form}" in search.models
+        if generation.state is GenerationState.WAITING and not tried and told:
             untried.setdefault(generation.job, []).append(generation)
     best: tuple[tuple[int, int, int], Job, list[UUID]] | None = None
     jobs: Any = state["jobs"]

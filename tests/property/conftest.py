@@ -1,4 +1,8 @@
-"""Histories are short: here little work over a day earns trust, and one suspicion pauses a worker."""
+"""Histories are short: here little work over a day earns trust, and one suspicion pauses a worker.
+
+A search sees the whole queue, since a worker that has to go on behind the candidates does so after its batch; how it does
+is the business of `tests/integration/test_pop.py`.
+"""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,6 +12,7 @@ import pytest
 from app.ledger import trust
 from app.workers import conduct
 from events.jobs import JobKind
+from tests import model
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,4 +24,5 @@ def soon_trusted() -> Iterator[None]:
         patch.setattr(trust, "MIN_AGE", timedelta(days=1))
         patch.setattr(conduct, "SUSPICIOUS", 1)
         patch.setattr(conduct, "UNREASONABLE_SPEED", dict.fromkeys(JobKind, 100_000))
+        patch.setattr(model, "CANDIDATES", 10_000)
         yield

@@ -1,10 +1,10 @@
 """Random histories: small moves, each turned into a command by what the log holds when it is its turn.
 
 A move is four small numbers, so that Hypothesis can shrink a history that breaks something to the few moves that
-matter. Every id follows from its place in the history, so that two runs of one history have the same ids.
+matter. Here are the moves about pictures, money and workers. Look next: `playing.py`, `words.py`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from app.accounts.decider import (
     GrantKudos,
     GrantRole,
-    OpenRealm,
-    SetPublicProfile,
     SetPublicWorkers,
     SetTrust,
     SetWaitingLimit,
@@ -23,23 +21,24 @@ from app.accounts.decider import (
 )
 from app.jobs.decider import CancelJob, ExpireJob, SubmitImageJob, WithdrawConsent
 from app.jobs.image_params import Lora, PostProcessor
+from app.jobs.interrogation_decider import SubmitInterrogationJob
+from app.jobs.text_decider import SubmitTextJob
 from app.moderation.decider import DecideCase
 from app.operations.decider import SetMode
-from app.platform.commands import Command, Request
+from app.platform.commands import Command
 from app.platform.vault import JobSource, SourceRole
 from app.sharing.decider import WithdrawPictures
 from app.sources.decider import AcceptSources, RefuseSources
 from app.teams.decider import CreateTeam, DeleteTeam, EditTeam
+from app.webhooks.decider import CreateWebhook
 from app.workers.conduct import EndRest
-from app.workers.decider import ImageCapabilities, SetMaintenance
+from app.workers.decider import SetMaintenance
 from app.workers.lease_decider import (
     ExpireLease,
     ExtendLease,
-    GenerationResult,
     PopJob,
     ReleaseLease,
     ResultState,
-    SubmitResults,
 )
 from app.workers.reports import case_of
 from app.workers.steering_decider import ChangeWorker, DeleteMessage, DeleteWorker, PauseWorker, SendMessage
@@ -50,12 +49,12 @@ from events.jobs import SourceFault, SourceProcessing
 from events.moderation import Verdict
 from events.operations import Mode
 from projections.queue import ALLOWED_BEFORE
-from tests.factories import capabilities, check_in, many_workers, pop, register, submit, uid
+from tests.factories import capabilities, submit, uid
 from tests.model import MemoryLog
+from tests.property.playing import EVERY_WORKER, OF_KIND, USERS, WORKERS, Move, owner_of
+from tests.property.words import Words, able_in_words
 
 MODELS = ("a", "b", "c")
-USERS = tuple(uid(number) for number in range(1, 5))
-WORKERS = tuple(uid(0x100 + number) for number in range(6))
 #: seconds
 PAUSES = (1, 60, 200, 1300, 90_000)
 #: 650, 650 and 9310 hundredths a picture; only the last must be affordable
@@ -69,13 +68,14 @@ ALLOWS = (
     ALLOWED_BEFORE,
 )
 
-Move = tuple[str, int, int, int]
 KINDS = (
     "grant", "transfer", "submit", "submit", "submit", "check_in", "pop", "pop", "pop", "deliver", "deliver",
     "deliver", "late", "fault", "extend", "release", "expire_lease", "cancel", "expire_job", "wait", "wait",
     "maintenance", "role", "race", "doom", "limit",
     "uptime", "trust", "rest", "lora", "choose", "source", "fetched", "steer", "steer", "team", "join", "message", "own",
     "consent", "case", "case", "withdraw", "extend", "extend",
+    "write", "write", "write", "ask", "ask", "ask", "again", "again", "pop", "pop", "deliver", "deliver", "tell_on", "house",
+    "hook", "hook", "profile", "uptime", "steer", "steer",
 )  # fmt: skip
 
 moves = st.tuples(st.sampled_from(KINDS), st.integers(0, 11), st.integers(0, 11), st.integers(0, 11))
@@ -86,74 +86,50 @@ def histories(longest: int = 60, shortest: int = 1) -> st.SearchStrategy[list[Mo
     return st.lists(moves, min_size=shortest, max_size=longest)
 
 
-def owner_of(worker: UUID) -> UUID:
-    """The user that a worker belongs to."""
-    return USERS[worker.int % 3]
-
-
-class Play:
-    """Plays moves on a log and remembers the commands and the instants between them."""
+class Play(Words):
+    """Plays all moves; some workers of each kind are there from the start."""
 
     def __init__(self, log: MemoryLog | None = None) -> None:
-        self.log = log or MemoryLog()
-        #: commands, and numbers of seconds that passed
-        self.script: list[Command | float] = []
-        self.outcomes: list[Any] = []
-        self._serial = 0x10000
-        self._able: dict[UUID, ImageCapabilities] = {}
+        super().__init__(log)
         #: messages to workers, and who wrote them
         self._told: list[tuple[UUID, UUID]] = []
-        users = [each for user in USERS for each in (register(user, user.int), many_workers(user))]
-        for command in (OpenRealm(), *users):
-            self.do(command)
         for worker in WORKERS[:5]:
-            self.do(self._check_in(worker, 0))
+            self.do(self._checks_in(worker, 0))
+        for number, worker in enumerate(EVERY_WORKER[6:]):
+            self.do(self._checks_in(worker, number % 3))
 
-    def new(self) -> UUID:
-        """The next id."""
-        self._serial += 1
-        return uid(self._serial)
+    def _house(self, a: int, b: int, c: int) -> None:
+        """A mode of the house is set for a few moves, by who may or by anybody."""
+        mode, by = tuple(Mode)[a % 3], None if b < 8 else (*USERS, ANONYMOUS)[c % 5]
+        self.do(SetMode(mode=mode, on=True, by=by))
+        for made in (self._write, self._ask, self._submit, self._check_in):
+            self.do(made(b, c, a))
+        self.do(SetMode(mode=mode, on=False, by=None if c else by))
 
-    def do(self, command: Command) -> None:
-        """Decide a command by itself."""
-        self.script.append(command)
-        self.outcomes.extend(self.log.commit([Request(command, self.new())]))
-
-    def play(self, made: Sequence[Move]) -> None:
-        """Play moves in order; one that makes no sense now is left out."""
-        for kind, a, b, c in made:
-            if kind == "wait":
-                self._pause(PAUSES[a % len(PAUSES)])
-                continue
-            maker: Callable[[int, int, int], Command | None] = getattr(self, f"_{kind}")
-            if (command := maker(a, b, c)) is not None:
-                self.do(command)
+    def _wait(self, a: int, _: int, __: int) -> None:
+        self.pause(PAUSES[a % len(PAUSES)])
 
     def _race(self, a: int, b: int, c: int) -> None:
         """A lease runs out, others take the work over, and its worker delivers after all, before or after them."""
-        if not (leases := self._leases("LIVE")):
+        if not (leases := self.leases("LIVE")):
             return
         lease = leases[a % len(leases)]
-        self._pause(9_000)
+        self.pause(9_000)
         self.do(ExpireLease(lease=lease.id))
+        others = OF_KIND[lease.kind]
         for worker in range(3):
-            self.do(self._pop(b + worker, 11, c))
-        racers = [other for other in self._leases("LIVE") if other.job == lease.job]
+            self.do(self.polls(others[(b + worker) % len(others)], 11, c))
+        racers = [other for other in self.leases("LIVE") if other.job == lease.job]
         for one in (lease, *racers) if c % 3 else (*racers, lease):
-            self.do(self._results(one, one.generations, ResultState.OK))
+            self.do(self.results(one, one.generations, ResultState.OK))
 
     def _doom(self, a: int, b: int, c: int) -> None:
         """Every worker takes something and fails."""
-        for worker in range(len(WORKERS)):
-            pops = self._pop(a + worker, b, c)
+        for worker in tuple(OF_KIND.values())[c % 3]:
+            pops = self.polls(worker, b, c)
             self.do(pops)
-            rows: Any = self.log.state["leases"]
-            if (lease := rows.get(pops.lease)) is not None:
-                self.do(self._results(lease, lease.generations, ResultState.FAULTED))
-
-    def _pause(self, seconds: float) -> None:
-        self.script.append(seconds)
-        self.log.wait(seconds)
+            if (lease := self.rows("leases").get(pops.lease)) is not None:
+                self.do(self.results(lease, lease.generations, ResultState.FAULTED))
 
     def _lora(self, a: int, b: int, c: int) -> Command:
         """Work that not every worker does, for workers that are not slow, or trusted."""
@@ -189,7 +165,7 @@ class Play:
             wish={"sources": (given,)},
         )
 
-    def _fetched(self, a: int, b: int, _: int) -> Command | None:
+    def _fetched(self, a: int, b: int, c: int) -> Command | None:
         """What the fetching actor found out, mostly of a job that waits for it."""
         jobs = [key for key, job in self.log.jobs().items() if job.fetching or b > 9]
         if not jobs:
@@ -197,29 +173,30 @@ class Play:
         job = jobs[a % len(jobs)]
         if b % 2:
             return RefuseSources(job=job, cause=tuple(SourceFault)[b % len(SourceFault)])
-        return AcceptSources(job=job, sources=())
+        return AcceptSources(job=job, sources=(), tiles=1 + c)
 
     def _steer(self, a: int, b: int, c: int) -> Command | None:
         """A worker is paused, goes on, gets another name, or is gone; by its owner or another."""
-        worker = WORKERS[a % 6]
+        worker = EVERY_WORKER[a]
         rows: Any = self.log.state["workers"]
         known = rows.get(worker)
         by = owner_of(worker) if b % 3 else USERS[b % 4]
         if c < 5:
-            return PauseWorker(worker=worker, by=by, paused=c < 2)
+            paused = next((key for key, row in rows.items() if row.paused), worker)
+            return PauseWorker(worker=worker if c < 2 else paused, by=self._mostly_may(b), paused=c < 2)
         if c < 10 or known is None:
             return ChangeWorker(
                 worker=worker, by=by, name="n" if c % 2 else None, description="d" if c > 6 else None
             )
-        leases = tuple(x.id for x in self._leases("LIVE") if x.worker == worker)
+        leases = tuple(x.id for x in self.leases("LIVE") if x.worker == worker)
         return DeleteWorker(
             worker=worker, by=by, owner=known.owner, team=known.team, leases=leases if c == 10 else (), messages=()
         )  # fmt: skip
 
     def _team(self, a: int, b: int, c: int) -> Command:
         """Founded, edited or dissolved."""
-        by, teams = USERS[a % 4], self._teams()
-        if not teams or b < 6:
+        by, teams = self._mostly_may(a), self._teams()
+        if not teams or b < 4:
             return CreateTeam(team=self.new(), creator=by, name="t", info="")
         team = teams[b % len(teams)]
         if c % 3:
@@ -250,11 +227,7 @@ class Play:
         return SendMessage(message=message, sender=sender, worker=to, words="w", origin="o", hours=1 + b)
 
     def _own(self, a: int, b: int, c: int) -> Command:
-        """Whose workers are whose, and how many there may be; who is seen; a raid for a while."""
-        if c % 4 == 1:
-            return SetPublicProfile(user=(*USERS, ANONYMOUS)[a % 5], public=b % 2 == 0)
-        if c == 6:
-            return SetMode(mode=(Mode.RAID, Mode.INVITE_ONLY)[a % 2], on=b % 8 == 0)
+        """Whose workers are whose, and how many there may be."""
         if c % 2:
             return SetPublicWorkers(user=(*USERS, ANONYMOUS)[a % 5], public=b % 2 == 0)
         by = None if c < 6 else (*USERS, ANONYMOUS)[c % 5]
@@ -269,7 +242,7 @@ class Play:
         return GrantRole(user=(*USERS, ANONYMOUS)[a % 5], role=tuple(Role)[b % 3])
 
     def _uptime(self, a: int, b: int, c: int) -> Command:
-        worker = WORKERS[a % len(WORKERS)]
+        worker = EVERY_WORKER[a]
         owner = owner_of(worker) if b else USERS[3]
         return ClaimUptime(worker=worker, owner=owner, seconds=(0, 599, 601, 900, 10**6)[c % 5])
 
@@ -281,12 +254,11 @@ class Play:
         """A worker fails a whole lot at once, rests, and polls when its rest is over or before."""
         worker = WORKERS[a % len(WORKERS)]
         self.do(submit(USERS[b % 4], job=self.new(), generations=[self.new() for _ in range(22)], models=()))
-        pops = self._pop(a, 20, c)
+        pops = self.polls(worker, 20, c)
         self.do(pops)
-        rows: Any = self.log.state["leases"]
-        if (lease := rows.get(pops.lease)) is not None:
-            self.do(self._results(lease, lease.generations, ResultState.FAULTED))
-        self._pause(PAUSES[b % len(PAUSES)])
+        if (lease := self.rows("leases").get(pops.lease)) is not None:
+            self.do(self.results(lease, lease.generations, ResultState.FAULTED))
+        self.pause(PAUSES[b % len(PAUSES)])
         self.do(EndRest(worker=worker))
 
     def _limit(self, a: int, b: int, c: int) -> Command:
@@ -312,8 +284,12 @@ class Play:
             **SIZES[c % 3],
         )
 
-    def _check_in(self, worker: int | UUID, b: int, _: int = 0) -> Command:
-        worker = worker if isinstance(worker, UUID) else WORKERS[worker % 6]
+    def _check_in(self, a: int, b: int, _: int) -> Command:
+        return self._checks_in(EVERY_WORKER[a], b)
+
+    def _checks_in(self, worker: UUID, b: int) -> Command:
+        if worker not in WORKERS:
+            return self.checks_in(worker, able_in_words(worker, b))
         able = capabilities(
             ((*MODELS, "SDXL 1.0"), MODELS[:1], MODELS[1:])[b % 3],
             max_pixels=(1024 * 1024, 512 * 512)[b % 2],
@@ -321,29 +297,17 @@ class Play:
             allows=ALLOWS[b % len(ALLOWS)],
             extra_slow=b == 11,
         )
-        self._able[worker] = able
-        return check_in(worker, owner_of(worker), able)
+        return self.checks_in(worker, able)
 
     def _maintenance(self, a: int, b: int, _: int) -> Command:
-        worker = WORKERS[a % 6]
+        worker = EVERY_WORKER[a]
         return SetMaintenance(worker=worker, owner=owner_of(worker), maintenance=b % 2 == 0, message="")
 
     def _pop(self, a: int, b: int, c: int) -> PopJob:
-        worker = WORKERS[a % 6]
-        rows: Any = self.log.state["workers"]
-        known = rows.get(worker)
-        return pop(
-            worker, owner_of(worker), self._able.get(worker), lease=self.new(), amount=22 if b == 20 else 1 + b % 3, choice=c,
-            own_only=known is not None and known.maintenance, blacklist=("cat",) if c in (3, 7) else (),
-            friends=(USERS[b % 4],) if c in (2, 7, 9) else (),
-        )  # fmt: skip
-
-    def _leases(self, *states: str) -> list[Any]:
-        rows: Any = self.log.state["leases"]
-        return [lease for lease in rows.values() if not states or lease.state.value in states]
+        return self.polls(EVERY_WORKER[a], b, c)
 
     def _deliver(self, a: int, b: int, c: int, states: Sequence[str] = ("LIVE",)) -> Command | None:
-        if not (leases := self._leases(*states)):
+        if not (leases := self.leases(*states)):
             return None
         lease = leases[a % len(leases)]
         wanted = lease.generations[: 1 + b % 3] if c < 8 else lease.generations
@@ -353,39 +317,31 @@ class Play:
             ResultState.OK,
             ResultState.OK,
         )
-        return self._results(lease, wanted, kinds[c])
+        return self.results(lease, wanted, kinds[c], b)
 
     def _late(self, a: int, b: int, c: int) -> Command | None:
         return self._deliver(a, b, c, ("EXPIRED", "RELEASED", "SETTLED"))
 
     def _fault(self, a: int, b: int, _: int) -> Command | None:
-        if not (leases := self._leases("LIVE")):
+        if not (leases := self.leases("LIVE")):
             return None
         lease = leases[a % len(leases)]
-        return self._results(lease, lease.generations[: 1 + b % 3], ResultState.FAULTED)
-
-    def _results(self, lease: Any, generations: Sequence[UUID], state: ResultState) -> Command:
-        etag = "etag" if state is ResultState.OK else None
-        results = tuple(
-            GenerationResult(generation=g, state=state, etag=etag, seed=None, metadata=None)
-            for g in generations
-        )
-        return SubmitResults(lease=lease.id, owner=lease.owner, results=results)
+        return self.results(lease, lease.generations[: 1 + b % 3], ResultState.FAULTED)
 
     def _extend(self, a: int, b: int, _: int) -> Command | None:
-        if not (leases := self._leases()):
+        if not (leases := self.leases()):
             return None
         lease = leases[a % len(leases)]
         return ExtendLease(lease=lease.id, owner=lease.owner if b else uid(99))
 
     def _release(self, a: int, b: int, _: int) -> Command | None:
-        if not (leases := self._leases()):
+        if not (leases := self.leases()):
             return None
         lease = leases[a % len(leases)]
         return ReleaseLease(lease=lease.id, owner=lease.owner if b else uid(99))
 
     def _expire_lease(self, a: int, _: int, __: int) -> Command | None:
-        leases = self._leases("LIVE") or self._leases()
+        leases = self.leases("LIVE") or self.leases()
         return ExpireLease(lease=leases[a % len(leases)].id) if leases else None
 
     def _cancel(self, a: int, _: int, __: int) -> Command | None:
@@ -406,13 +362,16 @@ class Play:
         if not (found := [g for g in rows.values() if g.report is not None or c > 9]):
             return None
         generation = found[a % len(found)]
-        accounts = self.log.accounts()
-        may = [user for user in USERS if {Role.OPERATOR, Role.MODERATOR} & set(accounts[user].roles)]
-        by = may[0] if may and b % 2 else (*USERS, ANONYMOUS)[b % 5]
         return DecideCase(
             case=case_of(generation.id), job=generation.job, generation=generation.id,
-            verdict=tuple(Verdict)[c % 2], by=by,
+            verdict=tuple(Verdict)[c % 2], by=self._mostly_may(b),
         )  # fmt: skip
+
+    def _mostly_may(self, b: int) -> UUID:
+        """Somebody who moderates, if there is anybody, or anybody."""
+        accounts = self.log.accounts()
+        may = [user for user in USERS if {Role.OPERATOR, Role.MODERATOR} & set(accounts[user].roles)]
+        return may[0] if may and b % 2 else (*USERS, ANONYMOUS)[b % 5]
 
     def _expire_job(self, a: int, _: int, __: int) -> Command | None:
         jobs = list(self.log.jobs())
@@ -422,7 +381,7 @@ class Play:
 def created_by(command: Command) -> set[UUID]:
     """Ids that nobody can name before this command has committed."""
     match command:
-        case SubmitImageJob():
+        case SubmitImageJob() | SubmitTextJob() | SubmitInterrogationJob():
             return {command.job}
         case PopJob():
             return {command.lease}
@@ -430,6 +389,8 @@ def created_by(command: Command) -> set[UUID]:
             return {command.team}
         case SendMessage():
             return {command.message}
+        case CreateWebhook():
+            return {command.webhook}
         case _:
             return set()
 
@@ -446,7 +407,9 @@ def cut(script: Sequence[Command | float], sizes: Sequence[int]) -> list[list[Co
     for step in script:
         named: set[UUID] = set()
         if not isinstance(step, int | float):
-            ids = {getattr(step, name, None) for name in ("job", "lease", "team", "message")} - {None}
+            ids = {getattr(step, name, None) for name in ("job", "lease", "team", "message", "webhook")} - {
+                None
+            }
             named = ids - created_by(step)
         full = len(batch) >= sizes[limit % len(sizes)]
         if batch and (isinstance(step, int | float) or full or named & fresh):

@@ -7,6 +7,7 @@ next: `test_histories`, which compares the accountant's books with the log's.
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from fractions import Fraction
 from uuid import UUID
 
 from app.ledger import trust
@@ -14,6 +15,7 @@ from app.workers.payment import LATE_CAP_PER_DAY
 from events.accounts import AnonymousOpened, Role, RoleGranted, RoleRevoked, TrustEarned, UserRegistered
 from events.base import ANONYMOUS, Fact
 from events.jobs import (
+    FormReused,
     GenerationCensored,
     GenerationDelivered,
     GenerationsLeased,
@@ -21,12 +23,20 @@ from events.jobs import (
     HoldPlaced,
     HoldReleased,
     ImageJobSubmitted,
+    InterrogationJobSubmitted,
     JobEnded,
+    JobKind,
     RedundantDeliveryPaid,
+    TextJobSubmitted,
+    kind_of,
 )
 from events.kudos import AllowancePaid, EscrowReleased, KudosAdjusted, KudosGranted, KudosTransferred
 from events.workers import UptimeRewarded
 from tests.model import day_of
+
+Submitted = ImageJobSubmitted | TextJobSubmitted | InterrogationJobSubmitted
+#: of any text, however short
+LEAST_TOKENS = 20
 
 
 class Books:
@@ -42,9 +52,12 @@ class Books:
         #: when a worker was last rewarded for being there
         self.rewarded: dict[UUID, datetime] = {}
         self.hold: dict[UUID, int] = {}
-        self.jobs: dict[UUID, ImageJobSubmitted] = {}
-        #: (reward, surcharge) of a generation under each lease
+        self.jobs: dict[UUID, Submitted] = {}
+        #: (reward, surcharge) of a generation under each lease, of texts for all tokens; of forms each has its own
         self.leased: dict[UUID, tuple[int, int]] = {}
+        #: the form that each delivered generation told, and what was told before when it was asked for
+        self.told: dict[UUID, str] = {}
+        self.reused: set[UUID] = set()
         self.charged: dict[UUID, int] = defaultdict(int)
         self.settled: set[UUID] = set()
         #: who was paid for a generation
@@ -103,12 +116,17 @@ class Books:
             case KudosTransferred():
                 self.balance[event.source] -= event.amount
                 self.balance[event.target] += event.amount
-            case ImageJobSubmitted():
+            case ImageJobSubmitted() | TextJobSubmitted() | InterrogationJobSubmitted():
                 self.jobs[event.job] = event
                 self.hold[event.job] = 0
                 assert event.priority == self.available(event.requester)
+            case FormReused():
+                self._reuse(event)
             case GenerationsLeased():
-                self.leased[event.lease] = self._offer(event)
+                assert kind_of(event) is self.jobs[event.job].kind
+                assert not self.settled.intersection(event.generations), "what is settled is leased"
+                if event.kind is not JobKind.INTERROGATION:
+                    self.leased[event.lease] = self._offer(event)
             case HoldPlaced():
                 assert event.amount == min(self.available(event.requester), self.quote(event.job)) > 0
                 self.hold[event.job] += event.amount
@@ -129,9 +147,27 @@ class Books:
     def quote(self, job: UUID) -> int:
         """The most that a job may cost."""
         submitted = self.jobs[job]
-        total = (submitted.price + submitted.surcharge + submitted.tax) * len(submitted.generations)
+        asked = [generation for generation in submitted.generations if generation not in self.reused]
+        total = sum(sum(self._most(submitted, generation)) + submitted.tax for generation in asked)
         assert sum(amount for _, amount in submitted.quote) == total
         return total
+
+    def _most(self, job: Submitted, generation: UUID) -> tuple[int, int]:
+        """(reward, surcharge) of a generation, at most; of a form, exactly."""
+        if not isinstance(job, InterrogationJobSubmitted):
+            return job.price, job.surcharge
+        form = dict(zip(job.generations, job.forms, strict=True))[generation]
+        ((price, surcharge),) = {(p, s) for model, p, s in job.offers if model == f"*form:{form}"}
+        return price, surcharge
+
+    def _reuse(self, event: FormReused) -> None:
+        """What was told of the same form of somebody's picture is given again, for nothing."""
+        assert event.generation not in self.settled, "a form is told once"
+        job = self.jobs[event.job]
+        assert isinstance(job, InterrogationJobSubmitted)
+        assert self.told[event.reused] == dict(zip(job.generations, job.forms, strict=True))[event.generation]
+        self.settled.add(event.generation)
+        self.reused.add(event.generation)
 
     def _offer(self, event: GenerationsLeased) -> tuple[int, int]:
         """What the model, or the family that it is of, was offered at; never more than what was quoted."""
@@ -150,7 +186,9 @@ class Books:
         self.settled.add(event.generation)
         self.paid_to[event.generation] = event.owner
         job, payer, own = self.jobs[event.job], event.requester, event.owner == event.requester
-        price, surcharge = self.leased[event.lease]
+        assert kind_of(event) is job.kind
+        price, surcharge = self._worth(job, event)
+        assert event.price == price
         charge = job.tax + (0 if own or isinstance(event, GenerationCensored) else price + surcharge)
         from_hold = min(self.hold[event.job], charge)
         paid = 0 if payer == ANONYMOUS else from_hold + min(self.available(payer), charge - from_hold)
@@ -165,6 +203,19 @@ class Books:
         if not own:
             self._earn_by_work(event.owner, price)
 
+    def _worth(self, job: Submitted, event: GenerationDelivered | GenerationCensored) -> tuple[int, int]:
+        """(reward, surcharge): of a text what was written of what was asked for, of a form its own."""
+        if isinstance(job, InterrogationJobSubmitted):
+            if isinstance(event, GenerationDelivered):
+                assert event.form is not None
+                self.told[event.generation] = event.form
+            return self._most(job, event.generation)
+        price, surcharge = self.leased[event.lease]
+        if not isinstance(job, TextJobSubmitted) or not isinstance(event, GenerationDelivered):
+            return price, surcharge
+        assert event.tokens >= LEAST_TOKENS
+        return _share(price, event.tokens, job), _share(surcharge, event.tokens, job)
+
     def _earn(self, owner: UUID, amount: int, kept: int) -> None:
         self.balance[owner] += amount - kept
         self.escrow[owner] += kept
@@ -178,7 +229,25 @@ class Books:
         day = (event.owner, day_of(fact.occurred_at))
         left = LATE_CAP_PER_DAY - self.late[day]
         nothing = event.owner in (event.requester, self.paid_to[event.generation])
-        expected = 0 if nothing else min(left, self.leased[event.lease][0])
-        assert event.price == expected
-        self.late[day] += expected
-        self._earn_by_work(event.owner, expected)
+        least, most = self._redundant_worth(event)
+        if nothing:
+            assert event.price == 0
+        else:
+            assert min(left, least) <= event.price <= min(left, most)
+        self.late[day] += event.price
+        self._earn_by_work(event.owner, event.price)
+
+    def _redundant_worth(self, event: RedundantDeliveryPaid) -> tuple[int, int]:
+        """At least and at most: how long a text was that nobody needs is not told."""
+        job = self.jobs[event.job]
+        if isinstance(job, InterrogationJobSubmitted):
+            price, _ = self._most(job, event.generation)
+            return price, price
+        price, _ = self.leased[event.lease]
+        return _share(price, LEAST_TOKENS, job) if isinstance(job, TextJobSubmitted) else price, price
+
+
+def _share(amount: int, tokens: int, job: TextJobSubmitted) -> int:
+    """What of an amount for all tokens is due for some of them; half a hundredth is rounded up."""
+    due = Fraction(amount * min(tokens, job.max_length), job.max_length)
+    return int(due + Fraction(1, 2))

@@ -1,5 +1,6 @@
 """Whatever people do: nothing raises, kudos add up, counts add up, and batches are cut anywhere."""
 
+import math
 from collections import Counter
 from typing import Any
 from uuid import UUID
@@ -7,10 +8,16 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.jobs.decider import SubmitImageJob
+from app.jobs.interrogation_decider import SubmitInterrogationJob
+from app.jobs.text_decider import SubmitTextJob
 from app.platform.commands import Done, Rejection, Request
 from app.workers.lease_decider import PopJob, ResultState, SubmitResults
 from events.base import ANONYMOUS, postings_of
 from events.chain import genesis, link_of
+from events.codec import fact_of
+from events.jobs import GenerationDelivered, JobKind
+from events.operations import HOUSE
 from projections import memory
 from projections.generations import GenerationState
 from projections.jobs import Job
@@ -18,8 +25,9 @@ from projections.leases import LeaseState
 from projections.registry import INLINE
 from tests.factories import uid
 from tests.model import MemoryLog, naive_pop
-from tests.property.histories import Move, Play, cut, histories
+from tests.property.histories import Play, cut, histories
 from tests.property.oracle import Books
+from tests.property.playing import Move
 
 
 def played(made: list[Move]) -> Play:
@@ -62,10 +70,14 @@ def check_money(log: MemoryLog) -> None:
 def check_work(log: MemoryLog) -> None:
     """Counts of jobs are counts of their generations, and what is in process is under one live lease."""
     leases: Any = log.state["leases"]
-    waiting: Counter[UUID] = Counter()
+    waiting: Counter[tuple[UUID, bool]] = Counter()
     for job in log.jobs().values():
-        waiting[job.requester] += sum(g.state is GenerationState.WAITING for g in log.generations_of(job.id))
-    assert {key: account.waiting for key, account in log.accounts().items() if account.waiting} == +waiting
+        forms = job.kind is JobKind.INTERROGATION
+        waits = {g.id for g in log.generations_of(job.id) if g.state is GenerationState.WAITING}
+        waiting[job.requester, forms] += len(waits)
+        assert {g for g, _, waiting in job.forms if waiting} == (waits if forms else set())
+    for key, account in log.accounts().items():
+        assert (account.waiting, account.waiting_forms) == (waiting[key, False], waiting[key, True])
     for job in log.jobs().values():
         counted = Counter(g.state for g in log.generations_of(job.id))
         assert [counted[state] for state in GenerationState] == _counts(job)
@@ -106,33 +118,48 @@ def test_every_history_adds_up(made: list[Move]):
 
 
 class WatchedPlay(Play):
-    """A play that checks each pop and each delivery against what the log held just before."""
+    """A play that checks each command against what the log held just before."""
 
     def do(self, command: Any) -> None:
-        log = self.log
-        if isinstance(command, PopJob):
-            workers: Any = log.state["workers"]
-            worker = workers.get(command.worker)
-            wanted = worker and naive_pop(log.state, log.prompts, worker, command.search)
-            super().do(command)
-            leases: Any = log.state["leases"]
-            lease = leases.get(command.lease)
-            got = (lease.job, list(lease.generations)) if lease else None
-            assert got == (wanted and (wanted[1].id, wanted[2][: command.amount]))
-            return
-        live = {}
-        if isinstance(command, SubmitResults):
-            leases = log.state["leases"]
-            lease = leases[command.lease]
-            if lease.state is LeaseState.LIVE:
-                live = {r.generation: r.state for r in command.results if r.generation in lease.pending}
+        match command:
+            case PopJob():
+                self._poll(command)
+            case SubmitResults():
+                self._deliver_results(command)
+            case SubmitImageJob() | SubmitTextJob() | SubmitInterrogationJob():
+                house = self.rows("modes").get(HOUSE)
+                super().do(command)
+                if house is not None and house.maintenance:
+                    assert isinstance(self.outcomes[-1], Rejection), "no jobs are taken in maintenance"
+            case _:
+                super().do(command)
+
+    def _poll(self, command: PopJob) -> None:
+        """The worker gets what a naive scan gives it."""
+        worker = self.rows("workers").get(command.worker)
+        wanted = worker and naive_pop(self.log.state, self.log.prompts, worker, command.search)
         super().do(command)
-        for generation, state in live.items():
+        lease = self.rows("leases").get(command.lease)
+        got = (lease.job, list(lease.generations)) if lease else None
+        most = command.amount if wanted is None or wanted[1].batching else 1
+        assert got == (wanted and (wanted[1].id, wanted[2][:most]))
+
+    def _deliver_results(self, command: SubmitResults) -> None:
+        """Under a live lease all is paid; texts are measured by their letters."""
+        lease, before = self.rows("leases")[command.lease], len(self.log.events)
+        live = {r.generation: r.state for r in command.results if r.generation in lease.pending}
+        super().do(command)
+        for generation, state in live.items() if lease.state is LeaseState.LIVE else ():
             outcome = self.outcomes[-1]
             if state is not ResultState.FAULTED:
                 assert isinstance(outcome, Done), "a delivery under a live lease is always paid"
                 (answer,) = [o for o in outcome.result.outcomes if o.generation == generation]
                 assert answer.state in (GenerationState.DONE, GenerationState.CENSORED)
+        texts = {r.generation: len(r.text) for r in command.results if r.text is not None}
+        for event in map(fact_of, self.log.events[before:]):
+            if isinstance(done := event.event, GenerationDelivered):
+                letters = texts.get(done.generation)
+                assert done.tokens == (0 if letters is None else max(20, math.ceil(letters / 4)))
 
 
 @settings(max_examples=100)

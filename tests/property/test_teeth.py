@@ -4,18 +4,24 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
+from app.fleet import serving
 from app.jobs import decider as jobs_decider
+from app.jobs import interrogation_wish, text_decider
 from app.ledger import closing, postings, trust
 from app.platform.commands import Request
 from app.platform.rows import Rows
 from app.workers import lease_decider, matching, payment, uptime
 from events.codec import EVENT_TYPES
+from events.jobs import JobKind
+from projections import accounts
 from projections.base import FoldError
 from tests.factories import uid
 from tests.model import MemoryLog
-from tests.property.histories import KINDS, Move, Play, cut
+from tests.property.histories import KINDS, Play, cut
+from tests.property.playing import Move
 from tests.property.test_histories import (
     WatchedPlay,
     bare,
@@ -28,7 +34,7 @@ from tests.property.test_histories import (
 HISTORIES = 60
 
 
-def some_moves(seed: int, length: int = 90) -> list[Move]:
+def some_moves(seed: int, length: int = 130) -> list[Move]:
     dice = random.Random(seed)
     return [
         (dice.choice(KINDS), dice.randint(0, 11), dice.randint(0, 11), dice.randint(0, 11))
@@ -83,6 +89,38 @@ def _as_if_anothers(**fields: Any) -> Any:
     return postings.delivery(**{**fields, "worker_owner": uid(3)})
 
 
+def _in_full(amount: int, *_: int) -> int:
+    return amount
+
+
+def _as_the_dearest(draft: Any, lease: Any, job: Any, generation: Any, delivered: Any) -> Any:
+    agreed = TERMS(draft, lease, job, generation, delivered)
+    return agreed if agreed.form is None else msgspec.structs.replace(agreed, price=job.price)
+
+
+def _charged_again(forms: Any, *, reused: Any, **wish: Any) -> Any:
+    return QUOTE_FORMS(forms, reused=(), **wish)
+
+
+def _any_form(search: Any, job: Any, rows: Any) -> Any:
+    rows_of_job = [g for g in rows.generations_of(job.id) if g.state.value == "WAITING"]
+    return tuple(g.id for g in rows_of_job if search.worker not in g.barred)
+
+
+def _with_any_soft_prompt(search: Any, job: Any) -> Any:
+    return UNMET_BY(search, msgspec.structs.replace(job, soft_prompt=None))
+
+
+def _all_alike(account: Any, queued: int, _: Any) -> Any:
+    return WAITING(account, queued, JobKind.TEXT)
+
+
+UNMET_BY = matching.unmet_by
+WAITING = accounts._waiting
+TERMS = payment._terms
+QUOTE_FORMS = interrogation_wish.quote_forms
+
+
 class _Postings:
     """The module with another way to book a delivery."""
 
@@ -113,6 +151,18 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
         "_untried",
         lambda _, job, rows: tuple(g.id for g in rows.generations_of(job.id) if g.state.value == "WAITING"),
     ),
+    "a text is charged in full": (payment, "text_share", _in_full),
+    "a form costs as the dearest": (payment, "_terms", _as_the_dearest),
+    "a reused form is charged": (interrogation_wish, "quote_forms", _charged_again),
+    "a form that is not told is leased": (matching, "_untried", _any_form),
+    "any soft prompt will do": (matching, "unmet_by", _with_any_soft_prompt),
+    "any program is known to measure rightly": (
+        serving,
+        "_OF_FAST",
+        serving._OF_FAST | serving._OF_VALIDATED,
+    ),
+    "what waits of texts counts for forms": (accounts, "_waiting", _all_alike),
+    "maintenance is forgotten": (text_decider, "refuse_job", lambda *_, **__: None),
     "later commands do not see earlier ones": (Rows, "accept", Rows.discard),
 }
 

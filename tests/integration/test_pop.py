@@ -21,11 +21,12 @@ from app.platform.settings import Settings
 from app.platform.writer import Writer
 from app.platform.writer.gather import _READS
 from app.platform.writer.thread import SETTINGS
-from app.workers.decider import ImageCapabilities, SetMaintenance
+from app.workers.decider import Capabilities, ImageCapabilities, SetMaintenance
 from app.workers.lease_decider import PopJob, ReleaseLease, ResultState
 from events.accounts import Role
 from events.base import ANONYMOUS, Fact
 from events.codec import fact_of
+from events.jobs import JobKind
 from events.store import log
 from projections import memory
 from projections.queue import CANDIDATES, REQUIREMENTS, STANDING_REQUIREMENTS
@@ -35,6 +36,8 @@ from tests.factories import (
     capabilities,
     check_in,
     deliver,
+    deliver_text,
+    form_capabilities,
     grant,
     many_workers,
     open_realm,
@@ -44,6 +47,9 @@ from tests.factories import (
     run,
     search_of,
     submit,
+    submit_forms,
+    submit_text,
+    text_capabilities,
     uid,
     unlimited,
 )
@@ -52,7 +58,14 @@ from tests.model import naive_pop
 
 USERS = tuple(uid(number) for number in range(1, 7))
 WORKERS = tuple(uid(0x100 + number) for number in range(8))
+WRITERS = tuple(uid(0x110 + number) for number in range(4))
+TELLERS = tuple(uid(0x120 + number) for number in range(4))
 MODELS = tuple(f"model {letter}" for letter in "abcdefgh")
+#: of several classes, and one that nobody described
+TEXT_MODELS = ("Llama-3.2-1B-Instruct", "Qwen3-8B", "Qwen2.5-32B-Instruct", "unheard of")
+FORMS = ("caption", "interrogation", "nsfw", "palette", "RealESRGAN_x2plus")
+#: work a second of which less is slow, in the unit of each kind
+SLOW = {JobKind.IMAGE: 500_000, JobKind.TEXT: 5_000, JobKind.INTERROGATION: 100}
 OF_TRUSTED = ("trusted_worker", "untrusted_unsafe_address")
 WORDS = ("cat", "dog", "bird", "Horse", "fish")
 
@@ -72,10 +85,14 @@ class Market:
         self.position = 0
         self._facts: list[Fact] = []
         self.prompts: dict[UUID, str] = {}
-        self.able: dict[UUID, ImageCapabilities] = {}
+        self.able: dict[UUID, Capabilities] = {}
         self.blacklist: dict[UUID, tuple[str, ...]] = {}
         self.friends: dict[UUID, tuple[UUID, ...]] = {}
         self.taken = self.exhausted = 0
+        #: who polls
+        self.workers: tuple[UUID, ...] = WORKERS
+        #: kinds of work that was taken
+        self.kinds: set[JobKind] = set()
 
     def close(self) -> None:
         self._connection.close()
@@ -84,7 +101,7 @@ class Market:
         """Commit commands in one batch and check every pop among them."""
         writer = self._new_writer()
         answers = Answers(writer).submit(*(request(command) for command in commands))
-        self.prompts |= {c.job: c.prompt for c in commands if hasattr(c, "prompt")}  # type: ignore[attr-defined]
+        self.prompts |= {c.job: getattr(c, "prompt", "") for c in commands if hasattr(c, "max_kudos")}  # type: ignore[attr-defined]
         writer.start()
         outcomes = answers.wait()
         writer.stop()
@@ -126,7 +143,9 @@ class Market:
         leases: Any = self.state["leases"]
         lease = leases[popped.lease]
         assert wanted is not None, "a job was given that this worker may not serve"
-        assert (lease.job, list(lease.generations)) == (wanted[1].id, wanted[2][: command.amount])
+        self.kinds.add(lease.kind)
+        most = command.amount if wanted[1].batching else 1
+        assert (lease.job, list(lease.generations)) == (wanted[1].id, wanted[2][:most])
 
     # --- what people do
 
@@ -149,10 +168,45 @@ class Market:
             wish=self.wish(),
         )
 
-    def wish(self) -> dict[str, Any]:
+    def text(self) -> Command:
+        """Lengths of what is read and written both decide who holds it."""
+        dice = self.dice
+        n = dice.choice((1, 1, 2, 3))
+        return submit_text(
+            dice.choice((*USERS, ANONYMOUS)),
+            n=n,
+            models=dice.choice((dice.sample(TEXT_MODELS, dice.randint(1, 3)), (), TEXT_MODELS)),
+            nsfw=dice.random() < 0.2,
+            prompt=f"a {dice.choice(WORDS)} and a {dice.choice(WORDS)}",
+            max_length=dice.choice((80, 120, 240)),
+            max_context_length=dice.choice((1024, 2048, 8192)),
+            wish={
+                **self.wish(WRITERS),
+                "soft_prompt": dice.choice((None, None, "sweet", "sour")),
+                "validated_backends": dice.random() < 0.2,
+                "batching": n == 1 or dice.random() < 0.7,
+            },
+        )
+
+    def forms(self) -> Command:
+        """Several forms of one picture, which different workers may tell."""
+        dice = self.dice
+        return submit_forms(
+            dice.choice((*USERS, ANONYMOUS)),
+            *dice.sample(FORMS, dice.randint(1, 4)),
+            tiles=dice.choice((1, 4, 9)),
+            nsfw=dice.random() < 0.2,
+            **self.wish(TELLERS),
+        )
+
+    def anything_asked(self) -> Command:
+        """A job of any kind."""
+        return self.dice.choice((self.submission, self.text, self.forms))()
+
+    def wish(self, workers: Sequence[UUID] = WORKERS) -> dict[str, Any]:
         """Which workers may serve a job."""
         dice = self.dice
-        some = tuple(dice.sample(WORKERS, dice.randint(1, 3)))
+        some = tuple(dice.sample(workers, dice.randint(1, 3)))
         return {
             "allowed_workers": some if (chosen := dice.random()) < 0.15 else (),
             "denied_workers": some if chosen > 0.8 else (),
@@ -164,23 +218,40 @@ class Market:
 
     def checked_in(self, worker: UUID) -> Command:
         dice = self.dice
-        able = capabilities(
-            dice.sample(MODELS, dice.randint(1, len(MODELS))),
-            max_pixels=dice.choice((512 * 512, 1024 * 1024)),
-            nsfw=dice.random() < 0.7,
-            post_processing=dice.random() < 0.7,
-            allows=[
-                name for name in REQUIREMENTS if name not in STANDING_REQUIREMENTS and dice.random() < 0.85
-            ],
-            extra_slow=dice.random() < 0.1,
-        )
+        allows = [name for name in REQUIREMENTS if name not in STANDING_REQUIREMENTS and dice.random() < 0.85]
+        if worker in WORKERS:
+            able: Capabilities = capabilities(
+                dice.sample(MODELS, dice.randint(1, len(MODELS))),
+                max_pixels=dice.choice((512 * 512, 1024 * 1024)),
+                nsfw=dice.random() < 0.7,
+                post_processing=dice.random() < 0.7,
+                allows=allows,
+                extra_slow=dice.random() < 0.1,
+            )
+        elif worker in WRITERS:
+            able = text_capabilities(
+                dice.sample(TEXT_MODELS, dice.randint(1, len(TEXT_MODELS))),
+                max_length=dice.choice((100, 4096)),
+                max_context_length=dice.choice((1024, 1_048_576)),
+                soft_prompts=dice.sample(("sweet", "sour"), dice.randint(0, 2)),
+                allows=allows,
+                agent=dice.choice(("test:1", "KoboldCppEmbedWorker:1")),
+                extra_slow=dice.random() < 0.1,
+            )
+        else:
+            able = form_capabilities(
+                dice.sample(FORMS, dice.randint(1, len(FORMS))),
+                max_tiles=dice.choice((4, 64)),
+                allows=allows,
+                extra_slow=dice.random() < 0.1,
+            )
         self.friends[worker] = tuple(dice.sample(USERS, dice.choice((0, 0, 1, 2))))
         self.able[worker] = able
         self.blacklist[worker] = tuple(w.lower() for w in dice.sample(WORDS, dice.choice((0, 0, 1, 2))))
         return check_in(worker, owner_of(worker), able)
 
     def pop(self) -> Command:
-        worker = self.dice.choice(WORKERS)
+        worker = self.dice.choice(self.workers)
         workers: Any = self.state["workers"]
         return pop(
             worker,
@@ -198,9 +269,11 @@ class Market:
         """What a worker allows by its owner's standing and its speed."""
         rows: Any = self.state["workers"]
         accounts: Any = self.state["accounts"]
-        slow = rows[worker].extra_slow or 0 < rows[worker].speed < 500_000
+        slow = rows[worker].extra_slow or 0 < rows[worker].speed < SLOW[rows[worker].kind]
         trusted = "trusted" in accounts[owner_of(worker)].roles
-        return {*(() if slow else ("not_slow",)), *(OF_TRUSTED if trusted else ())}
+        validated = self.able[worker].agent.startswith("KoboldCpp")
+        standing = (("not_slow", not slow), ("validated_backend", validated))
+        return {*(name for name, true in standing if true), *(OF_TRUSTED if trusted else ())}
 
     def end(self) -> Command | None:
         """A lease ends in one way or another, mostly badly, so that much is tried again."""
@@ -212,21 +285,28 @@ class Market:
         if self.dice.random() < 0.3:
             return ReleaseLease(lease=lease.id, owner=lease.owner)
         state = self.dice.choices((ResultState.OK, ResultState.FAULTED), (1, 3))[0]
-        return deliver(lease.id, lease.owner, *lease.pending, state=state)
+        made = deliver_text if lease.kind is JobKind.TEXT else deliver
+        return made(lease.id, lease.owner, *lease.pending, state=state)
 
     def cancel(self) -> Command | None:
         jobs = list(self.state["jobs"])
         return CancelJob(job=self.dice.choice(jobs)) if jobs else None
 
     def maintenance(self) -> Command:
-        worker = self.dice.choice(WORKERS)
+        worker = self.dice.choice(self.workers)
         on = self.dice.random() < 0.3
         return SetMaintenance(worker=worker, owner=owner_of(worker), maintenance=on, message="")
 
     def anything(self) -> Command | None:
-        makers = (self.submission, self.pop, self.end, self.cancel, self.maintenance)
+        makers = (
+            self.submission if self.workers is WORKERS else self.anything_asked,
+            self.pop,
+            self.end,
+            self.cancel,
+            self.maintenance,
+        )
         if self.dice.random() < 0.03:
-            return self.checked_in(self.dice.choice(WORKERS))
+            return self.checked_in(self.dice.choice(self.workers))
         return self.dice.choices(makers, (6, 9, 5, 1, 1))[0]()
 
 
@@ -241,6 +321,7 @@ def market(database: Settings, start_writer: Callable[..., Writer], request: pyt
         run(open_first, unlimited(user))
     for user in USERS[::2]:
         run(open_first, GrantRole(user=user, role=Role.TRUSTED))
+    for user in USERS:
         run(open_first, many_workers(user))
     made.batch([made.checked_in(worker) for worker in WORKERS])
     yield made
@@ -261,6 +342,23 @@ def test_pops_are_those_of_a_naive_scan(
         commands = [market.anything() for _ in range(market.dice.randint(1, 8))]
         market.batch([command for command in commands if command is not None])
     assert market.taken > 30
+    report = audit.verify(owner, 0)
+    assert report.clean, report
+
+
+def test_pops_of_all_kinds_are_those_of_a_naive_scan(
+    market: Market, owner: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+):
+    """Pictures, texts and forms in one queue."""
+    monkeypatch.setattr(search, "CANDIDATES", 3)
+    market.workers = (*WORKERS[:4], *WRITERS, *TELLERS)
+    market.batch([market.checked_in(worker) for worker in market.workers])
+    market.batch([market.anything_asked() for _ in range(90)])
+    for _ in range(45):
+        commands = [market.anything() for _ in range(market.dice.randint(1, 8))]
+        market.batch([command for command in commands if command is not None])
+    assert market.taken > 30
+    assert market.kinds == set(JobKind)
     report = audit.verify(owner, 0)
     assert report.clean, report
 

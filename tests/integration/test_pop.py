@@ -183,7 +183,7 @@ class Market:
             wish={
                 **self.wish(WRITERS),
                 "soft_prompt": dice.choice((None, None, "sweet", "sour")),
-                "validated_backends": dice.random() < 0.2,
+                "validated_backends": dice.random() < 0.4,
                 "batching": n == 1 or dice.random() < 0.7,
             },
         )
@@ -235,7 +235,7 @@ class Market:
                 max_context_length=dice.choice((1024, 1_048_576)),
                 soft_prompts=dice.sample(("sweet", "sour"), dice.randint(0, 2)),
                 allows=allows,
-                agent=dice.choice(("test:1", "KoboldCppEmbedWorker:1")),
+                agent=dice.choice(("test:1", "KoboldCppEmbedWorker:1", "KoboldCppEmbedWorker:2")),
                 extra_slow=dice.random() < 0.1,
             )
         else:

@@ -11,8 +11,10 @@ from typing import Any
 
 from app.accounts.decider import GrantRole, OpenRealm
 from app.jobs.decider import CancelJob, ExpireJob, WithdrawConsent
+from app.jobs.interrogation_wish import ToldBefore
 from app.moderation.decider import DecideCase
 from app.platform.commands import Command, Decision
+from app.platform.vault import JobSource, SourceRole
 from app.sharing.decider import PublishPicture, WithdrawPictures, WithholdPicture
 from app.sources.decider import AcceptSources, RefuseSources
 from app.workers.lease_decider import ExpireLease, ExtendLease, ReleaseLease, ResultState
@@ -24,7 +26,7 @@ from events.moderation import Verdict
 from events.sharing import WithheldReason
 from projections import memory
 from projections.registry import INLINE
-from tests.factories import check_in, deliver, grant, pop, register, submit, uid
+from tests.factories import check_in, deliver, grant, pop, register, submit, submit_forms, submit_text, uid
 from tests.given import Scene, Step, fetching, given, later
 
 ALICE, BOB, CAROL, MODERATOR = uid(1), uid(2), uid(3), uid(4)
@@ -130,6 +132,13 @@ def answer(history: tuple[Step, ...], name: str) -> str:
     return ", ".join(type(event).__name__ for event in decided.events) or "nothing"
 
 
+#: what a form told of a picture before, given again while the picture is still to be fetched for the other form
+TOLD = ToldBefore("caption", uid(13), uid(33), '"a cat"')
+TO_FETCH = JobSource(JOB, SourceRole.SOURCE, 0, 1.0, "", "https://x")
+TOLD_IN_PART = submit_forms(
+    ALICE, "caption", "nsfw", job=JOB, generations=(G1, G2), tiles=0, told=(TOLD,), sources=(TO_FETCH,)
+)
+
 #: further histories for edges that no situation above passes
 FURTHER: dict[str, Callable[[], Scene]] = {
     "late, and nobody took it": lambda: given(*EXPIRED, deliver(FIRST, BOB, G1)),
@@ -155,6 +164,10 @@ FURTHER: dict[str, Callable[[], Scene]] = {
         decide(Verdict.UPHELD), WithdrawPictures(job=JOB),
     ),
     "no source": lambda: given(*FETCHING, RefuseSources(job=JOB, cause=SourceFault.NO_IMAGE)),
+    "a text": lambda: given(*WAITING[:-1], submit_text(ALICE, job=JOB, generations=(G1,))),
+    "told before in part, and no source": lambda: given(
+        *WAITING[:-1], TOLD_IN_PART, RefuseSources(job=JOB, cause=SourceFault.NO_IMAGE)
+    ),
     "dismissed": lambda: given(*REPORTED, decide(Verdict.DISMISSED)),
     "withheld": lambda: given(*DELIVERED, WITHHOLD),
     "withdrawn": lambda: given(*DELIVERED, PUBLISH, WithdrawConsent(job=JOB), WithdrawPictures(job=JOB)),

@@ -41,7 +41,15 @@ BUCKETS = Buckets("results", "shared")
 SOURCES = "sources"
 #: what programs take from settings
 SETTINGS: Any = SimpleNamespace(
-    database_url="", realm=0, redis_url="", s3_url="", s3_access_key="", s3_secret_key="", s3_region=""
+    database_url="",
+    realm=0,
+    redis_url="",
+    s3_url="",
+    s3_access_key="",
+    s3_secret_key="",
+    s3_region="",
+    retention_seconds=604_800,
+    webhook_retention_seconds=604_800,
 )
 #: threads of an actors' process
 CONSUMERS = 2

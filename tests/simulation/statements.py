@@ -21,7 +21,7 @@ from app.platform.writer import thread
 from app.platform.writer.apply import Writes, channel
 from app.platform.writer.gather import Gathered
 from app.platform.writer.recent import Recent
-from app.relay import leader, outage, reactions, sweeper, tailing
+from app.relay import leader, outage, reactions, sweeper, tailing, webhooks
 from app.sharing import publish, story
 from app.sources import fetching
 from events.base import Fact, Recorded
@@ -379,6 +379,13 @@ STATEMENTS: dict[str, tuple[str, Handler]] = {
         ("version", tailing._VERSION, _version),
         ("checkpoint", tailing._CHECKPOINT, _checkpoint),
         ("advance", tailing._ADVANCE, _advance_tailing),
+        # nobody here has a webhook: the relay follows for them, and finds none
+        ("webhooks", webhooks._OWNED, _nothing),
+        ("webhooks of jobs", webhooks._OF_JOBS, _nothing),
+        ("recent", webhooks._RECENT, lambda view, parameters: [(view.now - parameters[0],)]),
+        ("due webhooks", webhooks._DUE, _nothing),
+        ("forget deliveries", webhooks._FORGET, _nothing),
+        ("forget webhooks of jobs", webhooks._FORGET_PLACES, _nothing),
         ("due leases", sweeper._LEASES, _due_leases),
         ("delivered?", outage._DELIVERED, _delivered),
         ("due jobs", sweeper._JOBS, _due_jobs),

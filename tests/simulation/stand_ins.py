@@ -80,13 +80,19 @@ def driven(coroutine: Coroutine[Any, Any, None]) -> None:
     raise AssertionError("it waits for a loop that is not there")
 
 
+#: a PNG of 64 x 64 pixels, as far as anybody looks
+SOURCE = (
+    b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4) + b"IHDR" + (64).to_bytes(4) * 2 + b"\x08\x02\0\0\0" + b"\0" * 32
+)
+
+
 async def fetched(url: str, *_: object, **__: object) -> bytes:
     """What strangers' servers send: pictures, nothing for now, or nothing for good. Raises `FetchError`."""
     if "gone" in url:
         raise FetchError(SourceFault.UNREACHABLE)
     if "busy" in url:
         raise FetchError(SourceFault.UNREACHABLE, passing=True)
-    return b"good source"
+    return SOURCE
 
 
 class Waiters:

@@ -6,7 +6,7 @@ from tests.simulation.faults import FAULTS, WEATHER, planted
 from tests.simulation.run import simulate
 
 #: within so many seeds each fault is found; most in fewer than ten
-SEEDS = 100
+SEEDS = 150
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -294,11 +294,11 @@ class Horde:
         assert health is not None
         return int(health["position"])
 
-    def quiet(self) -> int:
-        """The position once nothing has been written for a moment."""
+    def quiet(self, seconds: float = 0.4) -> int:
+        """The position once nothing has been written for so long."""
         while True:
             seen = self.position()
-            time.sleep(0.4)
+            time.sleep(seconds)
             if self.position() == seen:
                 return seen
 

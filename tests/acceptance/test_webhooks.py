@@ -412,8 +412,12 @@ def test_the_documented_receiver_believes_what_is_told_and_nothing_else(
             return edges and edges[0]["node"]
 
         eventually(lambda: state(jobs[0]) and state(jobs[0])["state"] == "DELIVERED", 20, "it is believed")
-        eventually(lambda: state(jobs[1]) and state(jobs[1])["attempts"], 20, "it is tried")
-        assert state(jobs[1])["attempts"][0]["statusCode"] == 401
+
+        def answers() -> list[int | None]:
+            return [each["statusCode"] for each in (state(jobs[1]) or {"attempts": []})["attempts"]]
+
+        # a receiver that serves one at a time may be too busy for a first attempt
+        eventually(lambda: 401 in answers(), 60, "it is not believed")
         printed = output.read_text()
     assert [json.loads(line.partition(" ")[2])["data"]["jobId"] for line in printed.splitlines()] == [
         jobs[0].id

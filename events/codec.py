@@ -11,14 +11,38 @@ from typing import Any
 
 import msgspec
 
-from events import accounts, jobs, kudos, moderation, operations, sharing, teams, webhooks, workers
+from events import (
+    accounts,
+    images,
+    jobs,
+    kudos,
+    moderation,
+    operations,
+    ratings,
+    sharing,
+    teams,
+    webhooks,
+    workers,
+)
 from events.base import Event, Fact, Metadata, Recorded
 from events.upcasters import UPCASTERS, Upcaster
 
 #: every class of fact by its stored name
 EVENT_TYPES: dict[str, type[Event]] = {
     cls.TYPE: cls
-    for module in (accounts, kudos, jobs, sharing, moderation, workers, teams, operations, webhooks)
+    for module in (
+        accounts,
+        kudos,
+        jobs,
+        sharing,
+        moderation,
+        workers,
+        teams,
+        operations,
+        webhooks,
+        images,
+        ratings,
+    )
     for cls in module.EVENTS
 }
 

@@ -64,11 +64,11 @@ class KudosTransferred(Event, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class EscrowReleased(UserEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What waited in an account's escrow may be spent from now on, because the account is trusted."""
+    """What workers earned and waited in escrow may be spent from now on, because the account is trusted."""
 
     TYPE: ClassVar[str] = "kudos.EscrowReleased"
 
-    #: all that waited, in hundredths
+    #: all of it that waited, in hundredths
     amount: int
     postings: Postings
 

@@ -25,6 +25,8 @@ class WithheldReason(StrEnum):
     PROMPT_ERASED = "PROMPT_ERASED"
     CONSENT_WITHDRAWN = "CONSENT_WITHDRAWN"
     REPORTED = "REPORTED"
+    #: by a takedown, or by a rater's report that was upheld
+    TAKEN_DOWN = "TAKEN_DOWN"
 
 
 class ShareConsentGiven(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +66,10 @@ class PicturePublished(JobEvent, frozen=True, kw_only=True, forbid_unknown_field
     height: int
     #: size of the published file in bytes
     size: int
+    #: its requester said that it may be not safe for work
+    nsfw: bool = False
+    #: the model that drew it
+    model: str = ""
 
 
 class PictureWithheld(JobEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -52,6 +52,14 @@ from events.jobs import (
     kind_of,
 )
 from events.kudos import AllowancePaid, EscrowReleased, KudosAdjusted, KudosGranted, KudosTransferred
+from events.ratings import (
+    BestNamed,
+    ImageRated,
+    PicturesCompared,
+    RatingEscrowReleased,
+    RatingRewardsRestored,
+    RatingRewardsReversed,
+)
 from events.workers import SuspicionRaised, UptimeRewarded, WorkerDeleted, WorkerRegistered
 from projections.base import FoldError, Projection, known
 from projections.months import neighbour
@@ -94,6 +102,12 @@ FACTS = (
     GenerationDelivered,
     GenerationCensored,
     RedundantDeliveryPaid,
+    ImageRated,
+    PicturesCompared,
+    BestNamed,
+    RatingRewardsReversed,
+    RatingRewardsRestored,
+    RatingEscrowReleased,
 )
 USER = "user:"
 ESCROW = "escrow:"
@@ -155,6 +169,17 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     waiting_forms: int = 0
     #: everybody may see its name with what it has, asked for and delivered
     public_profile: bool = False
+    #: pictures that were delivered for it
+    generated: int = 0
+    #: all that ratings ever earned, in escrow or not, less what was reversed
+    rated: int = 0
+    #: how much of the escrow is from ratings: it waits for trust in the rater, the rest for trust in the workers' owner
+    rating_escrow: int = 0
+
+    @property
+    def work_escrow(self) -> int:
+        """How much of the escrow workers earned."""
+        return self.escrow - self.rating_escrow
 
     @property
     def available(self) -> int:
@@ -227,6 +252,17 @@ _KEYS: dict[type[Event], Callable[[Any], tuple[UUID, ...]]] = {
     WorkerDeleted: lambda event: (event.owner,),
     UptimeRewarded: lambda event: (event.owner,),
     SuspicionRaised: lambda event: (event.owner,),
+    **dict.fromkeys(
+        (
+            ImageRated,
+            PicturesCompared,
+            BestNamed,
+            RatingRewardsReversed,
+            RatingRewardsRestored,
+            RatingEscrowReleased,
+        ),
+        lambda event: (event.rater,),
+    ),
 }
 
 
@@ -244,9 +280,7 @@ def evolve(key: UUID, row: Account | None, fact: Fact) -> Account | None:
         moved = sum(amount for name, amount in postings if name == mine)
         waits = sum(amount for name, amount in postings if name == kept)
         account = replace(account, balance=account.balance + moved, escrow=account.escrow + waits)
-    if min(account.held, account.waiting, account.waiting_forms, account.workers, account.escrow) < 0 or (
-        not account.anonymous and account.available < 0
-    ):
+    if _impossible(account):
         message = (
             f"{key} stands at {account.balance} with {account.held} held, {account.escrow} in escrow, "
             f"{account.waiting} waiting and {account.workers} workers "
@@ -254,6 +288,13 @@ def evolve(key: UUID, row: Account | None, fact: Fact) -> Account | None:
         )
         raise FoldError(message)
     return account
+
+
+def _impossible(account: Account) -> bool:
+    counted = (account.held, account.waiting, account.waiting_forms, account.workers, account.escrow)
+    if min(*counted, account.rating_escrow, account.escrow - account.rating_escrow) < 0:
+        return True
+    return not account.anonymous and account.available < 0
 
 
 def _standing(key: UUID, account: Account, fact: Fact) -> Account:
@@ -293,6 +334,15 @@ def _moved(key: UUID, account: Account, fact: Fact) -> Account:
             return replace(account, received=account.received + event.amount)
         case GenerationDelivered() | GenerationCensored():
             return _settled(key, account, event)
+        case (
+            ImageRated()
+            | PicturesCompared()
+            | BestNamed()
+            | RatingRewardsRestored()
+            | RatingRewardsReversed()
+            | RatingEscrowReleased()
+        ):
+            return _rated(account, event)
         case RedundantDeliveryPaid():
             day = int(fact.occurred_at.timestamp()) // 86_400
             paid = account.late_paid if account.late_day == day else 0
@@ -302,6 +352,20 @@ def _moved(key: UUID, account: Account, fact: Fact) -> Account:
         case _:
             queued = _queued(event)
             return _waiting(account, queued, kind_of(event)) if queued else account
+
+
+def _rated(account: Account, event: Event) -> Account:
+    match event:
+        case RatingEscrowReleased():
+            return replace(account, rating_escrow=account.rating_escrow - event.amount)
+        case RatingRewardsReversed():
+            earned, waits = -event.amount, -event.escrowed
+        case RatingRewardsRestored():
+            earned, waits = event.amount, event.escrowed
+        case _:
+            assert isinstance(event, ImageRated | PicturesCompared | BestNamed)
+            earned, waits = event.reward, event.escrowed
+    return replace(account, rated=account.rated + earned, rating_escrow=account.rating_escrow + waits)
 
 
 def _waiting(account: Account, queued: int, kind: JobKind) -> Account:
@@ -356,8 +420,10 @@ def _settled(key: UUID, account: Account, event: GenerationDelivered | Generatio
     if mine and isinstance(event, GenerationDelivered) and event.waited:
         account = _waiting(account, -1, event.kind)
     paid = event.charged - event.covered
+    drawn = mine and isinstance(event, GenerationDelivered) and event.kind is JobKind.IMAGE
     return replace(
         account,
+        generated=account.generated + drawn,
         consumed=account.consumed + (event.charged if mine else 0),
         spent=account.spent + (paid if mine else 0),
         earned=account.earned + (event.price if event.owner == key != event.requester else 0),
@@ -381,7 +447,7 @@ def _queued(event: Event) -> int:
 
 PROJECTION = Projection(
     "accounts",
-    7,
+    8,
     Account,
     FACTS,
     keys,

@@ -13,9 +13,15 @@ from projections import (
     accounts,
     cases,
     generations,
+    image_set_totals,
+    image_sets,
     jobs,
     leases,
     modes,
+    picture_scores,
+    pictures,
+    raters,
+    ratings,
     team_totals,
     teams,
     throughput,
@@ -34,12 +40,18 @@ INLINE: tuple[Projection[Any], ...] = (
     teams.PROJECTION,
     modes.PROJECTION,
     webhooks.PROJECTION,
+    image_sets.PROJECTION,
+    pictures.PROJECTION,
+    ratings.PROJECTION,
+    raters.PROJECTION,
 )
 TAILING: tuple[Projection[Any], ...] = (
     throughput.PROJECTION,
     cases.PROJECTION,
     team_totals.PROJECTION,
     user_records.PROJECTION,
+    picture_scores.PROJECTION,
+    image_set_totals.PROJECTION,
 )
 ALL: tuple[Projection[Any], ...] = INLINE + TAILING
 

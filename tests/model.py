@@ -119,8 +119,10 @@ class MemoryLog:
         wanted["modes"].add(HOUSE)
         jobs: set[UUID] = set()
         for need in needs:
-            for name in ("accounts", "jobs", "leases", "workers", "teams", "webhooks"):
+            for name in wanted.keys() & Needs.__struct_fields__:
                 wanted[name].update(getattr(need, name))
+            galleries = (g.id for g in tables["generations"].values() if g.job in need.galleries)
+            wanted["pictures"].update(galleries)
             rows.made.update(need.made)
             if need.search is not None:
                 found = self.search(need.search)

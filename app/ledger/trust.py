@@ -17,7 +17,7 @@ from events.accounts import TrustEarned
 from events.kudos import EscrowReleased
 from projections.accounts import Account
 
-#: an account whose escrow holds more than this is trusted, in hundredths: some 300 small pictures, a day or two of work
+#: an account whose workers have earned more than this into escrow is trusted, in hundredths: some 300 small pictures, a day or two of work
 THRESHOLD: Final = 100_000
 #: it has earned at least so much by deliveries: being online alone makes nobody trusted
 MIN_EARNED: Final = THRESHOLD
@@ -34,7 +34,7 @@ def earns_trust(account: Account, now: datetime) -> bool:
         and not account.anonymous
         and not account.distrusted
         and account.suspicions < SUSPICIOUS
-        and account.escrow > THRESHOLD
+        and account.work_escrow > THRESHOLD
         and account.earned >= MIN_EARNED
         and now - account.registered_at >= MIN_AGE
     )
@@ -50,9 +50,12 @@ def promote_if_worthy(draft: Draft, user: UUID) -> None:
 
 
 def release_escrow(draft: Draft, user: UUID) -> None:
-    """All that waits in a trusted account's escrow may be spent from now on."""
+    """What workers earned and waits in a trusted account's escrow may be spent from now on.
+
+    What ratings earned waits for trust in the rater.
+    """
     account = draft.account(user)
     assert account is not None, "nobody is trusted who does not exist"
-    if account.trusted and account.escrow:
-        moved = postings.release_escrow(user, account.escrow)
-        draft.add(EscrowReleased(user=user, amount=account.escrow, postings=moved))
+    if account.trusted and account.work_escrow:
+        moved = postings.release_escrow(user, account.work_escrow)
+        draft.add(EscrowReleased(user=user, amount=account.work_escrow, postings=moved))

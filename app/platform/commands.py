@@ -54,6 +54,13 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     teams: tuple[UUID, ...] = ()
     #: owners of webhooks
     webhooks: tuple[UUID, ...] = ()
+    image_sets: tuple[UUID, ...] = ()
+    #: pictures that are rated
+    pictures: tuple[UUID, ...] = ()
+    #: jobs, named above too, all of whose shared pictures are needed
+    galleries: tuple[UUID, ...] = ()
+    ratings: tuple[UUID, ...] = ()
+    raters: tuple[UUID, ...] = ()
     #: random ids that were made for this command: nothing has them yet, so nothing is read
     made: tuple[UUID, ...] = ()
     #: what it finds is brought like named jobs; naming what it is likely to find saves a round trip

@@ -17,10 +17,14 @@ from events.base import Event, Fact
 from events.operations import HOUSE
 from projections.accounts import Account
 from projections.generations import Generation
+from projections.image_sets import ImageSet
 from projections.jobs import Job
 from projections.leases import Lease
 from projections.modes import UNSET, Modes
+from projections.pictures import Picture
 from projections.queue import Found, Search, waits
+from projections.raters import Rater
+from projections.ratings import Rating
 from projections.registry import INLINE, INLINE_OF
 from projections.teams import Team
 from projections.webhooks import Webhooks
@@ -123,6 +127,26 @@ class Rows:
     def webhooks(self, owner: UUID) -> Webhooks | None:
         """A user's webhooks, or None where there never was any."""
         row: Webhooks | None = self._get("webhooks", owner)
+        return row
+
+    def image_set(self, key: UUID) -> ImageSet | None:
+        """A set of pictures, or None. The set of shared pictures has no row."""
+        row: ImageSet | None = self._get("image_sets", key)
+        return row
+
+    def picture(self, key: UUID) -> Picture | None:
+        """A picture that is rated, or None."""
+        row: Picture | None = self._get("pictures", key)
+        return row
+
+    def rating(self, key: UUID) -> Rating | None:
+        """An assignment and what came of it, or None."""
+        row: Rating | None = self._get("ratings", key)
+        return row
+
+    def rater(self, key: UUID) -> Rater | None:
+        """A rater, or None where that user was never handed a picture."""
+        row: Rater | None = self._get("raters", key)
         return row
 
     def generations_of(self, job: UUID) -> list[Generation]:

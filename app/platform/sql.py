@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from app.platform import vault
+from app.platform import picture_words, vault
 from app.platform.database import Pool
 from events.store.columns import Table
 from projections.store.tables import LIVE, TABLES
@@ -53,6 +53,12 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
     modes,
     webhooks,
     user_records,
+    image_sets,
+    pictures,
+    ratings,
+    raters,
+    picture_scores,
+    image_set_totals,
 ) = (
     _core(LIVE, TABLES[name])
     for name in (
@@ -68,6 +74,12 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
         "modes",
         "webhooks",
         "user_records",
+        "image_sets",
+        "pictures",
+        "ratings",
+        "raters",
+        "picture_scores",
+        "image_set_totals",
     )
 )
 (
@@ -86,6 +98,11 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
     webhook_places,
     job_webhooks,
     webhook_deliveries,
+    image_set_words,
+    imported_pictures,
+    rating_notes,
+    known_answers,
+    appeals,
 ) = (
     _core(vault.SCHEMA, vault.TABLES[row])
     for row in (
@@ -104,6 +121,11 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
         vault.WebhookPlace,
         vault.JobWebhook,
         vault.WebhookDelivery,
+        picture_words.ImageSetWords,
+        picture_words.ImportedPictureWords,
+        picture_words.RatingNote,
+        picture_words.KnownAnswer,
+        picture_words.AppealWords,
     )
 )
 event = sa.Table(

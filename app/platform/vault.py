@@ -2,7 +2,8 @@
 
 Prompts, links to sources, what was told of pictures, where webhooks lead and what they were told, usernames, names of
 workers and teams and what is said to and of them, key hashes, notes, and outcomes of commands. No projection reads it.
-Rows are plain data, so that deciders can return them. Look next: `alembic/versions`, which makes the tables.
+Rows are plain data, so that deciders can return them. Look next: `alembic/versions`, which makes the tables;
+`app.platform.picture_words` for the rows about pictures that people rate.
 """
 
 from __future__ import annotations
@@ -14,6 +15,15 @@ from uuid import UUID
 
 import msgspec
 
+from app.platform.picture_words import (
+    AppealWords,
+    ImageImport,
+    ImageSetWords,
+    ImportedPictureWords,
+    KnownAnswer,
+    RatingNote,
+    RatingOrigin,
+)
 from events.store.arrays import byteas, int8s, texts
 from events.store.columns import Table
 from events.webhooks import WebhookEvent
@@ -266,6 +276,13 @@ TABLES: dict[type[msgspec.Struct], Table[Any]] = {
     WebhookPlace: Table("webhook", WebhookPlace, key=("webhook",)),
     JobWebhook: Table("job_webhook", JobWebhook, key=("job",)),
     WebhookDelivery: Table("webhook_delivery", WebhookDelivery, key=("webhook", "position")),
+    ImageSetWords: Table("image_set", ImageSetWords, key=("image_set",)),
+    ImportedPictureWords: Table("imported_picture", ImportedPictureWords, key=("picture",)),
+    ImageImport: Table("image_import", ImageImport, key=("image_set", "source")),
+    RatingNote: Table("rating_note", RatingNote, key=("rating",)),
+    RatingOrigin: Table("rating_origin", RatingOrigin, key=("rating",)),
+    KnownAnswer: Table("known_answer", KnownAnswer, key=("picture",)),
+    AppealWords: Table("appeal", AppealWords, key=("appeal",)),
 }
 
 UPSERTS: dict[type[msgspec.Struct], str] = {row: table.upsert(SCHEMA) for row, table in TABLES.items()}

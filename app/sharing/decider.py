@@ -73,6 +73,8 @@ def publish_picture(command: PublishPicture, rows: Rows) -> Decision | Rejection
         width=command.width,
         height=command.height,
         size=command.size,
+        nsfw=found.nsfw,
+        model="" if generation is None else generation.model or "",
     )
     return Decision((event,), Verdict(sha256=command.sha256))
 
@@ -130,7 +132,7 @@ def _generation_of(job: Job, key: UUID, rows: Rows) -> Generation | None:
 
 
 RULES = (
-    Rule(PublishPicture, Verdict, lambda c: Needs(jobs=(c.job,)), publish_picture),
+    Rule(PublishPicture, Verdict, lambda c: Needs(jobs=(c.job,), pictures=(c.generation,)), publish_picture),
     Rule(WithholdPicture, Verdict, lambda c: Needs(jobs=(c.job,)), withhold_picture),
-    Rule(WithdrawPictures, Withdrawn, lambda c: Needs(jobs=(c.job,)), withdraw_pictures),
+    Rule(WithdrawPictures, Withdrawn, lambda c: Needs(jobs=(c.job,), galleries=(c.job,)), withdraw_pictures),
 )

@@ -2,7 +2,7 @@
 
 Log, projections and vault all keep their rows this way, so that one place decides how a Python type is stored.
 Every table has a leading `realm` column that the struct does not carry. May not hold business rules. Types:
-UUID, int (bigint), bool, str, float, datetime (timestamptz), bytes, string enums (text), tuples (jsonb), each
+UUID, int (bigint), bool, str, float, datetime (timestamptz), bytes, string enums (text), tuples and structs (jsonb), each
 possibly None. Look next: `projections.store.tables`, `app.platform.vault`.
 """
 
@@ -47,7 +47,7 @@ class Column:
             (annotation,) = inner
         self.encode: Callable[[Any], Any] | None = None
         self.decode: Callable[[Any], Any] | None = None
-        if typing.get_origin(annotation) is tuple:
+        if typing.get_origin(annotation) is tuple or issubclass(annotation, msgspec.Struct):
             self.pg_type = "jsonb"
             self.encode = lambda value: msgspec.json.encode(value).decode()
             self.decode = lambda value, target=annotation: msgspec.convert(value, target)

@@ -51,6 +51,10 @@ _JOBS = f"SELECT unnest(%(jobs)s::uuid[]) UNION {_LEASED}"
 _PAYERS = f"SELECT requester FROM {LIVE}.jobs WHERE realm = %(realm)s AND id = ANY(ARRAY({_JOBS}))"  # noqa: S608
 _OWNERS = f"SELECT owner FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
 _HOSTS = f"SELECT worker FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
+#: tables whose rows no other row brings
+_BY_ID = ("teams", "modes", "webhooks", "image_sets", "pictures", "ratings", "raters")
+#: what a command names of these, and of those that only it and a lease or job bring; modes are named for every batch
+_NAMED = ("accounts", "workers", *(name for name in _BY_ID if name != "modes"))
 #: the row reads by table
 _READS = {
     name: TABLES[name].select(LIVE, condition)
@@ -60,9 +64,7 @@ _READS = {
         "generations": f"job = ANY(ARRAY({_JOBS}))",
         "accounts": f"id = ANY(ARRAY(SELECT unnest(%(accounts)s::uuid[]) UNION {_PAYERS} UNION {_OWNERS}))",
         "workers": f"id = ANY(ARRAY(SELECT unnest(%(workers)s::uuid[]) UNION {_HOSTS}))",
-        "teams": "id = ANY(%(teams)s::uuid[])",
-        "modes": "id = ANY(%(modes)s::uuid[])",
-        "webhooks": "id = ANY(%(webhooks)s::uuid[])",
+        **{name: f"id = ANY(%({name})s::uuid[])" for name in _BY_ID},
     }.items()
 }
 #: prompts of the jobs that a batch may queue again, for searches with a blacklist: these were found before it began
@@ -84,14 +86,11 @@ class _Wanted:
                 self._lease(key)
             for key in need.jobs:
                 self._job(key)
-            for key in need.accounts:
-                self._one("accounts", key)
-            for key in need.workers:
-                self._one("workers", key)
-            for key in need.teams:
-                self._one("teams", key)
-            for key in need.webhooks:
-                self._one("webhooks", key)
+            for name in _NAMED:
+                for key in getattr(need, name):
+                    self._one(name, key)
+            for job in need.galleries:
+                self._gallery(job)
         for key in found:
             self._job(key)
         self._one("modes", HOUSE)  # any decision may ask; but for its first batch a process has it at hand
@@ -103,6 +102,12 @@ class _Wanted:
         else:
             self.rows[projection][key] = row
         return row
+
+    def _gallery(self, job: UUID) -> None:
+        """The shared pictures of a job: they have its generations' ids."""
+        if self._recent.get("jobs", job) is not None:
+            for generation in self._recent.generations_of(job):
+                self._one("pictures", generation.id)
 
     def _lease(self, key: UUID) -> None:
         lease = self._one("leases", key)
@@ -175,9 +180,7 @@ def _reads(realm: int, missing: _Ids) -> dict[str, Statement]:
         "generations": jobs,
         "accounts": missing["accounts"] | jobs,
         "workers": missing["workers"] | leases,
-        "teams": missing["teams"],
-        "modes": missing["modes"],
-        "webhooks": missing["webhooks"],
+        **{name: missing[name] for name in _BY_ID},
     }
     parameters = {"realm": realm, **{name: uuids(list(keys)) for name, keys in missing.items()}}
     return {name: Statement(_READS[name], parameters) for name, wants in tables.items() if wants}
@@ -225,9 +228,12 @@ def _working_set(
 ) -> Rows:
     rows = Rows(head.now)
     rows.name("modes", (HOUSE,))
-    for name in ("accounts", "jobs", "leases", "workers", "teams", "webhooks"):
+    for name in ("jobs", "leases", *_NAMED):
         for need in needs:
             rows.name(name, getattr(need, name))
+    galleries = {job for need in needs for job in need.galleries}
+    if galleries:
+        rows.name("pictures", [g.id for g in wanted.rows["generations"].values() if g.job in galleries])
     for name, at_hand in wanted.rows.items():
         rows.put(name, at_hand.values())
     for need in needs:

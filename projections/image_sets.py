@@ -1,0 +1,48 @@
+"""Image sets: what pictures are imported into. Inline: imports are decided by it.
+
+The set of shared pictures is no row: it is always there. Look next: `projections.image_set_totals` for how much is in
+each, `projections.pictures`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import msgspec
+
+from events.base import Fact
+from events.images import ImageSetOpened
+from projections.base import FoldError, Projection
+
+
+class ImageSet(msgspec.Struct, frozen=True, gc=False):
+    """One named set."""
+
+    id: UUID
+    name: str
+    #: SPDX id
+    licence: str
+    #: how many raters are wanted for each of its pictures
+    target: int
+    opened_at: datetime
+
+
+def keys(fact: Fact) -> tuple[UUID, ...]:
+    """The set that is opened."""
+    event = fact.event
+    assert isinstance(event, ImageSetOpened)
+    return (event.image_set,)
+
+
+def evolve(key: UUID, row: ImageSet | None, fact: Fact) -> ImageSet | None:
+    """The set after a fact."""
+    event = fact.event
+    assert isinstance(event, ImageSetOpened)
+    if row is not None:
+        message = f"set {key} was opened twice"
+        raise FoldError(message)
+    return ImageSet(key, event.name, event.licence, event.target, fact.occurred_at)
+
+
+PROJECTION = Projection("image_sets", 1, ImageSet, (ImageSetOpened,), keys, evolve)

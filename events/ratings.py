@@ -119,9 +119,11 @@ class RaterContext(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     #: hundredths of kudos
     balance: int
     trusted: bool
+    #: what kind of account it has
     kind: AccountKind
-    #: the program it uses, and its version; empty where it does not say
+    #: the program it uses; empty where it does not say
     client: str
+    #: of that program
     client_version: str
     #: milliseconds since the picture was handed out; None where none was
     took: int | None
@@ -144,13 +146,16 @@ class RatingsAssigned(RaterEvent, frozen=True, kw_only=True, forbid_unknown_fiel
 
     TYPE: ClassVar[str] = "ratings.RatingsAssigned"
 
+    #: at most ten
     assignments: tuple[Assigned, ...]
+    #: until when they may be answered
     expires_at: datetime
 
 
 class RewardedEvent(RaterEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A judgement, what was known of who gave it, and what it earned."""
 
+    #: what was known of the rater
     context: RaterContext
     #: out of the treasury; 0 where it is not paid
     reward: int
@@ -223,11 +228,13 @@ class RaterScores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     #: ratings looked at
     ratings: int
-    #: pictures with known answers among them, and how many of those were missed
+    #: pictures with known answers among them
     known: int
+    #: how many of those were missed
     known_missed: int
-    #: pictures rated twice, and by how much both ratings differ in the mean, in thousandths of a point
+    #: pictures rated twice
     repeats: int
+    #: by how much both ratings of a picture differ in the mean, in thousandths of a point
     repeat_error: int | None
     #: ratings faster than one can look, in thousandths of all
     hasty: int | None
@@ -254,6 +261,7 @@ class RaterAssessed(RaterEvent, frozen=True, kw_only=True, forbid_unknown_fields
     up_to: int
     scores: RaterScores
     standing: Standing
+    #: what speaks against it
     causes: tuple[RaterCause, ...]
 
 
@@ -262,7 +270,9 @@ class RatingMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_
 
     rating: UUID
     picture: UUID
+    #: from 1 to 10
     value: int
+    #: from 0 to 5, if anything was said
     artifacts: int | None
 
 
@@ -281,9 +291,11 @@ class RatingRewardsReversed(RaterEvent, frozen=True, kw_only=True, forbid_unknow
 
     TYPE: ClassVar[str] = "ratings.RatingRewardsReversed"
 
-    #: what went back, of it out of escrow, and what was gone already: recorded, not owed
+    #: what went back
     amount: int
+    #: how much of it was still in escrow
     escrowed: int
+    #: what was gone already: recorded, not owed
     uncovered: int
     #: how many ratings
     ratings: int
@@ -295,6 +307,7 @@ class RatingRewardsRestored(RaterEvent, frozen=True, kw_only=True, forbid_unknow
 
     TYPE: ClassVar[str] = "ratings.RatingRewardsRestored"
 
+    #: in hundredths
     amount: int
     #: how much of it waits in escrow
     escrowed: int

@@ -11,7 +11,7 @@ import enum
 import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +21,37 @@ import click
 import msgspec
 
 from app.operations.migrate import ROOT
-from events import accounts, jobs, kudos, moderation, operations, sharing, teams, webhooks, workers
+from events import (
+    accounts,
+    images,
+    jobs,
+    kudos,
+    moderation,
+    operations,
+    ratings,
+    sharing,
+    teams,
+    webhooks,
+    workers,
+)
 from events.base import Event, Postings
 from events.codec import encode
 
 PAGE: Final = ROOT / "docs" / "events.md"
 
-_MODULES: Final = (accounts, kudos, jobs, sharing, moderation, workers, teams, operations, webhooks)
+_MODULES: Final = (
+    accounts,
+    kudos,
+    jobs,
+    sharing,
+    moderation,
+    workers,
+    teams,
+    operations,
+    webhooks,
+    images,
+    ratings,
+)
 
 #: What fields mean that have the same name and meaning everywhere.
 RECURRING: Final[Mapping[str, str]] = {
@@ -45,6 +69,8 @@ RECURRING: Final[Mapping[str, str]] = {
     "generation": "the generation",
     "generations": "the generations, in their order",
     "height": "in pixels",
+    "id": "its id",
+    "image_set": "the set of pictures",
     "hires_fix": "compose small, then enlarge",
     "job": "the job",
     "karras": "use the Karras noise schedule",
@@ -56,18 +82,31 @@ RECURRING: Final[Mapping[str, str]] = {
     "model": "the model that is used",
     "models": "names of models",
     "nsfw": "may show what is not safe for work",
+    "other": "the other picture",
     "owner": "the worker's owner",
+    "picture": "the picture, by the generation's id where it is a shared one",
     "post_processing": "what is done to the finished picture",
     "postings": "what moves: [account, hundredths of kudos], in sum zero",
     "price": "the worker's reward, in hundredths",
+    "preference": "which of the two is better",
+    "rater": "who rates",
+    "rating": "the assignment and the rating",
     "reason": "why",
     "requester": "who submitted the job",
     "role": "the role",
     "sampler": "name of the sampler",
     "sender": "who wrote it",
     "shared": "the requester lets the pictures be shared",
+    "scores": "what was computed",
     "source": "who gives",
+    "standing": "how far it is believed",
     "state": "how it ended",
+    "appeal": "the appeal",
+    "best": "the best picture",
+    "suspect": "they are marked, or not any more",
+    "tags": "what it shows",
+    "takedown": "the takedown",
+    "trusted": "it is trusted",
     "steps": "sampling steps asked for",
     "target": "who receives",
     "tax": "the flat tax, in hundredths",
@@ -83,20 +122,30 @@ RECURRING: Final[Mapping[str, str]] = {
 
 #: Values of examples by the name of the field; others are made from the type.
 _WORDS: Final[Mapping[str, Any]] = {
+    "account_age": 8_640_000,
     "accurate_steps": 30,
     "agent": "hoard-worker:1",
     "amount": 1_000,
+    "artifacts": 1,
+    "balance": 123_400,
     "cfg_scale": 7.5,
     "charged": 1_145,
     "clip_skip": 1,
+    "client": "lucid",
+    "client_version": "2.1",
     "covered": 0,
+    "distance": 6,
     "escrowed": 325,
     "etag": "9a0364b9e99bb480dd25e1f0284c8555",
+    "generated": 210,
+    "given": 97,
     "height": 512,
     "lease_seconds": 150,
+    "licence": "CC-BY-4.0",
     "max_pixels": 1_048_576,
     "model": "stable_diffusion",
     "models": ("stable_diffusion",),
+    "name": "laion-sample",
     "perceptual_hash": "c3d4e1f00f1e2b3c",
     "pixelsteps": 7_864_320,
     "post_processing": ("GFPGAN",),
@@ -105,17 +154,21 @@ _WORDS: Final[Mapping[str, Any]] = {
     "priority": 99_050,
     "quote": (("picture", 650), ("tax", 300)),
     "rank": 1_767_225_600,
+    "reward": 1_000,
     "sampler": "k_euler",
     "seconds": 612,
     "sha256": "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c",
     "size": 41_210,
     "steps": 30,
     "surcharge": 195,
+    "target": 5,
     "tax": 300,
     "text_version": 1,
     "threads": 1,
     "tier": 0,
+    "took": 5_200,
     "took_milliseconds": 41_250,
+    "value": 7,
     "width": 512,
 }
 #: Postings of examples by the type of the event: an account, or the field whose user's account (or escrow) it is.
@@ -134,6 +187,12 @@ _POSTINGS: Final[Mapping[str, tuple[tuple[str, int], ...]]] = {
         ("sink:surcharges", 195),
         ("sink:tax", 300),
     ),
+    "ratings.ImageRated": (("system:treasury", -1_000), ("rater", 0), ("escrow:rater", 1_000)),
+    "ratings.PicturesCompared": (("system:treasury", -1_000), ("rater", 0), ("escrow:rater", 1_000)),
+    "ratings.BestNamed": (("system:treasury", -1_000), ("rater", 1_000)),
+    "ratings.RatingRewardsReversed": (("escrow:rater", -600), ("rater", -400), ("system:treasury", 1_000)),
+    "ratings.RatingRewardsRestored": (("system:treasury", -1_000), ("rater", 0), ("escrow:rater", 1_000)),
+    "ratings.RatingEscrowReleased": (("escrow:rater", -1_000), ("rater", 1_000)),
     "jobs.RedundantDeliveryPaid": (("subsidy:late", -650), ("owner", 325), ("escrow:owner", 325)),
     "jobs.GenerationCensored": (
         ("requester", -300),
@@ -216,6 +275,7 @@ def page() -> str:
     for module in _MODULES:
         parts.append(f"\n## {module.__name__.rpartition('.')[2]}\n\n{_first_line(module)}\n")
         parts += [_event(cls) for cls in module.EVENTS]
+        parts += [_shape(cls) for cls in _shapes(module.EVENTS)]
     return "".join(parts)
 
 
@@ -228,22 +288,44 @@ def _first_line(documented: Any) -> str:
 
 def _event(cls: type[Event]) -> str:
     example, ids = sample(cls)
+    subject = example.subject()
+    return (
+        f"\n### {cls.TYPE}\n\n{_first_line(cls)}\n\n"
+        f"Version {cls.SCHEMA_VERSION}, stream `{_named(example.stream(), ids)}`, "
+        f"subject {'none' if subject is None else f'`{_named(str(subject), ids)}`'}.\n\n"
+        f"{_fields(cls)}\n"
+        f"```json\n{msgspec.json.format(encode(example)).decode()}\n```\n"
+    )
+
+
+def _shapes(events: Sequence[type[Event]]) -> list[type[msgspec.Struct]]:
+    """The structs in fields of events, in the order in which they come."""
+    parts = [annotation for cls in events for annotation in typing.get_type_hints(cls).values()]
+    found: dict[type[msgspec.Struct], None] = {}
+    while parts:
+        part = parts.pop(0)
+        if isinstance(part, type) and issubclass(part, msgspec.Struct):
+            found[part] = None
+        parts[:0] = typing.get_args(part)
+    return list(found)
+
+
+def _shape(cls: type[msgspec.Struct]) -> str:
+    kind = "A list of these" if cls.__struct_config__.array_like else "An object of these"
+    return f"\n### {cls.__name__}\n\n{_first_line(cls)}\n\n{kind}:\n\n{_fields(cls)}"
+
+
+def _fields(cls: type[msgspec.Struct]) -> str:
+    """The fields of an event or of a struct in one, as a table. Raises `DocumentationError`."""
     comments = field_comments(cls)
     hints = typing.get_type_hints(cls)
     rows = []
     for name in cls.__struct_fields__:
         meaning = comments.get(name) or RECURRING.get(name)
         if meaning is None:
-            raise DocumentationError(f"{cls.TYPE}.{name} has no `#:` comment")
+            raise DocumentationError(f"{cls.__name__}.{name} has no `#:` comment")
         rows.append(f"| `{name}` | {type_name(hints[name])} | {meaning} |\n")
-    subject = example.subject()
-    return (
-        f"\n### {cls.TYPE}\n\n{_first_line(cls)}\n\n"
-        f"Version {cls.SCHEMA_VERSION}, stream `{_named(example.stream(), ids)}`, "
-        f"subject {'none' if subject is None else f'`{_named(str(subject), ids)}`'}.\n\n"
-        f"| field | type | meaning |\n|---|---|---|\n{''.join(rows)}\n"
-        f"```json\n{msgspec.json.format(encode(example)).decode()}\n```\n"
-    )
+    return f"| field | type | meaning |\n|---|---|---|\n{''.join(rows)}"
 
 
 def _named(text: str, ids: Mapping[str, UUID]) -> str:
@@ -253,11 +335,11 @@ def _named(text: str, ids: Mapping[str, UUID]) -> str:
     return text
 
 
-def field_comments(cls: type[Event]) -> dict[str, str]:
+def field_comments(cls: type[msgspec.Struct]) -> dict[str, str]:
     """The `#:` comments above the fields of a class and of those it inherits from, by field."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        if issubclass(base, Event) and base is not Event:
+        if issubclass(base, msgspec.Struct) and base not in (Event, msgspec.Struct):
             found |= _comments_in(inspect.getsource(base))
     return found
 
@@ -300,6 +382,8 @@ def type_name(annotation: Any) -> str:
         if arguments[-1] is Ellipsis:
             return f"list of {type_name(arguments[0])}"
         return f"[{', '.join(type_name(part) for part in arguments)}]"
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return f"`{annotation.__name__}`"
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return "one of " + ", ".join(f"`{member.value}`" for member in annotation)
     raise DocumentationError(f"no words for the type {annotation}")
@@ -343,6 +427,9 @@ def _value(name: str, annotation: Any) -> Any:
         return _value(name, next(part for part in arguments if part is not type(None)))
     if typing.get_origin(annotation) is tuple:
         return tuple(_value(name, part) for part in arguments if part is not Ellipsis)
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        hints = typing.get_type_hints(annotation)
+        return annotation(**{field: _value(field, hints[field]) for field in annotation.__struct_fields__})
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return next(iter(annotation))
     simple = {UUID: UUID("00000000-0000-4000-8000-000000000100"), datetime: _INSTANT, str: "text"}

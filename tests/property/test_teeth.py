@@ -65,7 +65,8 @@ def test_these_histories_are_sound_and_reach_nearly_every_kind_of_event():
     not_reached = {name for name in EVENT_TYPES if name not in seen}
     of_storage = {"sharing.PicturePublished", "sharing.PictureWithheld"}
     of_operators = {"accounts.AllowanceSet", "kudos.AllowancePaid", "kudos.KudosAdjusted"}
-    assert not_reached == of_storage | of_operators
+    of_raters = {name for name in EVENT_TYPES if name.startswith(("images.", "ratings."))}
+    assert not_reached - of_raters == of_storage | of_operators
 
 
 def _always_paid_late(draft: Any, lease: Any, job: Any, generation: Any, result: Any, _: Any) -> Any:

@@ -61,6 +61,7 @@ PUBLISHED = PicturePublished(
     width=512,
     height=512,
     size=9,
+    model="stable",
 )
 WITHHELD = PictureWithheld(job=JOB, requester=USER, generation=DONE, reason=WithheldReason.WRONG_SIZE)
 

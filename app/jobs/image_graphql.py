@@ -21,11 +21,12 @@ from app.platform import webhooks
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.rejections import error_of
+from app.platform.graphql.said import said
 from app.platform.graphql.scalars import Position
 from app.platform.graphql.shared import Notice, Quote
 from app.platform.services import Info, services_of
 from app.platform.waiting import unreasonable
-from app.platform.webhooks import Told, parameters_of, webhook_secret_of
+from app.platform.webhooks import Told, webhook_secret_of
 
 
 @strawberry.type(description="The job is queued.")
@@ -101,16 +102,14 @@ class ImageJobMutations:
     ) -> Any:
         """Quoted, reserved and queued in one step."""
         services, actor = services_of(info), info.context.viewer.subject
-        raw = raw_of(input)
         asked = unreasonable(input.wait_seconds or 0) or await ask(
-            services, actor, info.context.address, raw, censor_nsfw=bool(input.censor_nsfw)
+            services, actor, info.context.address, raw_of(input), censor_nsfw=bool(input.censor_nsfw)
         )
         if isinstance(asked, Rejection):
             return error_of(asked)
-        parameters = [raw, asked.censor_nsfw, *parameters_of(input.webhook)]
         told = Told(info.context.address, input.webhook)
         outcome = await handlers.submit_image_job(
-            services, actor, asked, told, input.idempotency_key, parameters
+            services, actor, asked, told, input.idempotency_key, said(input)
         )
         if isinstance(outcome, Rejection):
             return error_of(outcome)

@@ -22,11 +22,12 @@ from app.platform import webhooks
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.rejections import error_of
+from app.platform.graphql.said import said
 from app.platform.graphql.scalars import Position
 from app.platform.graphql.shared import Notice
 from app.platform.services import Info, services_of
 from app.platform.waiting import unreasonable
-from app.platform.webhooks import Told, parameters_of, webhook_secret_of
+from app.platform.webhooks import Told, webhook_secret_of
 
 
 @strawberry.type(description="The interrogation is queued, or done at once where all was told before.")
@@ -96,8 +97,9 @@ class InterrogationJobMutations:
     async def submit_interrogation_job(self, info: Info, input: _Input) -> Any:
         """Quoted, reserved and queued in one step."""
         services, actor = services_of(info), info.context.viewer.subject
-        raw = raw_of(input)
-        asked = unreasonable(input.wait_seconds or 0) or await ask(services, info.context.address, raw)
+        asked = unreasonable(input.wait_seconds or 0) or await ask(
+            services, info.context.address, raw_of(input)
+        )
         if isinstance(asked, Rejection):
             return error_of(asked)
         outcome = await interrogation_handlers.submit_interrogation_job(
@@ -106,7 +108,7 @@ class InterrogationJobMutations:
             asked,
             Told(info.context.address, input.webhook),
             input.idempotency_key,
-            [raw, *parameters_of(input.webhook)],
+            said(input),
         )
         if isinstance(outcome, Rejection):
             return error_of(outcome)

@@ -21,11 +21,12 @@ from app.platform import webhooks
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.rejections import error_of
+from app.platform.graphql.said import said
 from app.platform.graphql.scalars import Position
 from app.platform.graphql.shared import Notice, Quote
 from app.platform.services import Info, services_of
 from app.platform.waiting import unreasonable
-from app.platform.webhooks import Told, parameters_of, webhook_secret_of
+from app.platform.webhooks import Told, webhook_secret_of
 
 
 @strawberry.type(description="The job is queued.")
@@ -98,15 +99,14 @@ class TextJobMutations:
     ) -> Any:
         """Quoted, reserved and queued in one step."""
         services, actor = services_of(info), info.context.viewer.subject
-        raw = raw_text(input)
         asked = unreasonable(input.wait_seconds or 0) or await handlers.ask_text(
-            services, info.context.address, raw
+            services, info.context.address, raw_text(input)
         )
         if isinstance(asked, Rejection):
             return error_of(asked)
-        told, parameters = Told(info.context.address, input.webhook), [raw, *parameters_of(input.webhook)]
+        told = Told(info.context.address, input.webhook)
         outcome = await handlers.submit_text_job(
-            services, actor, asked, told, input.idempotency_key, parameters
+            services, actor, asked, told, input.idempotency_key, said(input)
         )
         if isinstance(outcome, Rejection):
             return error_of(outcome)

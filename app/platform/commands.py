@@ -96,14 +96,31 @@ def rules(*groups: Sequence[Rule[Any]]) -> dict[type[Command], Rule[Any]]:
     return {rule.command: rule for group in groups for rule in group}
 
 
+#: bytes of a hash in a fingerprint
+_HASH_BYTES = 32
+
+
 class Idempotency(msgspec.Struct, frozen=True):
     """A client's promise that commands with the same key are one and the same."""
 
     #: the subject and the mutation that the key is valid for
     scope: str
     key: str
-    #: SHA-256 over the client's parameters: the same key with others is an error
+    #: stands for the client's parameters (`app.platform.handling.fingerprint`): the same key with others is an error
     fingerprint: bytes
+
+    def contradicts(self, kept: bytes) -> bool:
+        """Whether the key was used with other parameters, whose fingerprint was kept.
+
+        What a program kept by another rule cannot be compared and counts as the same: who repeats a command after an
+        upgrade must hear what came of it, rather than that it may be something else.
+        """
+        return self.fingerprint != kept and _scheme(self.fingerprint) == _scheme(kept)
+
+
+def _scheme(fingerprint: bytes) -> bytes:
+    """The rule that made a fingerprint; the first one put no number before the hash."""
+    return fingerprint[:-_HASH_BYTES]
 
 
 @dataclass(slots=True)

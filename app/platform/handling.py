@@ -20,9 +20,17 @@ from events.base import ANONYMOUS
 MAX_KEY = 128
 
 
+#: by which rule parameters became a fingerprint: in front of every one. Version 0.1.0 wrote none.
+_SCHEME = b"\x02"
+
+
 def fingerprint(parameters: Any) -> bytes:
-    """SHA-256 over a client's parameters."""
-    return hashlib.sha256(msgspec.json.encode(parameters, order="deterministic")).digest()
+    """The rule's number, then SHA-256 over a client's parameters (of inputs: `app.platform.graphql.said`).
+
+    A repeat may come to a later release than the first attempt, so the same parameters must come to the same bytes there:
+    `tests/contract/test_fingerprints.py`.
+    """
+    return _SCHEME + hashlib.sha256(msgspec.json.encode(parameters, order="deterministic")).digest()
 
 
 def idempotency(

@@ -131,15 +131,6 @@ def checked_events(
     return tuple(event for event in webhooks.WebhookEvent if event in named)
 
 
-def parameters_of(given: WebhookInput | None) -> list[Any]:
-    """What of a client's parameters a repeat must have the same."""
-    if given is None:
-        return []
-    named: list[Any] | None = given.events
-    events = None if named is None else [event.value for event in named]
-    return [{"url": given.url, "events": events, "secret": given.secret}]
-
-
 def webhook_secret_of(services: Services, job: UUID, given: WebhookInput | None) -> str | None:
     """What a client is shown of its job's secret: nothing that it gave itself."""
     if given is None or given.secret is not None:

@@ -42,7 +42,7 @@ async def create(
     if isinstance(named, Rejection):
         return named
     command = CreateWebhook(webhook=new_id(), owner=actor, url=checked, events=named)
-    promise = idempotency(actor, "createWebhook", key, {"url": url, "events": named})
+    promise = idempotency(actor, "createWebhook", key, {"url": url, "events": events and named})
     return await run(services, command, actor=actor, promise=promise)
 
 

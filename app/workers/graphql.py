@@ -14,6 +14,7 @@ import strawberry
 from app.platform.commands import Rejection
 from app.platform.graphql import errors
 from app.platform.graphql.rejections import error_of
+from app.platform.graphql.said import said
 from app.platform.graphql.scalars import Kudos, Position
 from app.platform.graphql.shared import GenerationState
 from app.platform.services import Info, services_of
@@ -190,7 +191,12 @@ class WorkerMutations:
             return error_of(poll)
         services = services_of(info)
         answer = await pop_job(
-            services, info.context.viewer.subject, poll, input.idempotency_key, poll, info.context.client
+            services,
+            info.context.viewer.subject,
+            poll,
+            input.idempotency_key,
+            said(input),
+            info.context.client,
         )
         if isinstance(answer, Rejection):
             return error_of(answer)
@@ -225,7 +231,7 @@ class WorkerMutations:
             input.lease_id,
             reported,
             input.idempotency_key,
-            [input.lease_id, reported],
+            said(input),
         )
         if isinstance(outcome, Rejection):
             return error_of(outcome)

@@ -12,6 +12,7 @@ import pytest
 
 from app.accounts.decider import Opened, OpenRealm, TransferKudos, Transferred
 from app.platform.commands import Command, Decision, Done, Idempotency, Needs, Rejection, Request, Rule
+from app.platform.handling import fingerprint
 from app.platform.settings import Settings
 from app.platform.writer import InternalError, Writer, WriterBusyError, WriterStoppedError
 from app.platform.writer import thread as writer_thread
@@ -148,6 +149,16 @@ def test_the_same_key_on_two_writers_at_once(
     assert [a.position for a in one] == [a.position for a in two]
     assert all(a.repeated != b.repeated for a, b in zip(one, two, strict=True))
     assert count(owner) == 40
+
+
+def test_what_an_older_program_kept_by_another_rule_is_the_answer_whatever_it_was_asked(writer: Writer):
+    for old in (b"1" * 32, b"\x01" + b"1" * 32):
+        first = transfer(7)
+        first.idempotency = Idempotency("alice:transfer", old.hex(), old)
+        done = writer.execute_sync(first)
+        again = transfer(8)
+        again.idempotency = Idempotency("alice:transfer", old.hex(), fingerprint({"amount": 8}))
+        assert writer.execute_sync(again) == Done(done.result, done.position, repeated=True)
 
 
 def test_neither_a_refusal_nor_an_acceptance_that_changed_nothing_is_remembered(

@@ -151,6 +151,36 @@ class Crowd:
         raise AssertionError
 
 
+class Promises:
+    """Commands with idempotency keys, of every kind that an older program had, to be asked again and again."""
+
+    def __init__(self, user: User, other: User) -> None:
+        self.jobs: set[str] = set()
+        self._user = user
+        self._other = other
+        self._delivered = ""
+        self._model = unique("model")
+        self._keys = [str(uuid4()) for _ in range(4)]
+
+    def asked(self, url: str) -> list[Any]:
+        """The answers, which must be the same each time."""
+        user = User(self._user.id, self._user.alias, self._user.key, Api(url, self._user.key))
+        job, pop, result, transfer = self._keys
+        submitted = submit(user.api, models=[self._model], params={"n": 2}, idempotencyKey=job)
+        self.jobs.add(submitted.id)
+        worker = Worker(user, self._model, [self._model], popped=_POPPED)
+        taken = worker.pop(amount=2, idempotencyKey=pop)
+        assert taken["__typename"] == "ImageAssignment", taken
+        self._delivered = self._delivered or taken["generations"][0]["id"]
+        delivered = {
+            "generationId": self._delivered,
+            "state": "CENSORED",
+        }  # the other one keeps the lease open
+        told = worker.report(taken["leaseId"], delivered, idempotencyKey=result)
+        moved = user.transfer(self._other.alias, "0.01", transfer)
+        return [submitted.id, taken["leaseId"], told, moved["position"]]
+
+
 def upgrade(old: Path, variables: dict[str, str], logs: Path, *, idle_notice: bool) -> None:
     """The whole way, with a load on it; `idle_notice`: the old program's relay and actors notice without a command."""
     changes = trees.versions_of(old) != trees.versions_of(CHECKOUT)
@@ -178,6 +208,8 @@ def upgrade(old: Path, variables: dict[str, str], logs: Path, *, idle_notice: bo
         )
         for user in users:
             bank.transfer(user.alias, "100000")
+        before = Promises(users[0], users[1])
+        answers = before.asked(first.url)
         with Crowd(users, unique("model")) as crowd:
             crowd.goes_on(40)
             second = start("new-api", CHECKOUT, "serve")
@@ -190,6 +222,7 @@ def upgrade(old: Path, variables: dict[str, str], logs: Path, *, idle_notice: bo
             run_cli("migrate", variables=variables)
             second.wait()
             start("new-relay", CHECKOUT, "relay")
+            assert before.asked(second.url) == answers, "what an older program answered is repeated"
             if changes:
                 crowd.urls.reverse()
                 status = first.popen.wait(20)
@@ -203,21 +236,23 @@ def upgrade(old: Path, variables: dict[str, str], logs: Path, *, idle_notice: bo
                 first.stop()
             crowd.goes_on(60)
         assert not crowd.problems
-        check(variables, crowd, second)
+        check(variables, crowd, second, before.jobs)
 
 
-def check(variables: dict[str, str], crowd: Crowd, server: ApiProcess) -> None:
+def check(variables: dict[str, str], crowd: Crowd, server: ApiProcess, before: set[str]) -> None:
     """Everything promised is there, once; log and projections are clean."""
+    made = before.union(crowd.jobs)
     with psycopg.connect(variables["HOARD_DATABASE_URL"]) as connection:
 
         def count(kind: str) -> int:
             row = connection.execute("SELECT count(*) FROM log.event WHERE type = %s", (kind,)).fetchone()
             return int(row[0]) if row else 0
 
-        assert count("kudos.KudosTransferred") == crowd.transfers + len(crowd.users)
-        assert count("jobs.ImageJobSubmitted") == len(crowd.jobs) == len(set(crowd.jobs))
+        assert count("kudos.KudosTransferred") == crowd.transfers + len(crowd.users) + 1
+        assert len(made) == len(before) + len(crowd.jobs)
+        assert count("jobs.ImageJobSubmitted") == len(made)
         jobs = connection.execute("SELECT id::text FROM projections.jobs").fetchall()
-        assert {job for (job,) in jobs} == set(crowd.jobs)
+        assert {job for (job,) in jobs} == made
         assert min(crowd.transfers, len(crowd.delivered)) > 0
         open_leases = connection.execute("SELECT id::text FROM projections.leases WHERE state <> 'SETTLED'")
         assert not {lease for (lease,) in open_leases} & set(crowd.delivered)

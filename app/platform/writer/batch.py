@@ -71,7 +71,7 @@ class Batch:
         key = request.idempotency
         if key is None or (kept := self.known.get((key.scope, key.key))) is None:
             return None
-        if kept.request_hash != key.fingerprint:
+        if key.contradicts(kept.request_hash):
             return _KEY_TAKEN
         return Done(msgspec.json.decode(kept.outcome, type=rule.result), kept.position, repeated=True)
 

@@ -266,6 +266,7 @@ def test_a_broker_that_is_away_stops_neither_tails_nor_time(
         eventually(lambda: images(application) == 1, 10, "the delivery is counted")
         gallery.deliver(None)
         eventually(lambda: images(application) == 2, 10, "the next one too")
+        eventually(lambda: len(reactions(application)) == 2, 10, "both calls are noted")
     assert [attempts for _, _, attempts, _ in reactions(application)] == [0, 0]
     with running(gallery.settings):
         eventually(lambda: len(messages(gallery.settings)) == 2, 10, "both are sent")

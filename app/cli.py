@@ -38,6 +38,7 @@ _COMMANDS = {
     "restore": ("app.operations.backup.commands", "restore_command"),
     "log": ("app.operations.log_commands", "log_group"),
     "projections": ("app.operations.commands", "projections_group"),
+    "train-aesthetic": ("app.aesthetics.commands", "train_command"),
     "docs": ("app.operations.events_doc", "docs_group"),
     "schema": ("app.schema_commands", "schema_command"),
 }

@@ -21,9 +21,7 @@ def said(given: Any) -> dict[str, Any]:
     """The values of an input, by the names of its fields; a value that equals its default counts as not given."""
     type_: Any = type(given)
     return {
-        name: value
-        for name, default in _fields(type_)
-        if (value := _plain(getattr(given, name))) != default
+        name: value for name, default in _fields(type_) if (value := _plain(getattr(given, name))) != default
     }
 
 

@@ -19,6 +19,9 @@ from dramatiq.worker import Worker
 from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from app.images import actors as images_actors
+from app.images import decider as images
+from app.images.takedown import Remover
 from app.jobs.image_params import upscale_factor
 from app.platform import metrics
 from app.platform.broker import make_broker
@@ -73,7 +76,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     writer = Writer(
         settings.database_url,
         settings.realm,
-        rules(decider.RULES, sources.RULES, webhooks.RULES),
+        rules(decider.RULES, sources.RULES, webhooks.RULES, images.RULES),
         on_fatal=give_up,
     )
     broker = make_broker(settings)
@@ -87,6 +90,8 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         sources_actors.declare(broker, fetcher.begin)
         deliverer = make_deliverer(settings, pool, writer)
         webhooks_actors.declare(broker, deliverer.begin)
+        remover = make_remover(settings, pool, writer)
+        images_actors.declare(broker, remover.carry_out, remover.uphold)
         writer.start()
         fetcher.start()
         deliverer.start()
@@ -151,6 +156,18 @@ def make_fetcher(settings: Settings, pool: ConnectionPool[Connection[Any]], writ
         objects=_store(settings),
         bucket=settings.bucket_sources,
         outside=Outside.of(settings.source_networks),
+    )
+
+
+def make_remover(settings: Settings, pool: ConnectionPool[Connection[Any]], writer: Writer) -> Remover:
+    """The slice of images joined to storage, for takedowns."""
+    return Remover(
+        realm=settings.realm,
+        pool=pool,
+        writer=writer,
+        objects=_store(settings),
+        shared=settings.bucket_shared,
+        datasets=settings.bucket_datasets,
     )
 
 

@@ -38,6 +38,8 @@ _COMMANDS = {
     "restore": ("app.operations.backup.commands", "restore_command"),
     "log": ("app.operations.log_commands", "log_group"),
     "projections": ("app.operations.commands", "projections_group"),
+    "dataset": ("app.dataset_commands", "dataset_group"),
+    "takedown": ("app.images.commands", "takedown_group"),
     "train-aesthetic": ("app.aesthetics.commands", "train_command"),
     "docs": ("app.operations.events_doc", "docs_group"),
     "schema": ("app.schema_commands", "schema_command"),

@@ -30,6 +30,7 @@ from starlette.routing import Route
 from app.accounts import decider as accounts
 from app.accounts import treasury
 from app.accounts.authentication import authenticate
+from app.images import decider as images
 from app.jobs import decider as jobs
 from app.jobs import interrogation_decider as interrogations
 from app.jobs.graphql import job_of_viewer, jobs_of
@@ -90,6 +91,7 @@ API_RULES: Rules = rules(
     steering.RULES,
     teams.RULES,
     moderation.RULES,
+    images.RULES,
     operations.RULES,
     webhooks.RULES,
 )

@@ -14,6 +14,7 @@ from app.accounts.graphql import AccountMutations, AccountQueries, load_user
 from app.accounts.profile_graphql import ProfileMutations, ProfileQueries
 from app.accounts.treasury_graphql import TreasuryMutations
 from app.accounts.workers_graphql import AccountWorkersMutations
+from app.images.graphql import TakedownMutations, TakedownQueries
 from app.jobs.graphql import JobMutations, JobQueries, JobSubscriptions, generation_of_viewer, job_of_viewer
 from app.jobs.image_graphql import ImageJobMutations, ImageJobQueries
 from app.jobs.interrogation_graphql import InterrogationJobMutations, InterrogationJobQueries
@@ -75,6 +76,7 @@ class Query(
     TeamQueries,
     WebhookQueries,
     ModerationQueries,
+    TakedownQueries,
     OperationQueries,
     StatusQueries,
     HouseQueries,
@@ -99,6 +101,7 @@ class Mutation(
     TeamMutations,
     WebhookMutations,
     ModerationMutations,
+    TakedownMutations,
     HouseMutations,
 ):
     """The root of mutations."""

@@ -187,14 +187,18 @@ class TakenDown(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_l
 
 
 class PicturesTakenDown(TakedownEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What there was with the hash of a takedown, possibly nothing, was removed from every bucket."""
+    """Pictures with the hash of a takedown were removed from every bucket."""
 
     TYPE: ClassVar[str] = "images.PicturesTakenDown"
 
     #: at most `IMPORTED_AT_ONCE`
     pictures: tuple[TakenDown, ...]
-    #: nothing more with that hash was found
-    complete: bool
+
+
+class TakedownCarriedOut(TakedownEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing with the hash of a takedown is left."""
+
+    TYPE: ClassVar[str] = "images.TakedownCarriedOut"
 
 
 EVENTS: tuple[type[Event], ...] = (
@@ -207,4 +211,5 @@ EVENTS: tuple[type[Event], ...] = (
     TakedownOrdered,
     TakedownLifted,
     PicturesTakenDown,
+    TakedownCarriedOut,
 )

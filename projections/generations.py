@@ -12,6 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from events.base import Event, Fact
+from events.images import PicturesTakenDown
 from events.jobs import (
     FailureCause,
     FormReused,
@@ -118,6 +119,8 @@ class Generation(msgspec.Struct, frozen=True, gc=False):
 def keys(fact: Fact) -> tuple[UUID, ...]:
     """The generations that a fact touches."""
     event = fact.event
+    if isinstance(event, PicturesTakenDown):
+        return tuple(gone.picture for gone in event.pictures if gone.job is not None)
     if isinstance(event, _MANY):
         return event.generations
     assert isinstance(event, _ONE)
@@ -172,6 +175,8 @@ def _shown(generation: Generation, event: Event) -> Generation:
             return replace(generation, withheld=event.reason)
         case PicturesWithdrawn():
             return replace(generation, sha256=None, withheld=event.reason)
+        case PicturesTakenDown():
+            return replace(generation, sha256=None, withheld=WithheldReason.TAKEN_DOWN)
         case CaseOpened():
             return replace(generation, report=CaseState.OPEN)
         case CaseDecided():
@@ -235,4 +240,12 @@ def _settled(
     )
 
 
-PROJECTION = Projection("generations", 3, Generation, _MANY + _ONE, keys, evolve, indexes=("(realm, job)",))
+PROJECTION = Projection(
+    "generations",
+    4,
+    Generation,
+    (*_MANY, *_ONE, PicturesTakenDown),
+    keys,
+    evolve,
+    indexes=("(realm, job)",),
+)

@@ -15,11 +15,12 @@ from msgspec.structs import replace
 
 from events.accounts import AnonymousOpened
 from events.base import Fact
+from events.images import TakedownOrdered
 from events.operations import HOUSE, Mode, ModeSet
 from projections.base import Projection, known
 
 #: the facts that touch it
-FACTS = (AnonymousOpened, ModeSet)
+FACTS = (AnonymousOpened, ModeSet, TakedownOrdered)
 
 
 class Modes(msgspec.Struct, frozen=True, gc=False):
@@ -31,6 +32,8 @@ class Modes(msgspec.Struct, frozen=True, gc=False):
     raid: bool = False
     #: when any of them was switched last; None: never
     changed_at: datetime | None = None
+    #: takedowns that were ever ordered: whoever held a picture against the list knows whether it has grown since
+    takedowns: int = 0
 
     def has(self, mode: Mode) -> bool:
         """Whether a mode is on."""
@@ -52,8 +55,11 @@ def evolve(_: UUID, row: Modes | None, fact: Fact) -> Modes | None:
     event = fact.event
     if isinstance(event, AnonymousOpened):
         return UNSET
+    modes = known(row, fact)
+    if isinstance(event, TakedownOrdered):
+        return replace(modes, takedowns=modes.takedowns + 1)
     assert isinstance(event, ModeSet)
-    return replace(known(row, fact), **{event.mode.value.lower(): event.on}, changed_at=fact.occurred_at)
+    return replace(modes, **{event.mode.value.lower(): event.on}, changed_at=fact.occurred_at)
 
 
-PROJECTION = Projection("modes", 1, Modes, FACTS, keys, evolve)
+PROJECTION = Projection("modes", 2, Modes, FACTS, keys, evolve)

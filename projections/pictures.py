@@ -54,6 +54,8 @@ class PictureState(StrEnum):
     OPEN = "OPEN"
     #: reported, and not decided yet
     HIDDEN = "HIDDEN"
+    #: a report was upheld: its files are being taken down
+    UPHELD = "UPHELD"
     REMOVED = "REMOVED"
 
 
@@ -178,7 +180,7 @@ def _after(key: UUID, picture: Picture, event: Event) -> Picture:
             hidden = PictureState.HIDDEN if picture.state is PictureState.OPEN else picture.state
             return replace(picture, state=hidden, report=event.case, reporter=event.rater)
         case PictureCaseDecided():
-            return replace(picture, state=_decided(picture.state, event.verdict))
+            return replace(picture, state=_decided(picture, event.verdict))
         case ImageRated():
             return replace(picture, ratings=picture.ratings + (1 if counts(event) else 0))
         case PicturesCompared():
@@ -193,10 +195,13 @@ def _after(key: UUID, picture: Picture, event: Event) -> Picture:
             raise FoldError(message)
 
 
-def _decided(state: PictureState, verdict: Verdict) -> PictureState:
-    if verdict is Verdict.UPHELD:
-        return PictureState.REMOVED
-    return PictureState.OPEN if state is PictureState.HIDDEN else state
+def _decided(picture: Picture, verdict: Verdict) -> PictureState:
+    if picture.state is not PictureState.HIDDEN:
+        return picture.state
+    if verdict is Verdict.DISMISSED:
+        return PictureState.OPEN
+    # what is only an address has no files
+    return PictureState.REMOVED if picture.sha256 is None else PictureState.UPHELD
 
 
 def counts(event: ImageRated) -> bool:

@@ -22,6 +22,7 @@ from projections import (
     pictures,
     raters,
     ratings,
+    takedowns,
     team_totals,
     teams,
     throughput,
@@ -44,6 +45,7 @@ INLINE: tuple[Projection[Any], ...] = (
     pictures.PROJECTION,
     ratings.PROJECTION,
     raters.PROJECTION,
+    takedowns.PROJECTION,
 )
 TAILING: tuple[Projection[Any], ...] = (
     throughput.PROJECTION,

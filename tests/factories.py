@@ -12,6 +12,7 @@ from app.accounts import decider as accounts
 from app.accounts import treasury
 from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, SetWaitingLimit, SetWorkerLimit
 from app.fleet.serving import LEAST_SPEED, Judged, backends_of, families_of
+from app.images import decider as images
 from app.jobs import decider as jobs
 from app.jobs import interrogation_decider as interrogations
 from app.jobs import text_decider as texts
@@ -68,6 +69,7 @@ RULES = rules(
     teams.RULES,
     sharing.RULES,
     moderation.RULES,
+    images.RULES,
     operations.RULES,
     webhooks.RULES,
 )

@@ -19,7 +19,9 @@ from minio import Minio
 from PIL import Image, ImageDraw
 
 from app.actors_main import make_pool, make_publisher
-from app.platform.commands import rules
+from app.images.decider import OrderTakedown
+from app.platform.commands import Done, Request, rules
+from app.platform.ids import new_id
 from app.platform.objects import (
     Missing,
     ObjectStore,
@@ -160,6 +162,23 @@ class Gallery:
         """Publish once."""
         with self.publisher() as publisher:
             publisher.publish(position)
+
+    def take_down(self, **what: Any) -> UUID:
+        """Order a takedown, which nobody carries out yet."""
+        takedown = new_id()
+        given = {"sha256": None, "perceptual_hash": None, "distance": 0, **what}
+        outcome = self.writer.execute_sync(
+            Request(OrderTakedown(takedown=takedown, by=None, **given), new_id())
+        )
+        assert isinstance(outcome, Done), outcome
+        return takedown
+
+    def verdict_on(self, data: bytes) -> str | None:
+        """Why a picture, delivered and judged now, is withheld; None if it is published."""
+        delivery = self.deliver(data)
+        self.publish(delivery.position)
+        (verdict,) = self.verdicts(delivery.generation)
+        return verdict.get("reason")
 
     def minio(self) -> Minio:
         """The storage without our wrapper."""

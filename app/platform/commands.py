@@ -61,6 +61,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     galleries: tuple[UUID, ...] = ()
     ratings: tuple[UUID, ...] = ()
     raters: tuple[UUID, ...] = ()
+    takedowns: tuple[UUID, ...] = ()
     #: random ids that were made for this command: nothing has them yet, so nothing is read
     made: tuple[UUID, ...] = ()
     #: what it finds is brought like named jobs; naming what it is likely to find saves a round trip

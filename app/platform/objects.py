@@ -2,7 +2,7 @@
 
 Presigning only computes. `head_of_object` is the one call for the request loop; everything else blocks and
 belongs in actors and threads. It logs nothing: a presigned link is a key. Nothing here knows jobs or
-pictures. Look next: `app.embedded.seaweed` for the server of a development machine, `app.sharing.picture`.
+pictures. Look next: `app.embedded.seaweed` for the server of a development machine, `app.platform.pictures.clean`.
 """
 
 import contextlib

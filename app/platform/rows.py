@@ -26,6 +26,7 @@ from projections.queue import Found, Search, waits
 from projections.raters import Rater
 from projections.ratings import Rating
 from projections.registry import INLINE, INLINE_OF
+from projections.takedowns import Takedown
 from projections.teams import Team
 from projections.webhooks import Webhooks
 from projections.workers import Worker
@@ -137,6 +138,11 @@ class Rows:
     def picture(self, key: UUID) -> Picture | None:
         """A picture that is rated, or None."""
         row: Picture | None = self._get("pictures", key)
+        return row
+
+    def takedown(self, key: UUID) -> Takedown | None:
+        """A takedown, or None."""
+        row: Takedown | None = self._get("takedowns", key)
         return row
 
     def rating(self, key: UUID) -> Rating | None:

@@ -57,6 +57,7 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
     pictures,
     ratings,
     raters,
+    takedowns,
     picture_scores,
     image_set_totals,
 ) = (
@@ -78,6 +79,7 @@ def _core(schema: str, table: Table[Any]) -> sa.Table:
         "pictures",
         "ratings",
         "raters",
+        "takedowns",
         "picture_scores",
         "image_set_totals",
     )

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import psycopg
 
 from app.accounts import treasury
+from app.images import actors as images
 from app.jobs import decider as jobs
 from app.platform import metrics
 from app.platform.broker import make_sender, send
@@ -49,7 +50,7 @@ PAUSE: Final = (0.2, 5.0)
 #: seconds that a follower rests after it raised
 REST_SECONDS: Final = 10.0
 
-REACTIONS: tuple[Reaction, ...] = (*sharing.REACTIONS, *sources.REACTIONS)
+REACTIONS: tuple[Reaction, ...] = (*sharing.REACTIONS, *sources.REACTIONS, *images.REACTIONS)
 
 
 class Follower(Protocol):

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
 from app.platform.rows import Rows
+from app.platform.takedowns import outdated
 from events.sharing import PicturePublished, PicturesWithdrawn, PictureWithheld, WithheldReason
 from projections.generations import Generation, GenerationState
 from projections.jobs import Job
@@ -29,6 +30,8 @@ class PublishPicture(Command, frozen=True, kw_only=True):
     height: int
     #: bytes
     size: int
+    #: how many takedowns it was held against
+    takedowns: int = 0
 
 
 class WithholdPicture(Command, frozen=True, kw_only=True):
@@ -64,6 +67,8 @@ def publish_picture(command: PublishPicture, rows: Rows) -> Decision | Rejection
     generation = _generation_of(found, command.generation, rows)
     if generation is not None and (ended := unshared(found.unshared, generation)) is not None:
         return Rejection(code="FORBIDDEN", message=f"the picture is not shared any more ({ended.lower()})")
+    if (again := outdated(command.takedowns, rows)) is not None:
+        return again
     event = PicturePublished(
         job=command.job,
         requester=found.requester,

@@ -1,7 +1,7 @@
 """What is published beside a shared picture: how it was made, and by which rules it is here.
 
 Pure. It names no user and no worker: the job's id and whether the requester had an account are all there is.
-Look next: `app.sharing.picture` for the picture itself.
+Look next: `app.platform.pictures.clean` for the picture itself.
 """
 
 from datetime import datetime
@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from app.sharing import perceptual_hash as hashing
+from app.platform.pictures import perceptual_hash as hashing
 
 #: The licence that requesters agree to (SPDX identifier).
 LICENCE: Final = "CC0-1.0"

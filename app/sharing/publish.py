@@ -3,13 +3,12 @@
 Killed anywhere, run twice or out of order, bucket and log end the same: the files are written (or removed) before the
 event, always with the same bytes, and the event decides. An advisory lock keeps two attempts at one picture apart.
 Whatever fails for a time raises and is to be tried again. Look next: `app.sharing.story` (what is known),
-`app.sharing.picture` (the gate), `app.sharing.actors` (who calls this).
+`app.platform.pictures.clean` (the gate), `app.sharing.actors` (who calls this).
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC
 from typing import Any, Final
 from uuid import UUID
@@ -29,12 +28,13 @@ from app.platform.objects import (
     result_key,
     shared_keys,
 )
+from app.platform.pictures.clean import CleanPicture, Withheld, inspect
+from app.platform.pictures.publishing import alone
 from app.platform.storage_errors import ObjectMissingError
+from app.platform.takedowns import against
 from app.platform.writer import Writer
-from app.sharing import blocklist
 from app.sharing.decider import PublishPicture, Verdict, WithdrawPictures, WithholdPicture
 from app.sharing.metadata import SharedMetadata, UserType, encode
-from app.sharing.picture import CleanPicture, Withheld, inspect
 from app.sharing.story import Story, job_to_withdraw, story_of, to_withdraw
 from events.base import ANONYMOUS
 from events.sharing import WithheldReason
@@ -46,9 +46,6 @@ LOCK_SECONDS: Final = 60
 SETTINGS: Final = (
     f"-c timezone=UTC -c jit=off -c lock_timeout={LOCK_SECONDS}s -c application_name=hoard-actors"
 )
-
-_LOCK = "SELECT pg_advisory_lock(hashtextextended(%s, 0))"
-_UNLOCK = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
 
 
 class UnsettledError(Exception):
@@ -71,6 +68,8 @@ class Publication(msgspec.Struct, frozen=True):
 
     picture: CleanPicture
     metadata: bytes
+    #: how many takedowns it was held against
+    takedowns: int
 
 
 class Publisher:
@@ -85,7 +84,6 @@ class Publisher:
         objects: ObjectStore,
         buckets: Buckets,
         upscale: Callable[[tuple[str, ...]], int],
-        blocked: Callable[[str, str], bool] = blocklist.EMPTY.blocked,
     ) -> None:
         """Name what to work with; nothing is contacted.
 
@@ -96,7 +94,6 @@ class Publisher:
             objects: the storage of both buckets.
             buckets: their names.
             upscale: by how much some post-processors, named in order, enlarge each side of a picture.
-            blocked: whether a picture with these hashes (SHA-256, perceptual) must not be shared.
         """
         self._realm = realm
         self._pool = pool
@@ -104,7 +101,6 @@ class Publisher:
         self._objects = objects
         self._buckets = buckets
         self._upscale = upscale
-        self._blocked = blocked
 
     def publish(self, position: int) -> None:
         """Bring bucket and log to what the delivery at `position` calls for.
@@ -113,14 +109,14 @@ class Publisher:
             NotShareableError: it calls for nothing.
             UnsettledError, UnrepairableError, StorageUnavailableError, WriterBusyError, psycopg.Error: not now.
         """
-        with self._pool.connection() as connection, _alone(connection, f"publish:{self._realm}:{position}"):
+        with self._pool.connection() as connection, alone(connection, self._realm, position):
             story = story_of(connection, self._realm, position)
             if story.generation.withheld is not None:
                 self._remove(story.generation.id)
             elif story.generation.sha256 is None:
-                self._settle(story)
+                self._settle(connection, story)
             elif story.unshared is None:
-                self._repair(story, story.generation.sha256)
+                self._repair(connection, story, story.generation.sha256)
 
     def withdraw(self, position: int) -> None:
         """Take out of the shared bucket what of a job is not shared any more since the fact at `position`.
@@ -134,16 +130,17 @@ class Publisher:
         with self._pool.connection() as connection:
             job = job_to_withdraw(connection, self._realm, position)
             for published in to_withdraw(connection, self._realm, job):
-                with _alone(connection, f"publish:{self._realm}:{published.settled}"):
+                assert published.settled is not None, "what was published was delivered"
+                with alone(connection, self._realm, published.settled):
                     self._remove(published.id)
             request = Request(WithdrawPictures(job=job), new_id(), causation=position)
             if not isinstance(self._writer.execute_sync(request), Done):
                 message = f"the withdrawal of job {job} does not stand"
                 raise UnsettledError(message)
 
-    def _settle(self, story: Story) -> None:
+    def _settle(self, connection: Connection[Any], story: Story) -> None:
         """The first verdict: files first, then the event."""
-        judged = self._judge(story)
+        judged = self._judge(connection, story)
         if isinstance(judged, WithheldReason):
             # An attempt that died before its event may have left files here.
             self._remove(story.generation.id)
@@ -159,10 +156,11 @@ class Publisher:
             width=judged.picture.width,
             height=judged.picture.height,
             size=len(judged.picture.webp),
+            takedowns=judged.takedowns,
         )
         self._record(story, publish, Verdict(sha256=judged.picture.sha256))
 
-    def _judge(self, story: Story) -> Publication | WithheldReason:
+    def _judge(self, connection: Connection[Any], story: Story) -> Publication | WithheldReason:
         if story.unshared is not None:
             return story.unshared
         if story.words is None:
@@ -180,19 +178,20 @@ class Publisher:
         except ObjectTooLargeError:
             return WithheldReason.TOO_LARGE
         scale = self._upscale(submitted.post_processing)
-        picture = inspect(data, submitted.width, submitted.height, scale=scale)
+        picture = inspect(data, (submitted.width * scale, submitted.height * scale))
         if isinstance(picture, Withheld):
             return picture.reason
-        if self._blocked(picture.sha256, picture.perceptual_hash):
+        held = against(connection, self._realm, picture.sha256, picture.perceptual_hash)
+        if held.takedown is not None:
             return WithheldReason.BLOCKLISTED
-        return Publication(picture, encode(metadata_of(story, picture)))
+        return Publication(picture, encode(metadata_of(story, picture)), held.known)
 
-    def _repair(self, story: Story, sha256: str) -> None:
+    def _repair(self, connection: Connection[Any], story: Story, sha256: str) -> None:
         """Put back what is missing of a published picture: only the very file that was published."""
         keys = shared_keys(story.generation.id)
         if not any(isinstance(self._objects.stat(self._buckets.shared, key), Missing) for key in keys):
             return
-        judged = self._judge(story)
+        judged = self._judge(connection, story)
         if isinstance(judged, WithheldReason) or judged.picture.sha256 != sha256:
             message = f"generation {story.generation.id} was published and is missing"
             raise UnrepairableError(message)
@@ -242,13 +241,3 @@ def metadata_of(story: Story, picture: CleanPicture) -> SharedMetadata:
         submitted_at=story.submitted_at.astimezone(UTC),
         delivered_at=story.delivered_at.astimezone(UTC),
     )
-
-
-@contextlib.contextmanager
-def _alone(connection: Connection[Any], name: str) -> Iterator[None]:
-    """Hold a lock by name; the server frees it when the connection ends, however that happens."""
-    connection.execute(_LOCK, (name,))
-    try:
-        yield
-    finally:
-        connection.execute(_UNLOCK, (name,))

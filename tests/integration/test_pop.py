@@ -498,7 +498,10 @@ def test_gathering_reads_no_table_from_end_to_end(database: Settings, start_writ
         "workers": [uid(3)],
         "teams": [uid(4)],
         "modes": [ANONYMOUS],
-        **{name: [uid(5)] for name in ("webhooks", "image_sets", "pictures", "ratings", "raters")},
+        **{
+            name: [uid(5)]
+            for name in ("webhooks", "image_sets", "pictures", "ratings", "raters", "takedowns")
+        },
         "realm": 0,
     }
     with psycopg.connect(database.database_url, options=SETTINGS, autocommit=True) as connection:

@@ -17,12 +17,11 @@ from app.jobs.decider import WithdrawConsent
 from app.jobs.image_params import PostProcessor
 from app.moderation.decider import DecideCase
 from app.platform.objects import ObjectStore, result_key
+from app.platform.pictures.clean import CleanPicture, inspect
 from app.platform.settings import Settings
 from app.platform.storage_errors import StorageUnavailableError
 from app.platform.writer import Writer
-from app.sharing.blocklist import Blocklist
 from app.sharing.decider import PublishPicture
-from app.sharing.picture import CleanPicture, inspect
 from app.sharing.publish import UnrepairableError, UnsettledError
 from app.sharing.story import NotShareableError
 from app.workers.lease_decider import ResultState
@@ -45,7 +44,7 @@ def gallery(settings: Settings, start_writer: Callable[..., Writer]) -> Gallery:
 
 
 def clean(data: bytes, width: int = 512, height: int = 512) -> CleanPicture:
-    judged = inspect(data, width, height)
+    judged = inspect(data, (width, height))
     assert isinstance(judged, CleanPicture)
     return judged
 
@@ -277,20 +276,36 @@ def test_an_object_that_was_replaced_after_its_delivery_is_withheld(gallery: Gal
     assert [event["reason"] for event in gallery.verdicts(delivery.generation)] == ["MISSING"]
 
 
-def test_a_picture_on_the_blocklist_is_withheld_also_when_it_only_looks_like_one(gallery: Gallery):
+def test_a_picture_that_was_taken_down_is_withheld_also_when_it_only_looks_like_one(gallery: Gallery):
     known = clean(picture())
-    by_file = Blocklist(sha256=frozenset({known.sha256})).blocked
-    by_looks = Blocklist(perceptual=frozenset({known.perceptual_hash})).blocked
-    for blocked, data in ((by_file, picture()), (by_looks, picture(kind="JPEG"))):
-        delivery = gallery.deliver(data)
-        with gallery.publisher(blocked=blocked) as publisher:
-            publisher.publish(delivery.position)
-        assert [event["reason"] for event in gallery.verdicts(delivery.generation)] == ["BLOCKLISTED"]
-        assert gallery.shared(delivery.generation) == (None, None)
-    other = gallery.deliver(picture(seed=1))
-    with gallery.publisher(blocked=by_looks) as publisher:
-        publisher.publish(other.position)
-    assert None not in gallery.shared(other.generation)
+    gallery.take_down(sha256=known.sha256)
+    assert gallery.verdict_on(picture()) == "BLOCKLISTED"
+    assert gallery.verdict_on(picture(kind="JPEG")) is None, "another file"
+    gallery.take_down(perceptual_hash=known.perceptual_hash, distance=6)
+    assert gallery.verdict_on(picture(kind="JPEG")) == "BLOCKLISTED"
+    assert gallery.verdict_on(picture(seed=1)) is None
+
+
+def test_a_takedown_that_is_ordered_while_a_picture_is_judged_is_not_missed(gallery: Gallery):
+    delivery = gallery.deliver(picture())
+
+    class Slow:
+        """Storage during whose work a moderator decides."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(objects, name)
+
+        def put(self, *arguments: Any) -> str:
+            gallery.take_down(sha256=clean(picture()).sha256)
+            return objects.put(*arguments)
+
+    with gallery.publisher() as publisher:
+        objects = publisher._objects
+    with gallery.publisher(objects=Slow()) as publisher, pytest.raises(UnsettledError):
+        publisher.publish(delivery.position)
+    gallery.publish(delivery.position)
+    assert [event["reason"] for event in gallery.verdicts(delivery.generation)] == ["BLOCKLISTED"]
+    assert gallery.shared(delivery.generation) == (None, None)
 
 
 def test_erased_words_are_not_published(gallery: Gallery, application: psycopg.Connection[Any]):

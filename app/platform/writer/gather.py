@@ -52,7 +52,7 @@ _PAYERS = f"SELECT requester FROM {LIVE}.jobs WHERE realm = %(realm)s AND id = A
 _OWNERS = f"SELECT owner FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
 _HOSTS = f"SELECT worker FROM {LIVE}.leases WHERE realm = %(realm)s AND id = ANY(%(leases)s::uuid[])"  # noqa: S608
 #: tables whose rows no other row brings
-_BY_ID = ("teams", "modes", "webhooks", "image_sets", "pictures", "ratings", "raters")
+_BY_ID = ("teams", "modes", "webhooks", "image_sets", "pictures", "ratings", "raters", "takedowns")
 #: what a command names of these, and of those that only it and a lease or job bring; modes are named for every batch
 _NAMED = ("accounts", "workers", *(name for name in _BY_ID if name != "modes"))
 #: the row reads by table

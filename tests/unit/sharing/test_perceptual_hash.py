@@ -6,7 +6,7 @@ import random
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from app.sharing.perceptual_hash import distance, perceptual_hash
+from app.platform.pictures.perceptual_hash import distance, perceptual_hash
 
 
 def drawing(seed: int, width: int = 512, height: int = 384) -> Image.Image:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from app.sharing.containers import ContainerError, strip
-from app.sharing.picture import MAX_BYTES, CleanPicture, Withheld, inspect
+from app.platform.pictures.clean import MAX_BYTES, CleanPicture, Withheld, inspect
+from app.platform.pictures.containers import ContainerError, strip
 from events.sharing import WithheldReason
 
 SECRET = b"a prompt, a path and a name"
@@ -33,7 +33,7 @@ def pixels(data: bytes) -> bytes:
 
 
 def clean(data: bytes, width: int = 128, height: int = 64, scale: int = 1) -> CleanPicture:
-    result = inspect(data, width, height, scale=scale)
+    result = inspect(data, (width * scale, height * scale))
     assert isinstance(result, CleanPicture), result
     return result
 
@@ -125,20 +125,20 @@ def test_pictures_of_other_modes_are_encoded_too(mode: str):
 def test_the_size_must_be_the_one_asked_for():
     data = saved(image(), "WEBP")
     for width, height in ((64, 128), (128, 128), (64, 64)):
-        assert inspect(data, width, height) == Withheld(WithheldReason.WRONG_SIZE)
+        assert inspect(data, (width, height)) == Withheld(WithheldReason.WRONG_SIZE)
 
 
 def test_an_upscaler_enlarges_what_is_expected():
     data = saved(image(width=512, height=256), "WEBP")
     assert clean(data, scale=4).width == 512
-    assert inspect(data, 128, 64, scale=2) == Withheld(WithheldReason.WRONG_SIZE)
+    assert inspect(data, (256, 128)) == Withheld(WithheldReason.WRONG_SIZE)
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "PNG"])
 def test_animations_are_withheld(kind: str):
     frames = [image(), image().rotate(180)]
     data = saved(frames[0], kind, save_all=True, append_images=frames[1:], duration=100)
-    assert inspect(data, 128, 64) == Withheld(WithheldReason.ANIMATED)
+    assert inspect(data, (128, 64)) == Withheld(WithheldReason.ANIMATED)
 
 
 def png_claiming(width: int, height: int) -> bytes:
@@ -156,12 +156,12 @@ def png_claiming(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("side", [8_193, 9_600, 60_000])
 def test_a_decompression_bomb_is_withheld_unopened(side: int):
-    assert inspect(png_claiming(side, side), side, side) == Withheld(WithheldReason.TOO_LARGE)
+    assert inspect(png_claiming(side, side), (side, side)) == Withheld(WithheldReason.TOO_LARGE)
 
 
 def test_too_many_bytes_are_withheld():
     data = saved(image(), "WEBP")
-    assert inspect(data.ljust(MAX_BYTES + 1, b"\0"), 128, 64) == Withheld(WithheldReason.TOO_LARGE)
+    assert inspect(data.ljust(MAX_BYTES + 1, b"\0"), (128, 64)) == Withheld(WithheldReason.TOO_LARGE)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_too_many_bytes_are_withheld():
     ],
 )
 def test_what_is_no_whole_picture_is_withheld(data: bytes):
-    assert inspect(data, 128, 64) == Withheld(WithheldReason.DECODE_FAILED)
+    assert inspect(data, (128, 64)) == Withheld(WithheldReason.DECODE_FAILED)
 
 
 def test_two_pictures_in_one_file_are_withheld():
@@ -189,8 +189,10 @@ def test_two_pictures_in_one_file_are_withheld():
     assert clean(riff(header, simple[12:])).width == 128
     with pytest.raises(ContainerError):
         strip(riff(header, simple[12:], simple[12:]))
-    assert inspect(riff(header, simple[12:], simple[12:]), 128, 64) == Withheld(WithheldReason.DECODE_FAILED)
-    assert inspect(riff(header, header, simple[12:]), 128, 64) == Withheld(WithheldReason.DECODE_FAILED)
+    assert inspect(riff(header, simple[12:], simple[12:]), (128, 64)) == Withheld(
+        WithheldReason.DECODE_FAILED
+    )
+    assert inspect(riff(header, header, simple[12:]), (128, 64)) == Withheld(WithheldReason.DECODE_FAILED)
 
 
 @pytest.mark.parametrize("kind", with_metadata())
@@ -198,7 +200,7 @@ def test_a_file_cut_short_is_withheld(kind: str):
     data = with_metadata()[kind].removesuffix(SECRET)
     whole = strip(data)
     for keep in (1, 11, 13, 19, 29, 35, len(whole) // 3, len(whole) // 2, len(whole) - 40):
-        assert inspect(whole[:keep], 128, 64) == Withheld(WithheldReason.DECODE_FAILED), keep
+        assert inspect(whole[:keep], (128, 64)) == Withheld(WithheldReason.DECODE_FAILED), keep
 
 
 FILES = [
@@ -217,7 +219,7 @@ def test_damaged_files_are_published_whole_or_withheld(data: bytes, damage: list
     damaged = bytearray(data)
     for place, value in damage:
         damaged[place % len(damaged)] = value
-    result = inspect(bytes(damaged[: len(damaged) - cut]), 128, 64)
+    result = inspect(bytes(damaged[: len(damaged) - cut]), (128, 64))
     if isinstance(result, CleanPicture):
         with Image.open(io.BytesIO(result.webp), formats=("WEBP",)) as opened:
             opened.load()
@@ -231,4 +233,4 @@ def test_damaged_files_are_published_whole_or_withheld(data: bytes, damage: list
     st.sampled_from([b"", b"RIFF\xff\0\0\0WEBP", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"]),
 )
 def test_noise_is_withheld(noise: bytes, magic: bytes):
-    assert isinstance(inspect(magic + noise, 128, 64), Withheld)
+    assert isinstance(inspect(magic + noise, (128, 64)), Withheld)

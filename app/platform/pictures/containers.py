@@ -3,7 +3,7 @@
 Pure. Worker software writes prompts, paths and names into EXIF, XMP, text and private chunks. A file that is
 rebuilt from its picture alone cannot carry them, nor anything behind its end; and the decoder that is given
 it never parses a stranger's metadata. What a forger hides in the pixels, or behind the coded picture within
-its own chunk, stays: no software writes its metadata there. Look next: `app.sharing.picture`.
+its own chunk, stays: no software writes its metadata there. Look next: `app.platform.pictures.clean`.
 """
 
 import struct

@@ -1,7 +1,7 @@
 """The gate for a picture that is to be shared: decoded, of the size asked for, and stripped of all else.
 
 Pure but for Pillow: bytes in, bytes or a reason out; nothing is fetched or stored. The bytes come from
-strangers, so nothing of them is believed. Look next: `app.sharing.containers`, `app.sharing.perceptual_hash`.
+strangers, so nothing of them is believed. Look next: `app.platform.pictures.containers`, `app.platform.pictures.perceptual_hash`.
 """
 
 import hashlib
@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 from PIL import Image
 
-from app.sharing.containers import AnimatedError, ContainerError, is_webp, strip
-from app.sharing.perceptual_hash import perceptual_hash
+from app.platform.pictures.containers import AnimatedError, ContainerError, is_webp, strip
+from app.platform.pictures.perceptual_hash import perceptual_hash
 from events.sharing import WithheldReason
 
 MAX_BYTES: Final = 20 * 1024 * 1024
@@ -50,7 +50,7 @@ class CleanPicture(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     #: of `webp`, hexadecimal
     sha256: str
-    #: hexadecimal, by `app.sharing.perceptual_hash.ALGORITHM`
+    #: hexadecimal, by `app.platform.pictures.perceptual_hash.ALGORITHM`
     perceptual_hash: str
 
 
@@ -68,21 +68,17 @@ class _WithheldError(Exception):
         self.reason = reason
 
 
-def inspect(
-    data: bytes, expected_width: int, expected_height: int, *, scale: int = 1
-) -> CleanPicture | Withheld:
+def inspect(data: bytes, expected: tuple[int, int] | None) -> CleanPicture | Withheld:
     """The picture without metadata as WebP, or why it must not be shared.
 
     A WebP file keeps its pixels bit for bit; PNG and JPEG are encoded anew, always in the same way.
 
     Args:
         data: a WebP, PNG or JPEG file.
-        expected_width: pixels that the job asked for.
-        expected_height: pixels that the job asked for.
-        scale: by how much an upscaler enlarges each side, see `app.jobs.image_params.upscale_factor`.
+        expected: width and height in pixels; None where any will do.
     """
     try:
-        return _inspect(data, (expected_width * scale, expected_height * scale))
+        return _inspect(data, expected)
     except _WithheldError as withheld:
         return Withheld(withheld.reason)
     except AnimatedError:
@@ -93,7 +89,7 @@ def inspect(
         return Withheld(WithheldReason.DECODE_FAILED)
 
 
-def _inspect(data: bytes, size: tuple[int, int]) -> CleanPicture:
+def _inspect(data: bytes, size: tuple[int, int] | None) -> CleanPicture:
     if len(data) > MAX_BYTES:
         raise _WithheldError(WithheldReason.TOO_LARGE)
     bare = strip(data)
@@ -110,7 +106,7 @@ def _inspect(data: bytes, size: tuple[int, int]) -> CleanPicture:
     )
 
 
-def _decode(data: bytes, size: tuple[int, int]) -> Image.Image:
+def _decode(data: bytes, size: tuple[int, int] | None) -> Image.Image:
     """The pixels, in colour, without the text, profile and EXIF that an encoder would copy."""
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         _check_header(image, size)
@@ -121,13 +117,13 @@ def _decode(data: bytes, size: tuple[int, int]) -> Image.Image:
         return plain
 
 
-def _check_header(image: Image.Image, size: tuple[int, int]) -> None:
+def _check_header(image: Image.Image, size: tuple[int, int] | None) -> None:
     """Refuse by what the header says, before any pixel is decoded."""
     if image.width * image.height > MAX_PIXELS:
         raise _WithheldError(WithheldReason.TOO_LARGE)
     if getattr(image, "n_frames", 1) > 1:
         raise _WithheldError(WithheldReason.ANIMATED)
-    if image.size != size:
+    if size is not None and image.size != size:
         raise _WithheldError(WithheldReason.WRONG_SIZE)
 
 

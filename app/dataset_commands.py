@@ -1,0 +1,19 @@
+"""`hoard dataset`: what is imported to be rated, and what is released. It only joins the commands of two slices.
+
+Look next: `app.images.commands`.
+"""
+
+from __future__ import annotations
+
+import click
+
+from app.images import commands as images
+
+
+@click.group("dataset")
+def dataset_group() -> None:
+    """Import pictures to rate; build, compare and check releases."""
+
+
+for command in (images.import_command, images.sets_command, images.mirror_command):
+    dataset_group.add_command(command)

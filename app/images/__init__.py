@@ -1,0 +1,1 @@
+"""Sets of pictures to rate: imports, mirrors, takedowns."""

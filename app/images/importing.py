@@ -1,0 +1,285 @@
+"""Importing a source into a set: page by page, so that whoever is killed goes on where it was, and nothing comes twice.
+
+Of addresses only the words and the ids are kept. Files are cleaned, held against the takedowns and put into the bucket
+before any event names them. May not be used by two processes for one source at a time: that would only be slow. Look
+next: `app.images.sources`, `app.images.decider`, docs/image-sets.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from app.images.decider import (
+    Import,
+    Imported,
+    ImportPictures,
+    MirrorSettled,
+    Opened,
+    OpenImageSet,
+    RecordMirror,
+    picture_id,
+)
+from app.images.sources import SAFE, Bad, Row, Source
+from app.platform import vault
+from app.platform.commands import Command, Rejection, Request
+from app.platform.ids import new_id
+from app.platform.objects import ObjectStore
+from app.platform.picture_words import ImageImport, ImportedPictureWords
+from app.platform.pictures.clean import CleanPicture, Withheld, inspect
+from app.platform.takedowns import against
+from app.platform.writer import Writer
+from events.images import IMPORTED_AT_ONCE, ImportedPicture
+
+#: pictures of files that are cleaned and put at a time
+AT_ONCE: Final = 4
+#: how often a picture is held against the takedowns anew, if orders keep coming in between
+TRIES: Final = 5
+
+_WHERE = vault.TABLES[ImageImport].select(vault.SCHEMA, "image_set = %(set)s AND source = %(source)s")
+
+
+class RefusedError(Exception):
+    """The log refused a command of the import; the message names the field and the limit."""
+
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(f"{rejection.message} ({'.'.join(rejection.path[1:]) or rejection.code})")
+
+
+class SetOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The set to import into: as it is, or as it is opened."""
+
+    name: str
+    licence: str
+    target: int
+    description: str
+    #: addresses are to be mirrored
+    mirror: bool
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far an import is."""
+
+    #: rows that were looked at, in all runs
+    done: int
+    added: int
+    repeated: int
+    bad: int
+    #: rows of the source, where that is known
+    rows: int | None
+
+
+Tell = Callable[[Progress], None]
+TellBad = Callable[[Bad], None]
+_Cleaned = tuple[Row, CleanPicture]
+
+
+class Importer:
+    """Imports sources. One thread calls it; it uses a few of its own for files."""
+
+    def __init__(
+        self,
+        *,
+        realm: int,
+        pool: ConnectionPool[Connection[Any]],
+        writer: Writer,
+        objects: ObjectStore,
+        bucket: str,
+    ) -> None:
+        """Name what to work with.
+
+        Args:
+            realm: whose log.
+            pool: autocommitting connections, at least `AT_ONCE` + 1.
+            writer: knows `app.images.decider.RULES`.
+            objects: the storage of the bucket.
+            bucket: that of data sets.
+        """
+        self._realm = realm
+        self._pool = pool
+        self._writer = writer
+        self._objects = objects
+        self._bucket = bucket
+
+    def run(self, source: Source, options: SetOptions, tell: Tell, tell_bad: TellBad) -> Progress:
+        """Import all that is not there; going on where an earlier run was.
+
+        Raises:
+            RefusedError: the set cannot be, or be meant, so.
+            SourceError, StorageUnavailableError, WriterBusyError, psycopg.Error: it can be run again.
+        """
+        opened = self._execute(
+            OpenImageSet(
+                name=options.name,
+                licence=options.licence,
+                target=options.target,
+                description=options.description,
+            )
+        )
+        assert isinstance(opened, Opened)
+        at = self._reached(opened.image_set, UUID(bytes=bytes.fromhex(source.digest)[:16]))
+        rows = iter(()) if at.finished else source.read(at.done)
+        for page in _pages(rows):
+            bad = [row for row in page if isinstance(row, Bad)]
+            good = [row for row in page if isinstance(row, Row)]
+            refused, added = self._page(opened.image_set, good, mirror=options.mirror)
+            bad += refused
+            for each in sorted(bad, key=lambda row: row.number):
+                tell_bad(each)
+            at = msgspec.structs.replace(
+                at,
+                done=at.done + len(page),
+                added=at.added + added,
+                repeated=at.repeated + len(page) - len(bad) - added,
+                bad=at.bad + len(bad),
+            )
+            self._keep(at)
+            tell(_progress(at, source))
+        self._keep(msgspec.structs.replace(at, finished=True))
+        return _progress(at, source)
+
+    def _page(self, image_set: UUID, rows: list[Row], *, mirror: bool) -> tuple[list[Bad], int]:
+        """What of a page is bad after all, and how many pictures came in."""
+        now = datetime.now(UTC)
+        imports = [_of_address(image_set, row, now if mirror else None) for row in rows if row.read is None]
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            looked = list(threads.map(self._cleaned, (row for row in rows if row.read is not None)))
+            files = [found for found in looked if not isinstance(found, Bad)]
+            imports += [_of_file(image_set, row, clean) for row, clean in files]
+            added = self._added(image_set, imports) if imports else 0
+            recorded = threads.map(lambda found: self._recorded(image_set, *found), files)
+            refused = [found for found in recorded if found is not None]
+        return [found for found in looked if isinstance(found, Bad)] + refused, added
+
+    def _added(self, image_set: UUID, imports: list[Import]) -> int:
+        result = self._execute(ImportPictures(image_set=image_set, imports=tuple(imports)))
+        assert isinstance(result, Imported)
+        return result.added
+
+    def _cleaned(self, row: Row) -> _Cleaned | Bad:
+        assert row.read is not None, "addresses are not read"
+        try:
+            clean = inspect(row.read(), None)
+        except OSError as error:
+            return Bad(row.number, f"cannot be read ({error.strerror})")
+        if isinstance(clean, Withheld):
+            return Bad(row.number, f"no picture to show ({clean.reason.lower()})")
+        with self._pool.connection() as connection:
+            if against(connection, self._realm, clean.sha256, clean.perceptual_hash).takedown is not None:
+                return Bad(row.number, "it was taken down")
+        return row, clean
+
+    def _recorded(self, image_set: UUID, row: Row, clean: CleanPicture) -> Bad | None:
+        """Put the file, and say that it is there. Both may be done again."""
+        item = _of_file(image_set, row, clean)
+        for _ in range(TRIES):
+            with self._pool.connection() as connection:
+                held = against(connection, self._realm, clean.sha256, clean.perceptual_hash)
+            if held.takedown is not None:
+                self._objects.remove(self._bucket, item.words.key)
+                return Bad(row.number, "it was taken down")
+            self._objects.put(self._bucket, item.words.key, clean.webp, "image/webp")
+            command = mirrored(item.words, clean, held.known)
+            outcome = self._writer.execute_sync(Request(command, new_id()))
+            if not isinstance(outcome, Rejection):
+                assert isinstance(outcome.result, MirrorSettled)
+                return None
+            if outcome.code != "TRY_AGAIN":
+                raise RefusedError(outcome)
+        return Bad(row.number, "takedowns keep being ordered: import it again")
+
+    def _execute(self, command: Command) -> Any:
+        outcome = self._writer.execute_sync(Request(command, new_id()))
+        if isinstance(outcome, Rejection):
+            raise RefusedError(outcome)
+        return outcome.result
+
+    def _reached(self, image_set: UUID, source: UUID) -> ImageImport:
+        asked = {"realm": self._realm, "set": image_set, "source": source}
+        with self._pool.connection() as connection:
+            rows = vault.TABLES[ImageImport].load_all(connection.execute(_WHERE, asked, binary=True))
+        empty = ImageImport(image_set, source, done=0, added=0, repeated=0, bad=0, finished=False)
+        return rows[0] if rows else empty
+
+    def _keep(self, at: ImageImport) -> None:
+        parameters = vault.TABLES[ImageImport].parameters(self._realm, [at])
+        with self._pool.connection() as connection:
+            connection.execute(vault.UPSERTS[ImageImport], parameters)
+
+
+def mirrored(words: ImportedPictureWords, clean: CleanPicture, takedowns: int) -> RecordMirror:
+    """What says that the copy of a picture lies where its words say."""
+    return RecordMirror(
+        picture=words.picture,
+        words=words,
+        sha256=clean.sha256,
+        perceptual_hash=clean.perceptual_hash,
+        width=clean.width,
+        height=clean.height,
+        size=len(clean.webp),
+        takedowns=takedowns,
+    )
+
+
+def imported_key(picture: UUID) -> str:
+    """Where in the bucket of data sets the copy of an imported picture lies."""
+    return f"imported/{picture}.webp"
+
+
+def _pages(rows: Iterable[Row | Bad]) -> Iterator[list[Row | Bad]]:
+    source = iter(rows)
+    while page := list(itertools.islice(source, IMPORTED_AT_ONCE)):
+        yield page
+
+
+def _progress(at: ImageImport, source: Source) -> Progress:
+    return Progress(at.done, at.added, at.repeated, at.bad, source.rows)
+
+
+def _of_address(image_set: UUID, row: Row, next_at: datetime | None) -> Import:
+    key = picture_id(image_set, row.url)
+    return _item(row, key, image_set, (row.width, row.height), url=row.url, key="", next_at=next_at)
+
+
+def _of_file(image_set: UUID, row: Row, clean: CleanPicture) -> Import:
+    key = picture_id(image_set, clean.sha256)
+    size = (clean.width, clean.height)
+    return _item(row, key, image_set, size, url="", key=imported_key(key), next_at=None)
+
+
+def _item(
+    row: Row,
+    picture: UUID,
+    image_set: UUID,
+    size: tuple[int, int],
+    *,
+    url: str,
+    key: str,
+    next_at: datetime | None,
+) -> Import:
+    nsfw = (row.nsfw or "").upper() not in SAFE
+    return Import(
+        ImportedPicture(picture, *size, nsfw),
+        ImportedPictureWords(
+            picture=picture,
+            image_set=image_set,
+            url=url,
+            key=key,
+            caption=row.caption,
+            nsfw=row.nsfw,
+            similarity=row.similarity,
+            aesthetic_score=row.aesthetic_score,
+            hash=row.hash,
+            punsafe=row.punsafe,
+            pwatermark=row.pwatermark,
+            next_at=next_at,
+        ),
+    )

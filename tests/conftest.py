@@ -91,7 +91,8 @@ def template(stack_settings: tuple[EmbeddedStack, Settings]) -> Settings:
     assert settings.migrate_url is not None
     with psycopg.connect(settings.migrate_url, autocommit=True) as owner:
         # Nothing here outlives the operating system, and databases come and go: do not wait for the disk.
-        owner.execute("ALTER SYSTEM SET fsync = off")
+        for setting in ("fsync", "full_page_writes"):
+            owner.execute(f"ALTER SYSTEM SET {setting} = off")
         owner.execute("SELECT pg_reload_conf()")
         owner.execute(f"CREATE DATABASE {TEMPLATE}")
     made = in_database(settings, TEMPLATE)
@@ -111,7 +112,7 @@ def new_database(
 
         def make() -> Settings:
             name = f"t_{next(_numbers)}"
-            owner.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY wal_log")
+            owner.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
             made.append(name)
             return in_database(settings, name)
 

@@ -1,6 +1,7 @@
 """The real processes of a server, started as an operator would start them: `python -m app.cli ...`.
 
-Nothing here reaches into the application: environment in, HTTP out. Look next: `tests/acceptance/horde.py`.
+Nothing here reaches into the application: environment in, HTTP out. Processes of this checkout's server are forked from one
+that has loaded it already (`tests/warm.py`). Look next: `tests/acceptance/horde.py`.
 """
 
 import contextlib
@@ -10,11 +11,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
+
+from tests import warm
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -53,17 +57,36 @@ def run_cli(
     *arguments: str, variables: Mapping[str, str], timeout: float = 60.0, checkout: Path = CHECKOUT
 ) -> str:
     """The standard output of a `hoard` command that must succeed."""
-    done = subprocess.run(
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = _start(arguments, variables, checkout, output, errors)
+        try:
+            status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        output.seek(0)
+        errors.seek(0)
+        said = errors.read().decode(errors="replace")
+        assert status == 0, f"hoard {arguments[0]} ended with {status}: {said[-2000:]}"
+        return output.read().decode()
+
+
+def _start(
+    arguments: Sequence[str], variables: Mapping[str, str], checkout: Path, output: IO[Any], errors: IO[Any]
+) -> subprocess.Popen[bytes] | warm.Forked:
+    given = environment(variables)
+    if warm.can_be_forked(arguments[0], checkout):
+        return warm.start(arguments, given, output, errors)
+    return subprocess.Popen(
         [sys.executable, "-m", "app.cli", *arguments],
         cwd=checkout,
-        env=environment(variables),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
+        env=given,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        start_new_session=True,
     )
-    assert done.returncode == 0, f"hoard {arguments[0]} ended with {done.returncode}: {done.stderr[-2000:]}"
-    return done.stdout
 
 
 class Process:
@@ -75,15 +98,7 @@ class Process:
         self.log = log
         self.arguments = arguments
         with log.open("ab") as output:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", *arguments],
-                cwd=checkout,
-                env=environment(variables),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self.popen = _start(arguments, variables, checkout, output, output)
 
     def said(self) -> str:
         """All it has written."""

@@ -1,5 +1,6 @@
 """HTTP as no decent client speaks it: every attempt is answered by a typed error or ends with a closed connection."""
 
+import functools
 import gzip
 import json
 import socket
@@ -63,10 +64,14 @@ def test_what_accepts_no_answer_is_406(horde: Horde, accept: str) -> None:
     assert (reply.status, reply.codes) == (406, ["NOT_ACCEPTABLE"])
 
 
+@functools.cache
+def bomb() -> bytes:
+    return gzip.compress(b'{"query": "' + b" " * 50_000_000 + b'{ __typename }"}')
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "identity, gzip", "x"])
 def test_a_compressed_body_is_not_unpacked(horde: Horde, encoding: str) -> None:
-    bomb = gzip.compress(b'{"query": "' + b" " * 50_000_000 + b'{ __typename }"}')
-    body = zlib.compress(QUERY) if encoding == "deflate" else bomb
+    body = zlib.compress(QUERY) if encoding == "deflate" else bomb()
     before = resident(horde.process)
     for _ in range(5):
         reply = post(horde.url, body[:90_000], content_encoding=encoding)

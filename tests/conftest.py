@@ -34,6 +34,8 @@ _numbers = itertools.count()
 
 #: folders of tests with servers of their own, which take long to start: one process runs all of such a folder
 TOGETHER = ("chaos", "hostile")
+#: what comes first: the longest that one process runs as a whole, so that none is left with it at the end
+FIRST = ("upgrade", *TOGETHER)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -43,6 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         where = item.path.relative_to(Path(__file__).parent)
         group = where.parts[0] if where.parts[0] in TOGETHER else where.as_posix()
         item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: item.path.relative_to(Path(__file__).parent).parts[0] not in FIRST)
 
 
 def _with_database(url: str | None, name: str) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-#: what is loaded: all commands of the server but those that load pyarrow, whose threads a fork would lack
+#: what is loaded: all commands but those that load pyarrow, whose threads a fork would lack
 _LOADED = (
     "app.cli",
     "app.main",
@@ -32,9 +32,10 @@ _LOADED = (
     "app.accounts.commands",
     "app.operations.commands",
     "app.operations.mode_commands",
+    "clients.commands",
 )
-#: programs of users, and what starts the server's processes itself: these begin as an operator begins them
-_OTHERS = frozenset({"up", "demo", "worker", "generate", "write", "interrogate"})
+#: what starts the server's processes itself: as an operator does, and so does it begin
+_OTHERS = frozenset({"up", "demo"})
 _LONGEST = 1 << 17
 
 

@@ -6,6 +6,7 @@ Tests share it, so they use models, users and prompts of their own. Look next: `
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -23,6 +24,28 @@ from tests.acceptance.processes import ApiProcess, free_port, run_cli
 from tests.acceptance.wires import CONNECTIONS, Api
 from tests.factories import RULES
 from tests.stranger import OUTSIDE, RECEIVER_PEM
+
+
+class _Looking:
+    """A kept connection for each database: one is looked into before each test, and connecting takes longer than looking."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, psycopg.Connection[Any]] = {}
+
+    def rows(self, url: str, statement: str) -> list[tuple[Any, ...]]:
+        with contextlib.suppress(psycopg.OperationalError):  # a test has killed the database
+            if url in self._kept:
+                return self._kept[url].execute(statement).fetchall()
+        self.close(url)
+        self._kept[url] = psycopg.connect(url, autocommit=True)
+        return self._kept[url].execute(statement).fetchall()
+
+    def close(self, url: str) -> None:
+        if url in self._kept:
+            self._kept.pop(url).close()
+
+
+_LOOKING = _Looking()
 
 
 @pytest.fixture(scope="package")
@@ -73,6 +96,7 @@ def horde(
         bank.id, bank.alias = me["id"], me["username"]
         run_cli("grant", bank.alias, "10000000", "--reason", GRANT_REASON, variables=variables)
         made.bank = bank
+        running.callback(_LOOKING.close, variables["HOARD_DATABASE_URL"])
         yield made
 
 
@@ -101,8 +125,7 @@ def nothing_waits_for_any_model(request: pytest.FixtureRequest) -> None:
 def tidy(request: pytest.FixtureRequest, left_over: str, ended_by: Callable[..., Command]) -> None:
     """Run the command that ends it for every row that the statement finds."""
     settings = Settings.from_env(request.getfixturevalue("variables"))
-    with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        left = connection.execute(left_over).fetchall()
+    left = _LOOKING.rows(settings.database_url, left_over)
     if not left:
         return
     writer = Writer(settings.database_url, settings.realm, RULES, on_fatal=print)

@@ -4,6 +4,7 @@
 that was migrated once, so that a fresh one costs tens of milliseconds. Look next: `tests/factories.py`, `tests/given.py`.
 """
 
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         group = where.parts[0] if where.parts[0] in TOGETHER else where.as_posix()
         item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.path.relative_to(Path(__file__).parent).parts[0] not in FIRST)
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays until the end: it need not be looked through whenever rubbish is."""
+    gc.collect()
+    gc.freeze()
 
 
 def _with_database(url: str | None, name: str) -> str:

@@ -54,16 +54,16 @@ def nothing_happens(request: pytest.FixtureRequest, horde: Horde) -> Iterator[No
 
 
 def answers_promptly(horde: Horde) -> None:
-    """The best of three, since the machine may be busy with other things."""
-    taken = []
-    for _ in range(3):
+    """One query of five, since the machine may be busy with other things."""
+    taken: list[float] = []
+    while not taken or taken[-1] >= PROMPT:
+        assert len(taken) < 5, taken
         began = time.monotonic()
         assert horde.anonymous.ask("{ hordeStatus { __typename } }")
         taken.append(time.monotonic() - began)
-    assert min(taken) < PROMPT, taken
 
 
 def resident(process: Process) -> int:
-    """Memory of a process, in bytes."""
+    """Memory of a process without what it shares with files, in bytes: a fork maps its program bit by bit."""
     status = Path(f"/proc/{process.popen.pid}/status").read_text(encoding="ascii")
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+    return int(status.partition("RssAnon:")[2].split()[0]) * 1024

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
@@ -13,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("nothing_happens")
 ID = "00000000-0000-4000-8000-000000000000"
 #: seconds until a refusal; a decent document takes a few milliseconds
 SOON = 2.0
+T = TypeVar("T")
 
 
 def deep(levels: int) -> str:
@@ -95,11 +98,19 @@ DOCUMENTS = {
 }
 
 
+def soon(ask: Callable[[], T], seconds: float) -> T:
+    """An answer that came in time, at the third attempt at the latest: the machine may be busy with other things."""
+    for _ in range(3):
+        began = time.monotonic()
+        answer = ask()
+        if time.monotonic() - began < seconds:
+            return answer
+    raise AssertionError(f"no answer within {seconds} s")
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_that_is_meant_ill_is_refused_by_code(horde: Horde, name: str) -> None:
-    began = time.monotonic()
-    answer = horde.anonymous.post(DOCUMENTS[name])
-    assert time.monotonic() - began < SOON
+    answer = soon(lambda: horde.anonymous.post(DOCUMENTS[name]), SOON)
     assert answer.status in (200, 400), answer
     if answer.status == 400:
         assert answer.body["errors"], answer
@@ -112,9 +123,10 @@ def test_a_document_that_is_meant_ill_is_refused_by_code(horde: Horde, name: str
 
 
 def test_introspection_as_tools_ask_for_it_passes_and_grows_with_its_document_only(horde: Horde) -> None:
-    began = time.monotonic()
-    sizes = [len(json.dumps(horde.anonymous.ask(introspection(levels)))) for levels in (9, 90)]
-    assert time.monotonic() - began < 2 * SOON
+    def ask() -> list[int]:
+        return [len(json.dumps(horde.anonymous.ask(introspection(levels)))) for levels in (9, 90)]
+
+    sizes = soon(ask, 2 * SOON)
     assert sizes[1] < 2 * sizes[0]
 
 

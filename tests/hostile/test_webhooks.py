@@ -139,7 +139,7 @@ async def test_who_drips_is_left_in_time(stranger: Stranger):
     stranger.pages["/silence"] = silent
     began = time.monotonic()
     found = await asyncio.gather(*(tell(stranger.url(name), seconds=0.7) for name in (*slow, "silence")))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 8
     assert set(found) == {Answer(None, TOO_SLOW)}
 
 
@@ -166,7 +166,7 @@ async def test_who_goes_on_talking_was_heard_and_is_left(stranger: Stranger):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert set(found) == {HEARD}
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 8
     # The stranger's own megabytes are in this process too.
     assert peak < 8 * 1024 * 1024 + BODY_BYTES
 

@@ -15,6 +15,7 @@ from events.base import ANONYMOUS, Event, Fact, Recorded, postings_of
 from events.chain import genesis, link_of
 from events.codec import decode_metadata, fact_of
 from events.jobs import (
+    FormReused,
     GenerationCensored,
     GenerationDelivered,
     GenerationFailed,
@@ -119,6 +120,10 @@ class LogChecks:
                 self.delivered[event.generation] = event.job
             case GenerationCensored():
                 assert self.holder.pop(event.generation) == event.lease
+            case FormReused():
+                assert event.generation not in self.delivered, "what was told is told again"
+                assert event.generation not in self.holder
+                assert event.reused in self.delivered, "what nobody told is told again"
             case RedundantDeliveryPaid():
                 assert event.generation in self.delivered
             case _:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -12,14 +11,15 @@ from hypothesis.stateful import MultipleResults, initialize, multiple, precondit
 
 from app.jobs.decider import CancelJob, SubmitImageJob
 from app.jobs.image_params import Lora, PostProcessor
-from app.platform.vault import JobSource, SourceRole
-from app.sources.decider import AcceptSources, RefuseSources
+from app.platform.vault import JobWebhook
+from app.sources.decider import RefuseSources
 from events.base import ANONYMOUS
 from events.jobs import SourceFault, SourceProcessing
 from tests.factories import submit
-from tests.stateful.model import MODELS, SIZES, Done, Wish
+from tests.stateful.model import MODELS, SIZES, PictureWish
+from tests.stateful.ordering import TOLD, Ordering, sources_of
 from tests.stateful.report import part_of
-from tests.stateful.town import Town, jobs, seldom, users, workers
+from tests.stateful.town import jobs, seldom, users, workers
 
 #: what a job may be besides its size: shared, not safe for work, with mended faces, at a price that is too low or exact,
 #: with a LoRA, from a picture that is there or that has to be fetched, for trusted workers, not for slow ones, also for
@@ -32,7 +32,7 @@ MODELS_NAMED = ("", "a", "b", "bc", "abc", "c")
 SOURCES = {"uploaded": "uploaded", "fetched": "is fetched"}
 
 
-class Clients(Town):
+class Clients(Ordering):
     """What clients do with jobs."""
 
     @rule(
@@ -51,11 +51,12 @@ class Clients(Town):
         source = next((SOURCES[word] for word in words if word in SOURCES), "")
         # as the handler does it: anonymous pictures are always shared, and what was made from a source never
         shared = not source and ("shared" in words or who == ANONYMOUS)
-        wish = Wish(
-            size, n, frozenset(models), shared, "nsfw" in words, "faces" in words, about, lora="lora" in words,
-            source=source, trusted_workers="trusted" in words, hasty="hasty" in words, patient="patient" in words,
+        wish = PictureWish(
+            size=size, n=n, models=frozenset(models), shared=shared, nsfw="nsfw" in words, faces="faces" in words,
+            about=about, lora="lora" in words, source=source, trusted_workers="trusted" in words,
+            hasty="hasty" in words, patient="patient" in words,
         )  # fmt: skip
-        limit = wish.quote - 1 if "capped" in words else wish.quote if "priced" in words else None
+        limit = wish.quote() - 1 if "capped" in words else wish.quote() if "priced" in words else None
         return self._submit(who, replace(wish, most=limit))
 
     @rule(target=jobs, who=users, worker=workers, another=workers, deny=st.booleans(), n=st.integers(1, 2))
@@ -65,7 +66,7 @@ class Clients(Town):
     ) -> UUID | MultipleResults[UUID]:
         """A job for some workers only, or for all but those."""
         chosen = tuple(dict.fromkeys((worker, another)))
-        wish = Wish(n=n, shared=who == ANONYMOUS, patient=True)
+        wish = PictureWish(n=n, shared=who == ANONYMOUS, patient=True)
         return self._submit(who, replace(wish, denied=chosen) if deny else replace(wish, only=chosen))
 
     def something_fetched(self) -> bool:
@@ -77,38 +78,34 @@ class Clients(Town):
     @seldom(6)
     def source(self, which: int, cause: SourceFault | None) -> None:
         """What the fetching actor found out, also when nobody waits for it any more."""
-        found = [job.id for job in self.model.jobs.values() if job.wish.source == "is fetched"]
-        job = found[which % len(found)]
+        found = [job for job in self.model.jobs.values() if job.wish.source == "is fetched"]
+        job = found[which % len(found)].id
         if cause is None:
-            came = AcceptSources(job=job, sources=(_source(job, key=f"jobs/{job}"),))
-            self.send(lambda: (came, lambda: self.model.source_comes(job)))
+            self.fetched(job)
         else:
             gone = RefuseSources(job=job, cause=cause)
             self.send(lambda: (gone, lambda: self.model.source_fails(job, cause.value)))
 
-    def _submit(self, who: UUID, wish: Wish) -> UUID | MultipleResults[UUID]:
-        first = self.ids.next("job")
+    def _submit(self, who: UUID, wish: PictureWish) -> UUID | MultipleResults[UUID]:
+        def command(job: UUID) -> SubmitImageJob:
+            return _command(
+                job, who, wish, self.words(f"A {wish.about.upper()}"), self.hook_of(job, who, wish)
+            )
 
-        def ask() -> Any:
-            job = self.fresh(first)
-            command = _command(job, who, wish, self.words(f"A {wish.about.upper()}"))
-            return command, lambda: self.model.submit(job, who, command.generations, wish)
+        return self.order_as(who, wish, command, "submitImageJob")
 
-        answer = self.send(ask, who=who, mutation="submitImageJob")
-        return self.ids.new("job") if isinstance(answer, Done) else multiple()
-
-    @rule(target=jobs, who=users, n=st.integers(1, 4), shared=st.booleans())
-    def order(self, who: UUID, n: int, shared: bool) -> UUID | MultipleResults[UUID]:
+    @rule(target=jobs, who=users, n=st.integers(1, 4), shared=st.booleans(), told=st.sampled_from(TOLD))
+    def order(self, who: UUID, n: int, shared: bool, told: tuple[str, ...]) -> UUID | MultipleResults[UUID]:
         """A job that anybody can serve."""
-        return self._submit(who, Wish(n=n, shared=shared or who == ANONYMOUS))
+        return self._submit(who, PictureWish(n=n, shared=shared or who == ANONYMOUS, told=told))
 
     @initialize(target=jobs, n=st.integers(1, 3))
     def first_jobs(self, n: int) -> MultipleResults[UUID]:
         """The richest goes first, but for the workers of the other."""
         _, rich, poor, *_ = self.model.users
-        return multiple(self._submitted(rich, Wish(n=n)), self._submitted(poor, Wish(n=n)))
+        return multiple(self._submitted(rich, PictureWish(n=n)), self._submitted(poor, PictureWish(n=n)))
 
-    def _submitted(self, who: UUID, wish: Wish) -> UUID:
+    def _submitted(self, who: UUID, wish: PictureWish) -> UUID:
         made = self._submit(who, wish)
         assert isinstance(made, UUID)
         return made
@@ -119,7 +116,9 @@ class Clients(Town):
         self.send(lambda: (CancelJob(job=job), lambda: self.model.cancel(job)))
 
 
-def _command(job: UUID, who: UUID, wish: Wish, prompt: str) -> SubmitImageJob:
+def _command(
+    job: UUID, who: UUID, wish: PictureWish, prompt: str, webhook: JobWebhook | None
+) -> SubmitImageJob:
     side = SIZES[wish.size].side
     picture = (
         {"source_processing": SourceProcessing.IMG2IMG, "denoising_strength": 0.5} if wish.source else {}
@@ -148,15 +147,7 @@ def _command(job: UUID, who: UUID, wish: Wish, prompt: str) -> SubmitImageJob:
         trusted_workers=wish.trusted_workers,
         slow_workers=not wish.hasty,
         extra_slow_workers=wish.patient,
-        sources=_sources(job, wish, prompt),
+        sources=sources_of(job, wish, prompt),
+        unsafe_address=wish.unsafe,
+        webhook=webhook,
     )
-
-
-def _sources(job: UUID, wish: Wish, words: str) -> tuple[JobSource, ...]:
-    if not wish.source:
-        return ()
-    return (_source(job, url=f"https://{words}") if wish.source == "is fetched" else _source(job, key="k"),)
-
-
-def _source(job: UUID, *, key: str = "", url: str = "") -> JobSource:
-    return JobSource(job, SourceRole.SOURCE, 0, 1.0, key, url)

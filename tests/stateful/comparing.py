@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from events.operations import HOUSE
 from projections.queue import requirement_mask
 from tests.stateful.checks import LogChecks
-from tests.stateful.model import MODELS, Job, Lease, Model, User, Worker
+from tests.stateful.model import NAMES, Job, Lease, Model, User, Worker
+from tests.stateful.rules.shapes import Hook
+from tests.stateful.rules.wishes import CONTEXT
 
 #: rows by id
 Rows = dict[str, dict[str, Any]]
@@ -70,6 +73,25 @@ def _expected(model: Model) -> dict[str, Rows]:
             }
             for key, team in model.teams.items()
         },
+        "modes": _modes(model),
+        "hooks": {str(key): _hook(key, hook) for key, hook in model.hooks.items()},
+    }
+
+
+def _modes(model: Model) -> Rows:
+    """One row, of the house."""
+    on = {name.lower(): name in model.modes for name in ("MAINTENANCE", "INVITE_ONLY", "RAID")}
+    return {str(HOUSE): {"id": str(HOUSE), **on}}
+
+
+def _hook(key: Any, hook: Hook) -> dict[str, Any]:
+    return {
+        "id": str(key),
+        "owner": str(hook.owner),
+        "events": sorted(hook.events),
+        "active": hook.active,
+        "suspended": hook.suspended,
+        "rotations": hook.rotations,
     }
 
 
@@ -83,7 +105,8 @@ def _account(model: Model, key: Any, user: User) -> dict[str, Any]:
         "earned": user.earned,
         "uptime": user.uptime,
         "roles": sorted(user.roles),
-        "waiting": model.waits(key),
+        "waiting": model.waits(key, "IMAGE"),
+        "waiting_forms": model.waits(key, "INTERROGATION"),
         "waiting_limit": user.limit,
         "workers": model.owns(key),
         "worker_limit": user.worker_limit,
@@ -98,6 +121,7 @@ def _job(job: Job) -> dict[str, Any]:
     return {
         "id": str(job.id),
         "requester": str(job.requester),
+        "kind": job.wish.kind,
         "state": job.state,
         **{state.lower(): job.count(state) for state in states},
         "held": job.held,
@@ -127,11 +151,13 @@ def _generations(job: Job) -> Rows:
             "id": str(generation.id),
             "job": str(job.id),
             "ordinal": ordinal,
+            "form": generation.form,
+            "reused": _plain(generation.reused),
             "state": generation.state,
             "lease": _plain(generation.lease),
             "failures": _plain(generation.failures),
             "barred": _plain(generation.barred),
-            "reward": generation.paid[first] if settled and first else None,
+            "reward": 0 if generation.reused else generation.paid[first] if settled and first else None,
             "redundant": [[str(lease), paid] for lease, paid in generation.paid.items() if lease != first],
             "version": generation.version,
             "sha256": generation.sha256,
@@ -161,8 +187,9 @@ def _worker(key: Any, worker: Worker) -> dict[str, Any]:
     return {
         "id": str(key),
         "owner": str(worker.owner),
-        "models": sorted(MODELS[model] for model in worker.models),
-        "max_size": worker.side**2,
+        "kind": worker.kind,
+        "models": sorted(NAMES[model] for model in worker.models),
+        "max_size": _most(worker),
         "allowed": requirement_mask(allows(worker)),
         "extra_slow": worker.extra_slow,
         "maintenance": worker.maintenance,
@@ -177,6 +204,17 @@ def _worker(key: Any, worker: Worker) -> dict[str, Any]:
         "speed": worker.speed,
         "suspicions": worker.suspicions,
     }
+
+
+def _most(worker: Worker) -> int:
+    """The largest job that it holds."""
+    match worker.kind:
+        case "TEXT":
+            return CONTEXT << 32 | worker.side
+        case "INTERROGATION":
+            return 1
+        case _:
+            return worker.side**2
 
 
 def allows(worker: Worker) -> tuple[str, ...]:

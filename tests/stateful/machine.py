@@ -12,10 +12,9 @@ from hypothesis.stateful import RuleStrategy
 from tests.stateful.clients import Clients
 from tests.stateful.faults import Faults
 from tests.stateful.hours import Hours
-from tests.stateful.people import People
 from tests.stateful.retries import Retries
+from tests.stateful.rooms import Rooms
 from tests.stateful.scenes import Scenes
-from tests.stateful.steering import Steering
 from tests.stateful.upkeep import Upkeep
 
 
@@ -24,7 +23,18 @@ class CoreAlways(RuleStrategy):
 
     core = frozenset(
         {
-            *("submit", "order", "pop", "everybody_pops", "deliver", "all_deliver", "outrun", "despair"),
+            *(
+                "submit",
+                "order",
+                "write",
+                "interrogate",
+                "pop",
+                "everybody_pops",
+                "deliver",
+                "all_deliver",
+                "outrun",
+                "despair",
+            ),
             *("report", "decide_case", "withdraw_pictures", "choose", "source"),
         }
     )
@@ -35,7 +45,7 @@ class CoreAlways(RuleStrategy):
         return super()._rule_is_enabled(rule)
 
 
-class Hoard(People, Clients, Scenes, Hours, Retries, Faults, Steering, Upkeep):
+class Hoard(Clients, Rooms, Scenes, Hours, Retries, Faults, Upkeep):
     """A realm in which everything happens."""
 
     def __init__(self) -> None:

@@ -269,11 +269,14 @@ class Town(RuleBasedStateMachine):
     def relay_turns(self) -> None:
         """The relay catches up; then exactly the right pictures wait to be shared."""
         self.world.relay()
+        self.model.tell_all(self.clock)
+        told, expected = sorted(map(str, self.world.tellings())), sorted(map(str, self.model.told_webhooks()))
+        assert told == expected, plain(f"webhooks are told {told}, should be told {expected}")
         assert self.checks.to_be_shared == self.model.to_be_shared(), (
             "other pictures than should be are shared"
         )
         totals = {
-            key: [team.pixelsteps, team.fulfilled, team.earned, team.uptime]
+            key: [team.pixelsteps, team.tokens, team.forms, team.fulfilled, team.earned, team.uptime]
             for key, team in self.model.teams.items()
             if team.fulfilled or team.uptime
         }

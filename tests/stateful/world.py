@@ -18,6 +18,8 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import namedtuple_row
 
+from app.jobs.interrogation_asking import _TOLD
+from app.jobs.interrogation_wish import ToldBefore
 from app.platform.commands import Command, Decision, Needs, Request, Result, Rule
 from app.platform.rows import Rows
 from app.platform.settings import Settings
@@ -28,12 +30,16 @@ from app.relay.main import REACTIONS
 from app.relay.reactions import Reactions
 from app.relay.sweeper import Sweeper
 from app.relay.tailing import Tailing
+from app.relay.webhooks import Webhooks
 from events.base import Recorded
 from events.store import log
 from projections.registry import TAILING
 from projections.store import audit
 from projections.store.build import rebuild
 from tests.factories import RULES
+
+#: longer than any history
+KEPT = timedelta(days=30)
 
 _CLOCK = """
 CREATE SCHEMA testing;
@@ -44,6 +50,7 @@ CREATE FUNCTION testing.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT
 GRANT USAGE ON SCHEMA testing TO hoard_app;
 GRANT SELECT ON testing.clock TO hoard_app;
 """
+_OWN_PATH = "SET search_path = testing, pg_catalog, public"
 _PATH = "ALTER DATABASE {} SET search_path = testing, pg_catalog, public"
 _REALM = """
 INSERT INTO log.lock VALUES (%(realm)s);
@@ -63,17 +70,25 @@ _POSTINGS = (
 )
 #: what of each table is compared with the model
 COLUMNS = {
-    "accounts": "id, balance, escrow, held, consumed, earned, uptime, roles, waiting, waiting_limit, workers, worker_limit, "
+    "accounts": "id, balance, escrow, held, consumed, earned, uptime, roles, waiting, waiting_forms, waiting_limit, workers, worker_limit, "
     "public_workers, suspicions, distrusted",
-    "jobs": "id, requester, state, waiting, processing, done, censored, faulted, cancelled, held, charged, price, surcharge, "
+    "jobs": "id, requester, kind, state, waiting, processing, done, censored, faulted, cancelled, held, charged, price, surcharge, "
     "tax, mask, allowed_workers, denied_workers, fetching, source_fault, shared, active_at, ended_at IS NOT NULL AS ended, "
     "unshared, withdrawing",
-    "generations": "id, job, ordinal, state, lease, failures, barred, reward, redundant, version, sha256, withheld, report",
+    "generations": "id, job, ordinal, form, reused, state, lease, failures, barred, reward, redundant, version, sha256, withheld, report",
     "leases": "id, job, worker, owner, state, generations, pending, taken_at, expires_at, price, surcharge",
-    "workers": "id, owner, models, max_size, allowed, extra_slow, maintenance, maintenance_until IS NOT NULL AS rests, "
+    "workers": "id, owner, kind, models, max_size, allowed, extra_slow, maintenance, maintenance_until IS NOT NULL AS rests, "
     "paused, deleted, team, fulfilled, failed, earned, uptime, speed, suspicions",
     "teams": "id, creator, workers, deleted",
+    "modes": "id, maintenance, invite_only, raid",
 }
+_WEBHOOKS = """
+SELECT e->>'id' AS id, w.id AS owner, e->'events' AS events, (e->>'active')::boolean AS active, e->>'suspended' AS suspended,
+  (e->>'secret')::int AS rotations
+FROM projections.webhooks AS w, jsonb_array_elements(w.endpoints) AS e WHERE w.realm = %s
+"""
+_TELLINGS = "SELECT webhook, job, generation, event, happened_at FROM vault.webhook_delivery WHERE realm = %s"
+_PICTURES = "SELECT job, digest FROM vault.source WHERE realm = %s AND digest IS NOT NULL"
 
 
 class Seen(NamedTuple):
@@ -111,6 +126,7 @@ class Clockwork:
         self.owner = psycopg.connect(settings.migrate_url, autocommit=True, options="-c timezone=UTC")
         self.owner.execute(_CLOCK)
         self.owner.execute(_PATH.format(self.owner.info.dbname))
+        self.owner.execute(_OWN_PATH)
         # The kept outcomes of commands are partitioned by day, around today; noon, so that days are entered late.
         today = datetime.now(UTC).date()
         self.start = datetime(today.year, today.month, today.day, 12, tzinfo=UTC)
@@ -209,6 +225,7 @@ class World:
             events = self.owner.execute(log.READ, (*limits, log.PAGE), binary=True)
             postings = self.owner.execute(_POSTINGS, limits)
             live = {name: self._live(name, columns) for name, columns in COLUMNS.items()}
+            live["hooks"] = self.owner.cursor(row_factory=namedtuple_row).execute(_WEBHOOKS, (self.realm,))
         seen = Seen(
             [log.recorded(row) for row in events],
             [tuple(row) for row in postings],
@@ -222,9 +239,10 @@ class World:
         return cursor.execute(f"SELECT {columns} FROM projections.{name} WHERE realm = %s", (self.realm,))
 
     def team_totals(self) -> dict[UUID, tuple[int, ...]]:
-        """What the relay's tail says of teams: pixelsteps, generations, hundredths, seconds."""
+        """What the relay's tail says of teams: pixelsteps, tokens, forms, generations, hundredths, seconds."""
         statement = (
-            "SELECT team, pixelsteps, fulfilled, earned, uptime FROM projections.team_totals WHERE realm = %s"
+            "SELECT team, pixelsteps, tokens, forms, fulfilled, earned, uptime FROM projections.team_totals "
+            "WHERE realm = %s"
         )
         return {team: totals for team, *totals in self.owner.execute(statement, (self.realm,))}
 
@@ -232,6 +250,19 @@ class World:
         """The relay's calls: (actor, picture or job, whether it is done)."""
         statement = "SELECT actor, subject, completed_by IS NOT NULL FROM relay.reaction WHERE realm = %s"
         return self.owner.execute(statement, (self.realm,)).fetchall()
+
+    def tellings(self) -> list[tuple[Any, ...]]:
+        """What webhooks are told: (webhook, job, generation, event, when)."""
+        return self.owner.execute(_TELLINGS, (self.realm,)).fetchall()
+
+    def pictures(self) -> dict[UUID, UUID]:
+        """Of which jobs the picture is known again by its URL."""
+        return dict(self.owner.execute(_PICTURES, (self.realm,)).fetchall())
+
+    def told_before(self, source: UUID, forms: Sequence[str], *, nsfw: bool) -> list[ToldBefore]:
+        """What the handler of a submission finds that was told of a picture."""
+        asked = {"realm": self.realm, "source": source, "nsfw": nsfw, "forms": list(forms)}
+        return [ToldBefore(*row) for row in self.owner.execute(_TOLD.text, asked)]
 
     def sweep(self) -> None:
         """What the relay does every second."""
@@ -252,7 +283,9 @@ class World:
             reactions = Reactions(
                 term, REACTIONS, lambda actor, position: sent.append((actor, position)), overdue=timedelta(0)
             )
-            for follower in (*followers, reactions):
+            webhooks = Webhooks(term, lambda *_: None, kept=KEPT, words_kept=KEPT)
+            webhooks._look_at = webhooks._forget_at = float("inf")  # what is told is left to tell
+            for follower in (*followers, reactions, webhooks):
                 while follower.advance():
                     pass
         return sent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import UUID
 
-from tests.stateful.rules.realm import Realm
+from tests.stateful.rules.house import House
 from tests.stateful.rules.shapes import (
     NOBODY,
     PRESENT,
@@ -21,7 +21,7 @@ from tests.stateful.rules.shapes import (
 )
 
 
-class Fleet(Realm):
+class Fleet(House):
     """What owners and moderators do with workers."""
 
     def check_in(self, key: UUID, worker: Worker) -> Answer:
@@ -32,6 +32,10 @@ class Fleet(Realm):
             return Refused("NOT_FOUND")
         if known and known.owner != worker.owner:
             return Refused("FORBIDDEN")
+        if known and known.kind != worker.kind:
+            return Refused("FORBIDDEN")
+        if known is None and self.closed_to(worker.owner):
+            return Refused("INVITE_ONLY")
         if known is None and self.owns(worker.owner) >= self.may_own(worker.owner):
             return Refused("TOO_MANY_WORKERS")
         if known is None:

@@ -40,7 +40,7 @@ class Pictures(Results):
 
     def withdraw_consent(self, key: UUID) -> Answer:
         job = self.jobs[key]
-        if job.requester == NOBODY:
+        if job.requester == NOBODY and job.wish.kind == "IMAGE":
             return Refused("FORBIDDEN")
         if not job.wish.shared or job.unshared:
             return Done(changed=False)

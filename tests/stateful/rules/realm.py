@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from tests.stateful.rules.shapes import (
+    FORMS_FOR_ONE,
     MAY_WAIT,
     MAY_WAIT_ANONYMOUS,
     MODERATORS,
@@ -132,12 +133,16 @@ class Realm:
 
     # --- limits
 
-    def waits(self, user: UUID) -> int:
-        return sum(job.count("WAITING") for job in self.jobs.values() if job.requester == user)
+    def waits(self, user: UUID, kind: str) -> int:
+        """Forms are counted by themselves."""
+        forms = kind == "INTERROGATION"
+        theirs = (job for job in self.jobs.values() if job.requester == user)
+        return sum(job.count("WAITING") for job in theirs if (job.wish.kind == "INTERROGATION") == forms)
 
-    def may_wait(self, user: UUID) -> int:
+    def may_wait(self, user: UUID, kind: str = "IMAGE") -> int:
         limit = self.users[user].limit
-        return limit if limit is not None else MAY_WAIT_ANONYMOUS if user == NOBODY else MAY_WAIT
+        most = limit if limit is not None else MAY_WAIT_ANONYMOUS if user == NOBODY else MAY_WAIT
+        return most * (FORMS_FOR_ONE if kind == "INTERROGATION" else 1)
 
     def set_limit(self, user: UUID, limit: int | None, by: UUID | None) -> Answer:
         if by is not None and not self.moderates(by):

@@ -7,61 +7,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
+from tests.stateful.rules.wishes import Wish
+
 NOBODY = UUID(int=0)  # the anonymous user
-TAX, TAX_SHARED = 300, 100
 JOB_LIVES = timedelta(minutes=20)
 LEASE_LIVES = timedelta(hours=1)
 LATE_A_DAY = 10_000
 #: escrow above which work earns trust, what must have been earned by it, and how old the account must be
 TRUST_OVER, TRUST_EARNED, TRUST_AGE = 100_000, 100_000, timedelta(days=7)
 TRUSTED = {"trusted", "moderator", "operator"}
-#: suspicions that pause a worker, and that keep an owner from earning trust; how fast nobody is; how often one is raised
-SUSPICIOUS, TOO_FAST, SUSPECTED_EVERY = 5, 20_000_000, timedelta(minutes=10)
-#: pixelsteps a second below which a worker is slow, and how many deliveries say how fast it is
-FAST, MEASURED = 500_000, 20
+#: suspicions that pause a worker, and that keep an owner from earning trust; how often one is raised
+SUSPICIOUS, SUSPECTED_EVERY = 5, timedelta(minutes=10)
+#: work a second that nobody does, and below which a worker is slow; how many deliveries say how fast it is
+TOO_FAST = {"IMAGE": 20_000_000, "TEXT": 150_000, "INTERROGATION": 20_000}
+FAST, MEASURED = {"IMAGE": 500_000, "TEXT": 5_000, "INTERROGATION": 100}, 20
 #: a worker with more failures in an hour rests; those of leases that nobody ended for so long do not count
 MAX_FAULTS, HOUR, UNSWEPT = 20, timedelta(hours=1), timedelta(minutes=1)
 #: seconds that are rewarded, and hundredths: for them, for each model of at most so many, for LoRAs
 PRESENT, PRESENT_KUDOS, PRESENT_MODEL, PRESENT_MODELS, PRESENT_LORA = 600, 5_000, 200, 20, 3_000
 #: generations that may wait at once: of the anonymous user, of any other; and the most that may be allowed
 MAY_WAIT, MAY_WAIT_ANONYMOUS, MOST_MAY_WAIT = 30, 500, 1_000_000
+#: forms that may wait for each generation that may; generations of the anonymous user in a raid
+FORMS_FOR_ONE, MAY_WAIT_IN_RAID = 10, 50
+#: what forms tell of the picture at a URL is told again for so long
+TOLD_AGAIN = timedelta(days=5)
+#: webhooks that a user may have; how long the house tries one in vain; what is older is not told any more
+MOST_WEBHOOKS, GIVES_UP, NEWS_LIVES = 10, timedelta(days=3), timedelta(days=1)
 #: workers that somebody may have: a newcomer, who is trusted; and the most that may be allowed
 WORKERS, WORKERS_TRUSTED, MOST_WORKERS = 3, 20, 100_000
 MODERATORS = {"moderator", "operator"}
 #: candidates that one look at the queue is promised to see
 LOOKED_AT = 16
 OPEN = ("WAITING", "PROCESSING")
-STEPS = 30
-#: models in short, with their names; work with those in the second costs more: this many times
-MODELS = {"a": "a", "b": "b", "c": "SDXL 1.0"}
-FACTOR = {"c": 2}
-#: a LoRA costs so much; what a client pays besides in per cent: for a source, for no slow workers, for a list of denied
-LORA, SOURCE_PERCENT, PATIENCE_PERCENT, DENIED_PERCENT = 300, 30, 20, 10
 #: leases of workers that say that they are slow last so many times as long
 EXTRA_SLOW = 3
-
-
-class Size(NamedTuple):
-    """A kind of picture, with what the price list says of it."""
-
-    side: int
-    #: kudos of 30 steps, without and with one post-processor
-    price: int
-    price_faces: int
-    #: seconds that a lease on one lasts
-    lease: int
-    #: without the kudos in hand: may the anonymous user or a newcomer ask for it, may who holds kudos or a role
-    free: tuple[bool, bool]
-
-
-SIZES = {
-    "small": Size(512, 650, 780, 150, (True, True)),
-    "middle": Size(640, 987, 1184, 150, (False, True)),
-    "large": Size(1024, 3604, 4325, 270, (False, False)),
-}
 
 
 @dataclass(frozen=True)
@@ -106,11 +88,14 @@ class User:
 @dataclass
 class Worker:
     owner: UUID
+    #: models in short, or forms
     models: frozenset[str]
+    #: the longest side of a picture, or the most tokens of a text
     side: int
     #: what a job may need of it, by the names of requirements
     allows: frozenset[str]
     extra_slow: bool = False
+    kind: str = "IMAGE"
     maintenance: bool = False
     paused: bool = False
     deleted: bool = False
@@ -121,7 +106,7 @@ class Worker:
     rewarded: datetime | None = None
     suspicions: int = 0
     suspected: datetime | None = None
-    #: (pixelsteps, milliseconds) of its last deliveries, and what follows from them
+    #: (work, milliseconds) of its last deliveries, and what follows from them
     measured: list[tuple[int, int]] = field(default_factory=list)
     speed: int = 0
     fulfilled: int = 0
@@ -139,8 +124,10 @@ class Worker:
 class Team:
     creator: UUID
     deleted: bool = False
-    #: of its workers while they were in it: pixelsteps, generations, hundredths, seconds
+    #: of its workers while they were in it: pixelsteps, tokens, forms, generations, hundredths, seconds
     pixelsteps: int = 0
+    tokens: int = 0
+    forms: int = 0
     fulfilled: int = 0
     earned: int = 0
     uptime: int = 0
@@ -156,6 +143,12 @@ class Generation:
     barred: list[UUID] = field(default_factory=list)
     #: who was paid how much for it, by lease; the first is the one that settled it
     paid: dict[UUID, int] = field(default_factory=dict)
+    #: what is asked of a picture
+    form: str | None = None
+    #: the generation whose answer was given again
+    reused: UUID | None = None
+    #: what was delivered, as speeds are measured
+    work: int = 0
     #: of the upload that counts
     version: str | None = None
     #: hash of the published file, and why there is none (any more)
@@ -163,85 +156,6 @@ class Generation:
     withheld: str | None = None
     #: a worker reported it: OPEN, UPHELD or DISMISSED
     report: str | None = None
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a client asks for."""
-
-    size: str = "small"
-    n: int = 1
-    #: any of these; none: any model at all
-    models: frozenset[str] = frozenset()
-    shared: bool = False
-    nsfw: bool = False
-    faces: bool = False
-    about: str = "cat"
-    #: hundredths that it must not cost more than
-    most: int | None = None
-    lora: bool = False
-    #: drawn from a picture: "uploaded" before, or one that "is fetched" first
-    source: str = ""
-    #: only these workers, or none of those
-    only: tuple[UUID, ...] = ()
-    denied: tuple[UUID, ...] = ()
-    #: only workers of trusted owners; no slow ones; those too that say that they are slow
-    trusted_workers: bool = False
-    hasty: bool = False
-    patient: bool = False
-
-    def price_with(self, model: str) -> int:
-        """What a generation drawn with a model earns."""
-        size = SIZES[self.size]
-        work = (size.price_faces if self.faces else size.price) + (LORA if self.lora else 0)
-        return work * FACTOR.get(model, 1)
-
-    def surcharge_with(self, model: str) -> int:
-        """What its client pays besides: a part of the price, then a part of the sum, and so on."""
-        price = total = self.price_with(model)
-        parts = (
-            (bool(self.source), SOURCE_PERCENT),
-            (self.hasty, PATIENCE_PERCENT),
-            (bool(self.denied), DENIED_PERCENT),
-        )
-        for asked, percent in parts:
-            total += (total * percent + 50) // 100 if asked else 0
-        return total - price
-
-    @property
-    def dearest(self) -> str:
-        """The model that it costs most with."""
-        return max(self.models, key=lambda model: FACTOR.get(model, 1), default="a")
-
-    @property
-    def price(self) -> int:
-        return self.price_with(self.dearest)
-
-    @property
-    def surcharge(self) -> int:
-        return self.surcharge_with(self.dearest)
-
-    @property
-    def tax(self) -> int:
-        return TAX_SHARED if self.shared else TAX
-
-    @property
-    def cost(self) -> int:
-        """Of one generation, at most."""
-        return self.price + self.surcharge + self.tax
-
-    @property
-    def quote(self) -> int:
-        return self.n * self.cost
-
-    @property
-    def pixelsteps(self) -> int:
-        return SIZES[self.size].side ** 2 * STEPS
-
-    def free(self, *, known: bool) -> bool:
-        """Whether it needs no kudos in hand."""
-        native = bool(self.models) and all(model in FACTOR for model in self.models)
-        return not self.hasty and (native or SIZES[self.size].free[known])
 
 
 @dataclass
@@ -277,6 +191,11 @@ class Job:
             return "DONE" if states & {"DONE", "CENSORED"} else "FAULTED"
         return "PROCESSING" if states & {"PROCESSING", "DONE", "CENSORED"} else "WAITING"
 
+    @property
+    def owed(self) -> int:
+        """What it may still cost at most."""
+        return sum(self.wish.cost(g.form) for g in self.generations if g.state in OPEN)
+
     def count(self, *states: str) -> int:
         return sum(generation.state in states for generation in self.generations)
 
@@ -287,7 +206,7 @@ class Lease:
     job: Job
     worker: UUID
     owner: UUID
-    #: what draws
+    #: what draws or writes; nothing where forms are told
     model: str
     generations: tuple[Generation, ...]
     pending: list[Generation]
@@ -298,14 +217,59 @@ class Lease:
     state: str = "LIVE"
 
     @property
-    def price(self) -> int:
-        return self.job.wish.price_with(self.model)
+    def price(self) -> int | None:
+        """What each generation earns; of forms each has a price of its own."""
+        return None if self.job.wish.kind == "INTERROGATION" else self.job.wish.worth(self.model)
 
     @property
     def surcharge(self) -> int:
-        return self.job.wish.surcharge_with(self.model)
+        return 0 if self.price is None else self.job.wish.surcharge_with(self.model)
+
+    def terms(self, generation: Generation) -> tuple[int, int]:
+        """What a whole generation earns, and what its client pays besides."""
+        model = generation.form or self.model
+        return self.job.wish.worth(model), self.job.wish.surcharge_with(model)
 
 
-def version_of(lease: UUID) -> str:
-    """What storage calls the uploads of a lease."""
-    return f"v{lease.int}"
+@dataclass
+class Hook:
+    """A webhook of a user."""
+
+    owner: UUID
+    events: frozenset[str]
+    #: it hears of what happened after so much had happened; when it was created, or last began or moved
+    since: int
+    begun: datetime
+    active: bool = True
+    suspended: str | None = None
+    rotations: int = 0
+
+
+@dataclass(frozen=True)
+class News:
+    """What webhooks may be told of."""
+
+    at: datetime
+    owner: UUID
+    job: UUID
+    generation: UUID | None
+    event: str
+    #: what the job's own webhook is told of
+    hooked: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Retold:
+    """What a form told of the picture at a URL."""
+
+    job: Job
+    lease: UUID
+    about: UUID
+    form: str
+    nsfw: bool
+    until: datetime
+
+
+def version_of(lease: UUID, kind: str, form: str | None) -> str:
+    """What storage calls the uploads of a lease; of words there are none."""
+    return f"v{lease.int}" if kind == "IMAGE" or form == "GFPGAN" else ""

@@ -14,9 +14,6 @@ from tests.stateful.rules.shapes import (
     HOUR,
     LEASE_LIVES,
     LOOKED_AT,
-    MAX_FAULTS,
-    MODELS,
-    SIZES,
     UNSWEPT,
     Answer,
     Done,
@@ -40,8 +37,9 @@ class Work(Orders, Fleet):
             own, friend = job.requester == worker.owner, job.requester in friends
             waived = {"untrusted_requester", "not_covered"} if own or friend else set()
             fits = self._fits(key, job) and job.needs <= self._allows(worker) | waived
-            barred = (worker.maintenance and not own) or (shunned and shunned in job.wish.about)
-            free = [g for g in job.generations if g.state == "WAITING" and key not in g.barred]
+            barred = (worker.maintenance and not own) or (shunned and shunned in job.wish.words)
+            waiting = [g for g in job.generations if g.state == "WAITING" and key not in g.barred]
+            free = [g for g in waiting if g.form is None or g.form in worker.models]
             if free and fits and not barred and not job.closed and not job.fetching:
                 made.append(((not own, not friend, job.place), job, free))
         return [(job, free) for _, job, free in sorted(made, key=lambda offer: offer[0])]
@@ -49,23 +47,19 @@ class Work(Orders, Fleet):
     def _fits(self, key: UUID, job: Job) -> bool:
         wish, worker = job.wish, self.workers[key]
         chosen = (not wish.only or key in wish.only) and key not in wish.denied
-        return chosen and bool(self._with(worker, job)) and SIZES[wish.size].side <= worker.side
-
-    def _with(self, worker: Worker, job: Job) -> list[str]:
-        """The models with which a worker may serve; for who names none the dearer ones are not meant."""
-        wanted = job.wish.models or {"a", "b"}
-        return sorted(worker.models & wanted, key=MODELS.__getitem__)
+        return chosen and wish.kind == worker.kind and bool(wish.with_(worker)) and wish.fits(worker)
 
     def _allows(self, worker: Worker) -> frozenset[str]:
         """What it says that it does, what its owner stands for, and what it has shown."""
-        slow = worker.extra_slow or 0 < worker.speed < FAST
-        shown = {"trusted_worker": self.trusted(worker.owner), "not_slow": not slow}
+        slow = worker.extra_slow or 0 < worker.speed < FAST[worker.kind]
+        trusted = self.trusted(worker.owner)
+        shown = {"trusted_worker": trusted, "untrusted_unsafe_address": trusted, "not_slow": not slow}
         return worker.allows | {name for name, true in shown.items() if true}
 
     def crowded(self) -> bool:
         """Whether more waits than one look at the queue is promised to see."""
         waiting = (job.wish for job in self.jobs.values() if job.count("WAITING"))
-        return sum(max(1, len(wish.models)) * max(1, len(wish.only)) for wish in waiting) >= LOOKED_AT
+        return sum(wish.places * max(1, len(wish.only)) for wish in waiting) >= LOOKED_AT
 
     def pop(
         self, lease: UUID, key: UUID, amount: int, shunned: str = "", friends: Collection[UUID] = ()
@@ -82,9 +76,9 @@ class Work(Orders, Fleet):
         taken = free[:amount]
         for generation in taken:
             generation.state, generation.lease = "PROCESSING", lease
-        models = self._with(worker, job)
+        models = job.wish.with_(worker)
         until, now = self.now + self._length(job, worker) * len(taken), self.now
-        model = models[lease.int % len(models)]
+        model = "" if job.wish.kind == "INTERROGATION" else models[lease.int % len(models)]
         self.leases[lease] = Lease(
             lease, job, key, worker.owner, model, tuple(taken), list(taken), now, until, now
         )
@@ -92,7 +86,7 @@ class Work(Orders, Fleet):
         return Done(changed=True, says={"lease": lease})
 
     def _length(self, job: Job, worker: Worker) -> timedelta:
-        return timedelta(seconds=SIZES[job.wish.size].lease * (EXTRA_SLOW if worker.extra_slow else 1))
+        return timedelta(seconds=job.wish.lease * (EXTRA_SLOW if worker.extra_slow else 1))
 
     def extend(self, key: UUID, owner: UUID) -> Answer:
         lease = self.leases.get(key)
@@ -140,7 +134,7 @@ class Work(Orders, Fleet):
     def watch(self, key: UUID) -> None:
         """A worker that failed too much rests."""
         worker = self.workers[key]
-        if len(worker.faults) > MAX_FAULTS and not worker.maintenance:
+        if len(worker.faults) > self.most_faults() and not worker.maintenance:
             worker.maintenance, worker.rests, worker.faults = True, True, []
 
     def fail(self, lease: Lease, generation: Generation, *, told: bool, away: bool = False) -> None:
@@ -158,6 +152,7 @@ class Work(Orders, Fleet):
             self.give_up(job, generation, "CANCELLED")
         elif len(generation.failures) >= 3 and len({owner for _, owner in generation.failures}) >= 2:
             self.give_up(job, generation, "FAULTED")
+            self.happened("generation.faulted", job, generation)
         self.drop(lease, generation)
 
     def drop(self, lease: Lease, generation: Generation) -> None:

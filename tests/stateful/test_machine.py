@@ -12,7 +12,7 @@ import os
 from tests.stateful.playing import play
 from tests.stateful.world import Clockwork
 
-EXAMPLES = int(os.environ.get("HOARD_EXAMPLES", "24"))
+EXAMPLES = int(os.environ.get("HOARD_EXAMPLES", "20"))
 STEPS = int(os.environ.get("HOARD_STEPS", "50"))
 RANDOM = bool(os.environ.get("HOARD_RANDOM"))
 

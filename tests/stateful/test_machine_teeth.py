@@ -1,4 +1,7 @@
-"""The machine has teeth: each of these faults, planted in the server, is found within a few examples."""
+"""The machine has teeth: each of these faults, planted in the server, is found within a few examples.
+
+Look next: `test_machine_scenes.py` for faults that take a scene.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from app.sharing import decider as sharing_decider
 from app.sharing import story
 from app.workers import lease_decider, matching, payment, steering_decider
 from events.store import log
-from projections import accounts, jobs, queue
+from projections import accounts, jobs
 from projections.queue import Found
 from projections.store import build, search
 from tests.stateful.machine import Hoard
@@ -110,10 +113,6 @@ def leased_still_waits(event: Any) -> int:
     return 0 if event.TYPE == "jobs.GenerationsLeased" else REAL["_queued"](event)
 
 
-def for_everybody(event: Any, fact: Any) -> Any:
-    return msgspec.structs.replace(REAL["_submitted"](event, fact), allowed_workers=(), denied_workers=())
-
-
 def queued_at_once(event: Any, fact: Any) -> Any:
     return msgspec.structs.replace(REAL["_submitted"](event, fact), fetching=False)
 
@@ -187,12 +186,9 @@ FAULTS: dict[str, Fault] = {
     "every model is paid as the dearest": (payment, "price_of", lambda _, job: job.price),
     "a source costs nothing": (PriceBook, "_surcharge_percents", lambda *_: iter(())),
     "all is paid out at once": (postings, "delivery", paid_at_once),
-    "lists of workers are forgotten": (jobs, "_submitted", for_everybody),
     "what is being fetched is given out": (jobs, "_submitted", queued_at_once),
     "all workers are trusted": (serving, "_OF_FAST", serving._OF_FAST | serving._OF_TRUSTED),
     "every worker is fast": (serving, "_slow", lambda _: False),
-    "friends come with the others": (search, "FRIENDS", search.OTHERS),
-    "what newcomers ask for is waived for all": (queue, "WAIVED", 0),
     "a pause changes nothing": (steering_decider, "WorkerPaused", steering_decider.WorkerResumed),
     "what is deleted works on": (steering_decider, "WorkerDeleted", steering_decider.WorkerDescribed),
     "anybody pauses workers": (steering_decider, "moderates", lambda _: True),

@@ -23,6 +23,9 @@ from tests import warm
 CHECKOUT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 
+#: the module of the one command
+HOARD = "app.cli"
+
 
 def eventually(look: Callable[[], T], seconds: float = 20.0, what: str = "") -> T:
     """The first true answer. An assertion fails if there is none in time."""
@@ -73,13 +76,18 @@ def run_cli(
 
 
 def _start(
-    arguments: Sequence[str], variables: Mapping[str, str], checkout: Path, output: IO[Any], errors: IO[Any]
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    checkout: Path,
+    output: IO[Any],
+    errors: IO[Any],
+    module: str = HOARD,
 ) -> subprocess.Popen[bytes] | warm.Forked:
     given = environment(variables)
-    if warm.can_be_forked(arguments[0], checkout):
+    if module == HOARD and warm.can_be_forked(arguments[0], checkout):
         return warm.start(arguments, given, output, errors)
     return subprocess.Popen(
-        [sys.executable, "-m", "app.cli", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=checkout,
         env=given,
         stdin=subprocess.DEVNULL,
@@ -90,15 +98,20 @@ def _start(
 
 
 class Process:
-    """One long-running `hoard` command with its output in a file."""
+    """One long-running `hoard` command, or another module's, with its output in a file."""
 
     def __init__(
-        self, log: Path, *arguments: str, variables: Mapping[str, str], checkout: Path = CHECKOUT
+        self,
+        log: Path,
+        *arguments: str,
+        variables: Mapping[str, str],
+        checkout: Path = CHECKOUT,
+        module: str = HOARD,
     ) -> None:
         self.log = log
         self.arguments = arguments
         with log.open("ab") as output:
-            self.popen = _start(arguments, variables, checkout, output, output)
+            self.popen = _start(arguments, variables, checkout, output, output, module)
 
     def said(self) -> str:
         """All it has written."""

@@ -14,14 +14,15 @@ from tests.acceptance.horde import final
 from tests.acceptance.processes import eventually, run_cli
 from tests.chaos.storm import Storm
 
+SUBMITTED = "('jobs.ImageJobSubmitted', 'jobs.TextJobSubmitted', 'jobs.InterrogationJobSubmitted')"
 #: rows of one statement that are to be none: what is in the vault of jobs, leases and commands that the log has not, and back
 HALVES = {
-    "a job without its words": """
-        SELECT e.data::json->>'job' FROM log.event AS e WHERE e.type = 'jobs.ImageJobSubmitted'
+    "a job without its words": f"""
+        SELECT e.data::json->>'job' FROM log.event AS e WHERE e.type IN {SUBMITTED}
           AND NOT EXISTS (SELECT FROM vault.job AS v WHERE v.job = (e.data::json->>'job')::uuid)""",
-    "words without their job": """
+    "words without their job": f"""
         SELECT v.job FROM vault.job AS v WHERE NOT EXISTS (SELECT FROM log.event AS e
-          WHERE e.type = 'jobs.ImageJobSubmitted' AND (e.data::json->>'job')::uuid = v.job)""",
+          WHERE e.type IN {SUBMITTED} AND (e.data::json->>'job')::uuid = v.job)""",
     "a generation without its seed": """
         SELECT g.id FROM projections.generations AS g
         WHERE NOT EXISTS (SELECT FROM vault.generation AS v WHERE v.generation = g.id)""",
@@ -39,19 +40,19 @@ HALVES = {
     "time that ran backwards": """
         SELECT position FROM (SELECT position, occurred_at, lag(occurred_at) OVER (ORDER BY position) AS before
           FROM log.event) AS e WHERE occurred_at < before""",
-    "a source without its job": """
+    "a source without its job": f"""
         SELECT s.job FROM vault.source AS s WHERE NOT EXISTS (SELECT FROM log.event AS e
-          WHERE e.type = 'jobs.ImageJobSubmitted' AND (e.data::json->>'job')::uuid = s.job)""",
+          WHERE e.type IN {SUBMITTED} AND (e.data::json->>'job')::uuid = s.job)""",
     "a link of a source that was fetched": """
         SELECT s.job FROM vault.source AS s WHERE s.url <> '' AND EXISTS (SELECT FROM log.event AS e
           WHERE e.type = 'jobs.SourcesFetched' AND (e.data::json->>'job')::uuid = s.job)""",
-    "sources settled twice, or never asked for": """
+    "sources settled twice, or never asked for": f"""
         SELECT job FROM (SELECT data::json->>'job' AS job, count(*) AS times FROM log.event
           WHERE type IN ('jobs.SourcesFetched', 'jobs.SourcesRefused') GROUP BY 1) AS settled
         WHERE times > 1 OR job NOT IN (SELECT data::json->>'job' FROM log.event
-          WHERE type = 'jobs.ImageJobSubmitted' AND (data::json->>'fetching')::boolean)""",
-    "a job drawn before its sources were there": """
-        SELECT l.position FROM log.event AS l JOIN log.event AS s ON s.type = 'jobs.ImageJobSubmitted'
+          WHERE type IN {SUBMITTED} AND (data::json->>'fetching')::boolean)""",
+    "a job drawn before its sources were there": f"""
+        SELECT l.position FROM log.event AS l JOIN log.event AS s ON s.type IN {SUBMITTED}
           AND s.data::json->>'job' = l.data::json->>'job' AND (s.data::json->>'fetching')::boolean
         WHERE l.type = 'jobs.GenerationsLeased' AND NOT EXISTS (SELECT FROM log.event AS f
           WHERE f.type = 'jobs.SourcesFetched' AND f.position < l.position
@@ -133,17 +134,20 @@ def _same(found: Iterable[Any], promised: Iterable[Any], what: str) -> None:
 
 
 def bucket_and_log_agree(storm: Storm) -> None:
-    """Each published picture lies in the shared bucket with its metadata, and nothing else does."""
+    """Each published picture that is not withdrawn lies in the shared bucket with its metadata, and nothing else does."""
     published = {
         (data := json.loads(text))["generation"]: data["sha256"]
         for (text,) in storm.world.rows("SELECT data FROM log.event WHERE type = 'sharing.PicturePublished'")
     }
+    withdrawn = storm.world.rows("SELECT data FROM log.event WHERE type = 'sharing.PicturesWithdrawn'")
+    gone = {key for (text,) in withdrawn for key in json.loads(text)["generations"]}
+    published = {key: digest for key, digest in published.items() if key not in gone}
     files = storm.world.shared()
     assert set(files) == {f"{key}.{kind}" for key in published for kind in ("webp", "json")}
     for key, digest in published.items():
         assert hashlib.sha256(files[f"{key}.webp"]).hexdigest() == digest, key
         assert json.loads(files[f"{key}.json"])["sha256"] == digest, key
-    assert published, "something was shared"
+    assert published or gone, "something was shared"
 
 
 def the_log_is_whole(storm: Storm) -> None:

@@ -10,7 +10,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import redis
@@ -30,10 +30,10 @@ _WRITER = (
 )
 
 
-def rounds(chance: random.Random) -> list[tuple[str, ...]]:
+def rounds(chance: random.Random, whom: Sequence[str]) -> list[tuple[str, ...]]:
     """Everybody once, and some pairs, in any order."""
-    singles: list[tuple[str, ...]] = [(victim,) for victim in VICTIMS]
-    pairs = [tuple(chance.sample(VICTIMS, 2)) for _ in range(PAIRS_IN_A_ROUND)]
+    singles: list[tuple[str, ...]] = [(victim,) for victim in whom]
+    pairs = [tuple(chance.sample(whom, 2)) for _ in range(PAIRS_IN_A_ROUND)]
     deck = singles + pairs
     chance.shuffle(deck)
     return deck
@@ -58,6 +58,7 @@ class Storm:
     #: seconds until a command was acknowledged after a blow, at worst
     longest_silence: float = 0.0
     seconds: float = 0.0
+    victims: Sequence[str] = VICTIMS
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
@@ -76,7 +77,7 @@ class Storm:
         started = time.monotonic()
         try:
             while self.struck < kills and time.monotonic() - started < seconds:
-                for victims in rounds(self.chance):
+                for victims in rounds(self.chance, self.victims):
                     if self.struck >= kills or time.monotonic() - started >= seconds:
                         break
                     self._strike(victims)
@@ -136,7 +137,7 @@ class Storm:
         eventually(lambda: self.ledger.count > 5, PATIENCE, "the crowd is at work")
 
     def _strike(self, victims: tuple[str, ...]) -> None:
-        time.sleep(self.chance.uniform(0.0, 1.0))
+        self._wait()
         for victim in victims:
             if self._kill(victim):
                 self.kills[victim] += 1
@@ -148,6 +149,10 @@ class Storm:
         assert not self.crowd.faults, self.crowd.faults
         assert self.ledger.count > before, f"nothing was acknowledged for {PATIENCE} s after {victims} died"
         self.longest_silence = max(self.longest_silence, time.monotonic() - struck)
+
+    def _wait(self) -> None:
+        """Let the crowd be until the next blow."""
+        time.sleep(self.chance.uniform(0.0, 1.0))
 
     def _kill(self, victim: str) -> bool:
         if victim != "backend":

@@ -121,7 +121,7 @@ class World:
                 process.stop()
 
     def start(self, name: str) -> None:
-        """Start a process by name: `api0`, `relay1`, `actors`, `worker0`; an API process keeps its port."""
+        """Start a process by name: `api0`, `relay1`, `actors` (or `actors1`), `worker0`; an API process keeps its port."""
         log, variables = self.folder / f"{name}.log", self.variables
         if name.startswith("api"):
             index = int(name[3:])
@@ -131,7 +131,7 @@ class World:
             self.processes[name] = made
         elif name.startswith("relay"):
             self.processes[name] = Process(log, "relay", variables=variables)
-        elif name == "actors":
+        elif name.startswith("actors"):
             self.processes[name] = Process(log, "actors", "run", variables=variables)
         else:
             url = self.apis[int(name[6:]) % len(self.apis)].url

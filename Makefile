@@ -40,8 +40,12 @@ test-models: .venv-models/.ok ## Run the tests of the real models
 test: .venv/.ok ## Run the tests (with real PostgreSQL, Valkey and S3), but for the slow ones
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
 
+.PHONY: test-slow
+test-slow: .venv/.ok ## Run what takes long: slow tests, random searches for minutes, storms of kills
+	@$(BIN)/python -m tests.slow
+
 .PHONY: soak
-soak: .venv/.ok ## Run what takes long: slow tests, random searches for minutes, kills under load
+soak: .venv/.ok ## 40 workers, 200 clients, random kills for half an hour (HOARD_SOAK_SECONDS), then check everything
 	@$(BIN)/python -m tests.soak
 
 .PHONY: check

@@ -1,7 +1,8 @@
-"""`make soak`: what `make test` leaves out or does only for seconds, step by step; ends with 1 if any step failed.
+"""`make test-slow`: what `make test` leaves out or does only for seconds, step by step; ends with 1 if any step failed.
 
 Settings: HOARD_EXAMPLES and HOARD_STEPS (of the machine), HOARD_SEEDS and HOARD_MINUTES (of the simulation), and those
-of `tests/chaos/soak.py`. What a step finds it prints, with how to see it again. Look next: `docs/testing.md`.
+of `tests/chaos/soak.py`. What a step finds it prints, with how to see it again. The long soak is `make soak`. Look
+next: `docs/testing.md`.
 """
 
 import os
@@ -42,7 +43,7 @@ STEPS = (
 def main() -> int:
     """All steps, whatever became of those before."""
     results = [_taken(number, step) for number, step in enumerate(STEPS, 1)]
-    say("\nsoak:\n" + "\n".join(results))
+    say("\nslow:\n" + "\n".join(results))
     return int(any("FAILED" in result for result in results))
 
 

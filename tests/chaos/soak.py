@@ -1,7 +1,7 @@
-"""`make soak`: a long storm of kills on servers of its own; prints a table, ends with 1 if anything was lost.
+"""A step of `make test-slow`: long storms of kills on servers of their own; prints a table, ends with 1 if anything was lost.
 
 What the processes wrote, and the data, stay in a folder that is named when a storm fails; otherwise they are removed.
-Settings: HOARD_SOAK_KILLS (how many), HOARD_SOAK_MINUTES (at most), HOARD_SOAK_SEED (to repeat one). Look next:
+Settings: HOARD_STORM_KILLS (how many), HOARD_STORM_MINUTES (at most), HOARD_STORM_SEED (to repeat one). Look next:
 `tests/chaos/storm.py`, `tests/chaos/aftermath.py`.
 """
 
@@ -32,11 +32,11 @@ def say(text: str) -> None:
 
 def main() -> int:
     """Storm after storm until enough were killed or the time is over."""
-    kills = int(os.environ.get("HOARD_SOAK_KILLS") or 200)
-    minutes = float(os.environ.get("HOARD_SOAK_MINUTES") or 20)
-    seed = int(os.environ.get("HOARD_SOAK_SEED") or random.randrange(10**9))
+    kills = int(os.environ.get("HOARD_STORM_KILLS") or 200)
+    minutes = float(os.environ.get("HOARD_STORM_MINUTES") or 20)
+    seed = int(os.environ.get("HOARD_STORM_SEED") or random.randrange(10**9))
     end = time.monotonic() + 60 * minutes
-    say(f"soak: {kills} kills in at most {minutes:g} minutes, HOARD_SOAK_SEED={seed}")
+    say(f"soak: {kills} kills in at most {minutes:g} minutes, HOARD_STORM_SEED={seed}")
     folder = Path(tempfile.mkdtemp(prefix="hoard-soak-"))
     stack = EmbeddedStack(folder / "data")
     struck = 0
@@ -48,7 +48,7 @@ def main() -> int:
             seed += 1
     except Exception:  # noqa: BLE001 - whatever ended a storm is a finding
         say(traceback.format_exc())
-        say(f"FAILED with HOARD_SOAK_SEED={seed}; what every process wrote, and the data: {folder}")
+        say(f"FAILED with HOARD_STORM_SEED={seed}; what every process wrote, and the data: {folder}")
         return 1
     finally:
         CONNECTIONS.close()

@@ -11,6 +11,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -48,6 +49,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
     given = parser.parse_args()
     say(f"soak: {given.seconds:g} seconds and some minutes for the checks, --seed {given.seed}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended then, too
     folder = Path(tempfile.mkdtemp(prefix="hoard-soak-"))
     stack = EmbeddedStack(folder / "data")
     try:

@@ -24,7 +24,8 @@ THINKING = 30.0
 WAITING = 240.0
 IMAGE_MODELS = ("stable_diffusion", "Deliberate", "procedural")
 TEXT_MODELS = ("llama-8b", "mistral-7b")
-FORMS = ("CAPTION", "NSFW", "INTERROGATION", "PALETTE", "AESTHETIC", "DESCRIBE")
+#: what the reference worker tells without a model
+FORMS = ("CAPTION", "DESCRIBE", "PALETTE", "AESTHETIC", "VECTORIZE")
 #: refusals that a busy horde may give
 USUAL = frozenset({"TOO_MANY_JOBS", "INSUFFICIENT_KUDOS"})
 #: who hears of the log, from the first position on without a gap, among the clients
@@ -163,7 +164,8 @@ class Client:
                 found = (await self.caller.ask(_JOB, job))["job"]
                 assert found is not None, "an acknowledged job is unknown"
             else:
-                found = await self._watched(job, deadline, socket=way == "websocket")
+                watching = asyncio.create_task(self._watched(job, deadline, socket=way == "websocket"))
+                found = await _unless(stop, watching)
             if found is not None and found["state"] in ENDED:
                 return dict(found)
             await _pause(stop, self.chance.uniform(2, 5))
@@ -231,6 +233,18 @@ class Observer:
                 self.cut += 1
                 self.caller.ledger.hear("(an observer was cut off)")
             await _pause(stop, 1.0)
+
+
+async def _unless(stop: asyncio.Event, task: asyncio.Task[dict[str, Any] | None]) -> dict[str, Any] | None:
+    """What a task comes to; None if all are told to stop before."""
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if task.done():
+        return task.result()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return None
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -17,8 +17,7 @@ def table(soak: Soak, said: list[str], verdict: str) -> str:
     """All figures, in Markdown."""
     workers = ", ".join(f"{count} {kind}" for kind, count in WORKERS.items())
     lines = [
-        f"- {verdict}; seed {soak.seed}; {soak.struck} kills in {soak.seconds:.0f} s, longest silence after one "
-        f"{soak.longest_silence:.1f} s",
+        f"- {verdict}: {soak.struck} kills in {soak.seconds:.0f} s, longest silence {soak.longest_silence:.1f} s",
         f"- {CLIENTS} clients on one loop; workers: {workers}, in {CREWS} processes",
         f"- killed: {_counts(soak.kills)}",
         f"- {_work(soak)}",
@@ -85,10 +84,10 @@ def _backlog(soak: Soak) -> list[str]:
     for name in ("jobs", "live leases", "open calls", "events not followed", "webhooks to tell"):
         values = [look.get(name, 0) for _, look in looks]
         lines.append(f"| {name} | {sum(values) / len(values):.1f} | {max(values):,} | {values[-1]:,} |")
+    size = f"{last[1]['bytes'] / _MIB:.0f} MiB and grew by {each:.0f} bytes an event"
     lines += [
         "",
-        f"- {last[1]['events']:,} events; the database is {last[1]['bytes'] / _MIB:.0f} MiB and grew by {each:.0f} bytes "
-        "an event, with all projections, vault and indexes.",
+        f"- {last[1]['events']:,} events; the database is {size}, with all projections, vault and indexes.",
         "- Memory is PSS with children. `open calls` are reactions of the relay whose actor has not settled them.",
     ]
     return lines

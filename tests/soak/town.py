@@ -33,9 +33,9 @@ CLIENTS, NOBODIES, WITH_WEBHOOKS = 200, 20, 30
 #: what is never killed
 SPARED = ("api2", "relay2", "actors1")
 VICTIMS = (
-    ("api0", "api1", "relay0", "relay1", "actors")
-    + tuple(f"crew{number}" for number in range(CREWS))
-    + (*SERVERS, "backend")
+    *("api0", "api1", "relay0", "relay1", "actors"),
+    *(f"crew{number}" for number in range(CREWS)),
+    *(*SERVERS, "backend"),
 )
 #: seconds between two blows, at least and at most
 BETWEEN = (6.0, 24.0)
@@ -73,11 +73,10 @@ class Soak(Storm):
     """A storm over a town."""
 
     world: Town
-    victims = VICTIMS
 
     def __init__(self, town: Town, seed: int, source: str, receiver: Stranger) -> None:
         """`source` is the URL of a picture outside, `receiver` is told by webhooks."""
-        super().__init__(town, seed, source)
+        super().__init__(town, seed, source, victims=VICTIMS)
         self.receiver = receiver
         self.people: list[User] = []
         #: secrets by the name that a webhook's URL ends with; and those webhooks: id, owner, first position

@@ -105,7 +105,7 @@ class World:
                 self.start(f"relay{index}")
             self.start("actors")
             for api in self.apis:
-                api.wait()
+                api.wait(90)
         except BaseException:
             self.__exit__()
             raise

@@ -13,7 +13,7 @@ from app.main import make_services, run_services
 from app.operations import rendering
 from app.platform.graphql.context import RequestContext
 from app.platform.graphql.execution import Engine, GraphQLRequest
-from app.platform.graphql.rendering import Renderings
+from app.platform.graphql.rendering import ENTRY_BYTES, Renderings
 from app.platform.services import Services
 from app.platform.settings import Settings
 from app.platform.writer import Writer
@@ -152,11 +152,11 @@ async def test_the_size_of_a_page_is_bounded(services: Services, first: int):
     assert "500" in payload["errors"][0]["message"]
 
 
-def test_what_is_kept_is_bounded_by_its_bytes():
-    kept = Renderings(limit=1_000)
+def test_what_is_kept_is_bounded_by_the_memory_it_takes():
+    kept = Renderings(limit=10 * (100 + ENTRY_BYTES))
     for number in range(50):
         assert kept.get(number, lambda: b"x" * 100) == b"x" * 100
     assert len(kept._kept) == 10
-    assert kept._held == 1_000
+    assert kept._held == 10 * (100 + ENTRY_BYTES)
     assert kept.get("large", lambda: b"y" * 5_000) == b"y" * 5_000
     assert list(kept._kept) == ["large"]

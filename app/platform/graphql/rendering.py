@@ -58,8 +58,12 @@ def data_of(root: Chosen, item: Rendered) -> bytes:
     return b'{"data":{' + root.key + item.render(root.below) + b"}}"
 
 
+#: what an entry takes besides what was rendered: its key, its place in the dictionary, the headers of both
+ENTRY_BYTES = 250
+
+
 class Renderings:
-    """What was rendered lately, by what it was and what was chosen of it; bounded by its bytes."""
+    """What was rendered lately, by what it was and what was chosen of it; bounded by the memory that it takes."""
 
     def __init__(self, limit: int = 8_000_000) -> None:
         self._limit = limit
@@ -71,7 +75,7 @@ class Renderings:
         found = self._kept.get(key)
         if found is None:
             found = self._kept[key] = make()
-            self._held += len(found)
+            self._held += len(found) + ENTRY_BYTES
             while self._held > self._limit and len(self._kept) > 1:
-                self._held -= len(self._kept.popitem(last=False)[1])
+                self._held -= len(self._kept.popitem(last=False)[1]) + ENTRY_BYTES
         return found

@@ -6,11 +6,13 @@ here.
 
 import asyncio
 import io
+import time
 
 import aiohttp
 import msgspec
 from PIL import Image
 
+from clients.api import Backoff
 from clients.shapes import Assignment
 from clients.worker.backends import Sources
 
@@ -19,6 +21,8 @@ PAINTING = frozenset({"inpainting", "outpainting"})
 #: An image of more pixels is not decoded.
 LARGEST_PIXELS = 50_000_000
 _CHUNK = 2**16
+#: Between two attempts at a storage that is away.
+_RETRY = Backoff(first=0.25, ceiling=3.0)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +30,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     seconds: float = 30.0
     size: int = 20 * 2**20
+
+
+class _AwayError(Exception):
+    """The storage cannot be reached, or says that it cannot now."""
 
 
 class SourceError(Exception):
@@ -58,10 +66,30 @@ async def fetch_picture(session: aiohttp.ClientSession, url: str | None, limits:
 
 
 async def _got(session: aiohttp.ClientSession, url: str, role: str, limits: Limits) -> bytes:
-    limit = aiohttp.ClientTimeout(total=limits.seconds)
+    """What is at a link. A storage that is away for a moment is asked again, for as long as the limit allows.
+
+    Raises SourceError. A job whose source three workers in a row give up on at once would be lost to its requester.
+    """
+    deadline = time.monotonic() + limits.seconds
+    turn = 0
+    while True:
+        try:
+            return await _once(session, url, role, limits, deadline - time.monotonic())
+        except _AwayError as away:
+            pause = _RETRY.delay(turn)
+            if time.monotonic() + pause >= deadline:
+                raise SourceError(role, "download_failed", str(away)) from away
+        await asyncio.sleep(pause)
+        turn += 1
+
+
+async def _once(session: aiohttp.ClientSession, url: str, role: str, limits: Limits, seconds: float) -> bytes:
+    limit = aiohttp.ClientTimeout(total=seconds)
     body = bytearray()
     try:
         async with session.get(url, timeout=limit, allow_redirects=False) as answer:
+            if answer.status >= 500:
+                raise _AwayError(f"the storage answered {answer.status}")
             if answer.status != 200:
                 raise SourceError(role, "download_failed", f"the storage answered {answer.status}")
             async for chunk in answer.content.iter_chunked(_CHUNK):
@@ -69,7 +97,7 @@ async def _got(session: aiohttp.ClientSession, url: str, role: str, limits: Limi
                 if len(body) > limits.size:
                     raise SourceError(role, "download_failed", f"larger than {limits.size} bytes")
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise SourceError(role, "download_failed", f"no connection ({type(error).__name__})") from error
+        raise _AwayError(f"no connection ({type(error).__name__})") from error
     return bytes(body)
 
 

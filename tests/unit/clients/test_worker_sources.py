@@ -98,6 +98,30 @@ async def test_an_image_of_too_many_pixels_is_not_decoded(server, monkeypatch):
     assert await refused(assignment(server)) == ("source_image", "parse_failed")
 
 
+async def test_a_storage_that_is_away_for_a_moment_is_asked_again():
+    away = b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    says = [b"", away]
+    good = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(png()) + png()
+    asked = []
+
+    async def shaky(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        asked.append(1)
+        writer.write(says.pop(0) if says else good)
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(shaky, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/x"
+    async with aiohttp.ClientSession() as session:
+        assert (await sources.fetch_picture(session, url, Limits())).size == (64, 32)
+        says.append(away)
+        with pytest.raises(SourceError):
+            await sources.fetch_picture(session, url, Limits(seconds=0.1))
+    assert len(asked) == 4
+    listening.close()
+
+
 async def test_a_storage_that_does_not_answer_is_not_waited_for_for_ever():
     async def silent(reader, writer):
         await reader.read()  # until the one who asks hangs up

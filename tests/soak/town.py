@@ -97,7 +97,7 @@ class Soak(Storm):
         """Everybody comes to town before anything is killed."""
         self.world.start("actors1")
         horde = self.world.horde
-        self.people = [horde.register(f"person {n}", "50") for n in range(CLIENTS - NOBODIES)]
+        self.people = [horde.register(f"person {n}", "500") for n in range(CLIENTS - NOBODIES)]
         self.users = self.people
         for number, user in enumerate(self.people[:WITH_WEBHOOKS]):
             url = self.receiver.url(f"hook?{number}")

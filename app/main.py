@@ -60,6 +60,7 @@ from app.platform.versions import stand_by, watch
 from app.platform.waiting import Polls, Room, reader
 from app.platform.writer import Writer
 from app.platform.writer.gather import VersionMismatchError
+from app.ratings import decider as ratings
 from app.schema import schema
 from app.teams import decider as teams
 from app.teams.graphql import load_team
@@ -94,6 +95,7 @@ API_RULES: Rules = rules(
     images.RULES,
     operations.RULES,
     webhooks.RULES,
+    ratings.RULES,
 )
 
 

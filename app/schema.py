@@ -28,6 +28,7 @@ from app.platform.graphql.scalars import SCALAR_MAP
 from app.platform.graphql.shared import Node
 from app.platform.handling import parse_id
 from app.platform.services import Info
+from app.ratings.graphql import RatingMutations
 from app.sources.graphql import SourceMutations
 from app.teams.graphql import TeamMutations, TeamQueries, load_team
 from app.webhooks.graphql import WebhookMutations, WebhookQueries, load_webhook
@@ -100,6 +101,7 @@ class Mutation(
     SteeringMutations,
     TeamMutations,
     WebhookMutations,
+    RatingMutations,
     ModerationMutations,
     TakedownMutations,
     HouseMutations,

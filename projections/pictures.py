@@ -7,6 +7,7 @@ the wanted number are ratings of registered users of others' pictures that are n
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
@@ -14,7 +15,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from events.base import ANONYMOUS, Event, Fact
+from events.base import ANONYMOUS, Fact
 from events.images import (
     SHARED_SET,
     ImagesImported,
@@ -22,6 +23,7 @@ from events.images import (
     PictureCaseDecided,
     PictureMirrored,
     PictureReported,
+    PictureReportReason,
     PicturesTakenDown,
 )
 from events.moderation import Verdict
@@ -85,9 +87,11 @@ class Picture(msgspec.Struct, frozen=True, gc=False):
     #: of the published file or of the mirrored copy, hexadecimal; None where there is neither
     sha256: str | None = None
     perceptual_hash: str | None = None
-    #: the last report by a rater, and who that was
+    #: the last report by a rater, who that was, what is said of it, and when
     report: UUID | None = None
     reporter: UUID | None = None
+    reason: PictureReportReason | None = None
+    reported_at: datetime | None = None
 
 
 def shuffle_of(picture: UUID) -> int:
@@ -130,7 +134,7 @@ def evolve(key: UUID, row: Picture | None, fact: Fact) -> Picture | None:
             raise FoldError(message)
         picture = _come(key, event)
     else:
-        picture = _after(key, known(row, fact), event)
+        picture = _after(key, known(row, fact), fact)
     missing = max(0, picture.target - picture.ratings)
     return replace(picture, wanted=missing if picture.state is PictureState.OPEN else 0)
 
@@ -170,15 +174,22 @@ def _come(key: UUID, event: PicturePublished | ImagesImported) -> Picture:
     )
 
 
-def _after(key: UUID, picture: Picture, event: Event) -> Picture:
-    match event:
+def _after(key: UUID, picture: Picture, fact: Fact) -> Picture:
+    match event := fact.event:
         case PicturesWithdrawn() | MirrorFailed() | PicturesTakenDown():
             return replace(picture, state=PictureState.REMOVED)
         case PictureMirrored():
             return replace(picture, sha256=event.sha256, perceptual_hash=event.perceptual_hash)
         case PictureReported():
             hidden = PictureState.HIDDEN if picture.state is PictureState.OPEN else picture.state
-            return replace(picture, state=hidden, report=event.case, reporter=event.rater)
+            return replace(
+                picture,
+                state=hidden,
+                report=event.case,
+                reporter=event.rater,
+                reason=event.reason,
+                reported_at=fact.occurred_at,
+            )
         case PictureCaseDecided():
             return replace(picture, state=_decided(picture, event.verdict))
         case ImageRated():
@@ -219,6 +230,7 @@ PROJECTION = Projection(
     indexes=(
         "(realm, nsfw, wanted DESC, shuffle) WHERE wanted > 0",
         "(realm, image_set, nsfw, wanted DESC, shuffle) WHERE wanted > 0",
+        "(realm, model, nsfw, wanted DESC, shuffle) WHERE wanted > 0 AND model <> ''",
         "(realm, job) WHERE job IS NOT NULL",
         "(realm, sha256) WHERE sha256 IS NOT NULL",
         "(realm, id) WHERE state = 'HIDDEN'",

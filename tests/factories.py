@@ -30,6 +30,7 @@ from app.operations import decider as operations
 from app.platform.commands import Command, Done, Request, rules
 from app.platform.model_reference import ModelReference
 from app.platform.writer import Writer
+from app.ratings import decider as ratings
 from app.sharing import decider as sharing
 from app.sources import decider as sources
 from app.teams import decider as teams
@@ -72,6 +73,7 @@ RULES = rules(
     images.RULES,
     operations.RULES,
     webhooks.RULES,
+    ratings.RULES,
 )
 
 #: what is known of models, as servers have it

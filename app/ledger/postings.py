@@ -199,11 +199,27 @@ def uptime(*, worker_owner: UUID, amount: int, trusted_owner: bool) -> Postings:
 
     The owner's own posting is kept even where it is zero, as a line of their statement.
     """
-    if amount <= 0:
-        raise ValueError("an amount that moves must be above zero")
-    owner = (user_account(worker_owner), amount if trusted_owner else 0)
-    kept = () if trusted_owner else ((escrow_account(worker_owner), amount),)
-    return assert_balanced(((TREASURY, -amount), owner, *kept))
+    return _between_treasury(worker_owner, amount, 0 if trusted_owner else amount)
+
+
+def rating(rater: UUID, amount: int, escrowed: int) -> Postings:
+    """A reward for judging a picture, out of the treasury, and what of it waits in the rater's escrow.
+
+    The rater's own posting is kept even where it is zero, as a line of their statement.
+    """
+    return _between_treasury(rater, amount, escrowed)
+
+
+def ratings_reversed(rater: UUID, amount: int, escrowed: int) -> Postings:
+    """Rewards of ratings that go back to the treasury, `escrowed` of them out of escrow, the rest out of the balance."""
+    return tuple((account, -moved) for account, moved in _between_treasury(rater, amount, escrowed))
+
+
+def _between_treasury(user: UUID, amount: int, escrowed: int) -> Postings:
+    if not 0 < amount >= escrowed >= 0:
+        raise ValueError("an amount that moves must be above zero, and hold what waits of it")
+    kept = ((escrow_account(user), escrowed),) if escrowed else ()
+    return assert_balanced(((TREASURY, -amount), (user_account(user), amount - escrowed), *kept))
 
 
 def release_escrow(user: UUID, amount: int) -> Postings:

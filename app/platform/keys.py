@@ -55,6 +55,12 @@ def webhook_secret(pepper: str, webhook: UUID, rotations: int = 0) -> bytes:
     return _hmac(pepper, f"webhook:{webhook}:{rotations}")
 
 
+def network_id(pepper: str, address: str) -> UUID:
+    """An id that follows from a client's network, an IPv4 address's /24 or an IPv6 /64, and tells nobody which it is."""
+    network = address.rpartition(".")[0] if ":" not in address else address
+    return UUID(bytes=_hmac(pepper, f"network:{network}")[:16], version=5)
+
+
 def matches(expected: str, given: str) -> bool:
     """Whether two keys are the same, in a time that does not say where they differ."""
     return hmac.compare_digest(expected.encode(), given.encode())

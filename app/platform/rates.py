@@ -34,6 +34,10 @@ REGISTRATIONS = RateLimitItemPerMinute(120)
 UPLOADS = RateLimitItemPerMinute(120)
 #: jobs with a webhook, pings and redeliveries a minute, for one address and for one account
 WEBHOOKS = RateLimitItemPerMinute(600)
+#: pictures handed out to one address without an account, and judgements from there, a minute each
+ANONYMOUS_RATINGS = RateLimitItemPerMinute(120)
+#: pictures reported a minute, for one address and for one account
+REPORTS = RateLimitItemPerMinute(30)
 #: documents a minute from one address that this process has not read before
 NEW_DOCUMENTS = RateLimitItemPerMinute(600)
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from app.platform.agents import MAX_AGENT, program_of
 from app.platform.commands import Rejection
 from app.platform.waiting import unreasonable
 from app.workers.decider import (
@@ -35,16 +36,11 @@ MAX_TILES = (1, 256)
 MAX_AMOUNT = 20
 MAX_WORDS = 200
 MAX_WORD = 30
-MAX_AGENT = 1_000
 MAX_FRIENDS = 20
 MAX_ALIAS = 60
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+:#()\[\]/-]*")
 _ALIAS = re.compile(r"[^\x00]*#[0-9]{1,18}")
-_AGENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9 ._+~-]{0,49}")
-_AGENT_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,19}")
-#: a version has fewer dots than an address; what holds one is not kept
-_ADDRESS = re.compile(r"[0-9]+[.][0-9]+[.][0-9]+[.][0-9]+")
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,15 +155,7 @@ def _set(names: list[str]) -> tuple[str, ...]:
 
 def agent_of(text: str) -> str:
     """Name and version of an agent string `name:version:contact`: the contact is never kept."""
-    name, _, rest = text.partition(":")
-    version = rest.partition(":")[0]
-    if (
-        not _AGENT_NAME.fullmatch(name)
-        or not _AGENT_VERSION.fullmatch(version)
-        or _ADDRESS.search(text[:100])
-    ):
-        return "unknown:0"
-    return f"{name}:{version}"
+    return ":".join(program_of(text) or ("unknown", "0"))
 
 
 def fault_of_name(name: str) -> str | None:

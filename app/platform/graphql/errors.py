@@ -48,6 +48,22 @@ class ErrorCode(Enum):
     LEASE_ENDED = strawberry.enum_value(
         "LEASE_ENDED", description="The lease has expired or was released, and nothing is paid for it."
     )
+    ASSIGNMENT_ENDED = strawberry.enum_value(
+        "ASSIGNMENT_ENDED", description="The picture was judged or skipped, or the time for it is over."
+    )
+    JOB_NOT_ENDED = strawberry.enum_value(
+        "JOB_NOT_ENDED", description="The job has not ended: its pictures are rated when it has."
+    )
+    NOT_SHARED = strawberry.enum_value(
+        "NOT_SHARED",
+        description="The job's pictures are not shared, or not any more: ratings are of shared ones.",
+    )
+    ALREADY_RATED = strawberry.enum_value(
+        "ALREADY_RATED", description="It was rated otherwise before, and a judgement stands."
+    )
+    BEST_NOT_HIGHEST = strawberry.enum_value(
+        "BEST_NOT_HIGHEST", description="Another picture is rated higher than the one that is named the best."
+    )
     OBJECT_MISSING = strawberry.enum_value(
         "OBJECT_MISSING", description="Nothing acceptable was uploaded to the given link."
     )
@@ -216,6 +232,13 @@ class LeaseEnded(UserError):
     """The message says whether it expired, was released, or the job ended."""
 
     code: ErrorCode = strawberry.field(default=ErrorCode.LEASE_ENDED, description="LEASE_ENDED.")
+
+
+@strawberry.type(description="What was handed out cannot be judged any more.")
+class AssignmentEnded(UserError):
+    """The message says whether it was judged, skipped, or its time is over."""
+
+    code: ErrorCode = strawberry.field(default=ErrorCode.ASSIGNMENT_ENDED, description="ASSIGNMENT_ENDED.")
 
 
 @strawberry.type(description="Nothing acceptable was uploaded to the given link.")

@@ -27,6 +27,7 @@ _TYPES: dict[str, type[UserError]] = {
     "WORKER_BUSY": errors.WorkerBusy,
     "TOO_MANY_WORKERS": errors.TooManyWorkers,
     "LEASE_ENDED": errors.LeaseEnded,
+    "ASSIGNMENT_ENDED": errors.AssignmentEnded,
     "OBJECT_MISSING": errors.ObjectMissing,
     "STORAGE_UNAVAILABLE": errors.StorageUnavailable,
     "TRY_AGAIN": errors.TryAgain,

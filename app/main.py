@@ -60,7 +60,9 @@ from app.platform.versions import stand_by, watch
 from app.platform.waiting import Polls, Room, reader
 from app.platform.writer import Writer
 from app.platform.writer.gather import VersionMismatchError
+from app.ratings import case_decider as picture_cases
 from app.ratings import decider as ratings
+from app.ratings import job_decider as own_ratings
 from app.schema import schema
 from app.teams import decider as teams
 from app.teams.graphql import load_team
@@ -96,6 +98,8 @@ API_RULES: Rules = rules(
     operations.RULES,
     webhooks.RULES,
     ratings.RULES,
+    own_ratings.RULES,
+    picture_cases.RULES,
 )
 
 

@@ -30,7 +30,9 @@ from app.operations import decider as operations
 from app.platform.commands import Command, Done, Request, rules
 from app.platform.model_reference import ModelReference
 from app.platform.writer import Writer
+from app.ratings import case_decider as picture_cases
 from app.ratings import decider as ratings
+from app.ratings import job_decider as own_ratings
 from app.sharing import decider as sharing
 from app.sources import decider as sources
 from app.teams import decider as teams
@@ -74,6 +76,8 @@ RULES = rules(
     operations.RULES,
     webhooks.RULES,
     ratings.RULES,
+    own_ratings.RULES,
+    picture_cases.RULES,
 )
 
 #: what is known of models, as servers have it

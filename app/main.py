@@ -63,6 +63,7 @@ from app.platform.writer.gather import VersionMismatchError
 from app.ratings import case_decider as picture_cases
 from app.ratings import decider as ratings
 from app.ratings import job_decider as own_ratings
+from app.ratings.library_graphql import assignments_of, ratings_of
 from app.schema import schema
 from app.teams import decider as teams
 from app.teams.graphql import load_team
@@ -176,7 +177,13 @@ def make_services(settings: Settings, give_up: GiveUp) -> Services:
         polls=polls,
         submissions=Room(),
         links=Links(
-            job=job_of_viewer, jobs_of=jobs_of, team=load_team, workers_of=workers_of, webhooks_of=webhooks_of
+            job=job_of_viewer,
+            jobs_of=jobs_of,
+            team=load_team,
+            workers_of=workers_of,
+            webhooks_of=webhooks_of,
+            ratings_of=ratings_of,
+            assignments_of=assignments_of,
         ),
     )
 

@@ -28,7 +28,10 @@ from app.platform.graphql.scalars import SCALAR_MAP
 from app.platform.graphql.shared import Node
 from app.platform.handling import parse_id
 from app.platform.services import Info
+from app.ratings.cases_graphql import PictureCaseMutations, PictureCaseQueries
 from app.ratings.graphql import RatingMutations
+from app.ratings.library_graphql import RatingQueries, load_image_set, load_picture
+from app.ratings.own_graphql import OwnRatingMutations
 from app.sources.graphql import SourceMutations
 from app.teams.graphql import TeamMutations, TeamQueries, load_team
 from app.webhooks.graphql import WebhookMutations, WebhookQueries, load_webhook
@@ -43,7 +46,8 @@ class NodeQueries:
     """Finding things by id."""
 
     @strawberry.field(
-        description="Your user, a worker, a team, or your job, generation or webhook, by id; null for what is another's."
+        description="Your user, a worker, a team, a picture that is rated, a set of them, or your job, generation or webhook, by "
+        "id; null for what is another's."
     )
     async def node(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="A UUID.")]
@@ -60,6 +64,8 @@ class NodeQueries:
             or await load_worker(info, key)
             or await load_team(info, key)
             or await load_webhook(info, key)
+            or await load_picture(info, key)
+            or await load_image_set(info, key)
         )
 
 
@@ -76,6 +82,8 @@ class Query(
     DemandQueries,
     TeamQueries,
     WebhookQueries,
+    RatingQueries,
+    PictureCaseQueries,
     ModerationQueries,
     TakedownQueries,
     OperationQueries,
@@ -102,6 +110,8 @@ class Mutation(
     TeamMutations,
     WebhookMutations,
     RatingMutations,
+    OwnRatingMutations,
+    PictureCaseMutations,
     ModerationMutations,
     TakedownMutations,
     HouseMutations,

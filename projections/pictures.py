@@ -234,5 +234,6 @@ PROJECTION = Projection(
         "(realm, job) WHERE job IS NOT NULL",
         "(realm, sha256) WHERE sha256 IS NOT NULL",
         "(realm, id) WHERE state = 'HIDDEN'",
+        "(realm, report) WHERE report IS NOT NULL",
     ),
 )

@@ -35,6 +35,8 @@ from projections.accounts import USER, Account
 
 if TYPE_CHECKING:
     from app.jobs.types import Job, JobConnection
+    from app.ratings.library_graphql import GivenRatingConnection
+    from app.ratings.types import RatingAssignment
     from app.webhooks.graphql import Webhook
 
 #: before the first row of a statement, newest first
@@ -89,6 +91,9 @@ class KudosTotals:
     allowances: Kudos = strawberry.field(description="Paid by the treasury as a monthly allowance.")
     received: Kudos = strawberry.field(description="Received from other users.")
     sent: Kudos = strawberry.field(description="Given to other users.")
+    rated: Kudos = strawberry.field(
+        description="Earned by rating pictures, in escrow or not, less what was taken back."
+    )
     spent: Kudos = strawberry.field(description="Paid for generations: what was charged and not covered.")
 
 
@@ -123,7 +128,10 @@ class User(Node):
     held: Kudos | None = strawberry.field(description="What of it is reserved for jobs.")
     escrow: Kudos | None = strawberry.field(
         description="What your workers earned and you may spend once you are trusted: half of each delivery's reward, "
-        "all of those for uptime. No part of the balance."
+        "all of those for uptime; and what your ratings earned and waits. No part of the balance."
+    )
+    rating_escrow: Kudos | None = strawberry.field(
+        description="What of the escrow your ratings earned: you may spend it once your ratings are trusted."
     )
     trusted: bool = strawberry.field(
         description="Whether you get the whole of what your workers earn at once."
@@ -205,6 +213,28 @@ class User(Node):
         found: list[Webhook] = await services_of(info).links.webhooks_of(info, self.subject)
         return found
 
+    @strawberry.field(description="Your ratings and comparisons of pictures, newest first.")
+    async def ratings(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Annotated[GivenRatingConnection, strawberry.lazy("app.ratings.library_graphql")]:
+        """A page of them."""
+        _only_own(info, self.subject)
+        page: GivenRatingConnection = await services_of(info).links.ratings_of(
+            info, self.subject, first, after
+        )
+        return page
+
+    @strawberry.field(
+        description="What you were handed to judge and may still answer, at most 10, with fresh links."
+    )
+    async def rating_assignments(
+        self, info: Info
+    ) -> list[Annotated[RatingAssignment, strawberry.lazy("app.ratings.types")]]:
+        """All of it."""
+        _only_own(info, self.subject)
+        found: list[RatingAssignment] = await services_of(info).links.assignments_of(info, self.subject)
+        return found
+
 
 def _only_own(info: Info, subject: UUID) -> None:
     """Whoever registers an account does not ask with its key yet. Raises `ApiError` FORBIDDEN."""
@@ -239,6 +269,7 @@ def _totals(account: Account) -> KudosTotals:
         allowances=Kudos(account.allowances),
         received=Kudos(account.received),
         sent=Kudos(account.sent),
+        rated=Kudos(account.rated),
         spent=Kudos(account.spent),
     )
 
@@ -269,6 +300,7 @@ async def load_user(info: Info, subject: UUID, *, private: bool = True) -> User:
         kudos=Kudos(account.balance) if private else None,
         held=Kudos(account.held) if private else None,
         escrow=Kudos(account.escrow) if private else None,
+        rating_escrow=Kudos(account.rating_escrow) if private else None,
         trusted=account.trusted,
         totals=_totals(account) if private else None,
         allowance=allowance_of(account.allowance, account.allowance_source, account.allowance_due)

@@ -12,11 +12,20 @@ import msgspec
 from app.accounts.queries import Movement
 from app.ledger import statement
 from app.ledger.quote import PriceItem
+from app.ledger.rating_rewards import ARTIFACTS, BEST, RATING
 from events.accounts import AnonymousOpened
 from events.base import Event
 from events.codec import decode
 from events.jobs import GenerationCensored, GenerationDelivered, RedundantDeliveryPaid
 from events.kudos import AllowancePaid, EscrowReleased, KudosAdjusted, KudosGranted, KudosTransferred
+from events.ratings import (
+    BestNamed,
+    ImageRated,
+    PicturesCompared,
+    RatingEscrowReleased,
+    RatingRewardsRestored,
+    RatingRewardsReversed,
+)
 from events.workers import UptimeRewarded
 
 
@@ -37,6 +46,10 @@ def explain(movement: Movement, user: UUID) -> Line:
         case RedundantDeliveryPaid():
             made = statement.late_redundant_earned(event.price, event.escrowed)
             line = Line("redundant delivery", event.job, made)
+        case ImageRated() | PicturesCompared() | BestNamed():
+            line = _judgement(event)
+        case RatingRewardsReversed() | RatingRewardsRestored() | RatingEscrowReleased():
+            line = _of_ratings(event)
         case UptimeRewarded():
             line = Line("uptime", None, statement.uptime(event.amount, event.escrowed))
         case _:
@@ -71,6 +84,31 @@ def _without_work(event: Event, movement: Movement, user: UUID) -> Line:
         case _:
             message = f"{movement.type} moves no kudos"
             raise ValueError(message)
+
+
+def _judgement(event: ImageRated | PicturesCompared | BestNamed) -> Line:
+    """What judging pictures earned; a job is named only where it is the rater's own."""
+    if isinstance(event, PicturesCompared):
+        return Line("comparison", None, statement.comparison(event.reward, event.escrowed))
+    if isinstance(event, BestNamed):
+        made = statement.best_named(BEST, BEST - event.reward, event.escrowed)
+        return Line("best picture named", event.job, made)
+    extra = 0 if event.artifacts is None else ARTIFACTS
+    made = statement.rating(RATING, extra, RATING + extra - event.reward, event.escrowed)
+    return Line("rating", event.job if event.own else None, made)
+
+
+def _of_ratings(event: RatingRewardsReversed | RatingRewardsRestored | RatingEscrowReleased) -> Line:
+    """What became of rewards of ratings later."""
+    match event:
+        case RatingRewardsReversed():
+            made = statement.ratings_reversed(event.amount, event.escrowed)
+            return Line("rewards of ratings taken back", None, made)
+        case RatingRewardsRestored():
+            made = statement.ratings_restored(event.amount, event.escrowed)
+            return Line("rewards of ratings paid again", None, made)
+        case RatingEscrowReleased():
+            return Line("escrow released", None, statement.rating_escrow_released(event.amount))
 
 
 def _settlement(event: GenerationDelivered | GenerationCensored, user: UUID) -> Line:

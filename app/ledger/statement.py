@@ -13,6 +13,8 @@ COVERED: Final = "covered by the floor"
 TAX: Final = "Horde tax"
 SURCHARGE: Final = "surcharge"
 ESCROWED: Final = "kept in escrow until you are trusted"
+COST: Final = "more than your pictures cost"
+RATING_ESCROWED: Final = "kept in escrow until your ratings are trusted"
 
 Breakdown = tuple[PriceItem, ...]
 
@@ -63,6 +65,37 @@ def escrow_released(amount: int) -> Breakdown:
     return (PriceItem("escrow released: you are trusted", amount),)
 
 
+def rating(worth: int, artifacts: int, unpaid: int, escrowed: int) -> Breakdown:
+    """A rating, as its rater sees it: `unpaid` is what the cost of the job leaves of it."""
+    said = (PriceItem("artifacts told", artifacts),) if artifacts else ()
+    return (PriceItem("picture rated", worth), *said, *_kept(unpaid, escrowed))
+
+
+def comparison(amount: int, escrowed: int) -> Breakdown:
+    """A comparison, as its rater sees it."""
+    return (PriceItem("pictures compared", amount), *_kept(0, escrowed))
+
+
+def best_named(worth: int, unpaid: int, escrowed: int) -> Breakdown:
+    """The best picture of a job named, as its requester sees it."""
+    return (PriceItem("best picture named", worth), *_kept(unpaid, escrowed))
+
+
+def ratings_reversed(amount: int, escrowed: int) -> Breakdown:
+    """Rewards of marked ratings taken back, as their rater sees it: what was in escrow is no part of the balance."""
+    return (PriceItem("rewards of marked ratings taken back", -amount), *_from_escrow(escrowed))
+
+
+def ratings_restored(amount: int, escrowed: int) -> Breakdown:
+    """The same paid again."""
+    return (PriceItem("rewards of ratings paid again", amount), *_kept(0, escrowed))
+
+
+def rating_escrow_released(amount: int) -> Breakdown:
+    """What ratings earned and waited, as their rater sees it once believed."""
+    return (PriceItem("escrow released: your ratings are trusted", amount),)
+
+
 def granted(amount: int) -> Breakdown:
     """A grant, as its receiver sees it."""
     return (PriceItem("grant", amount),)
@@ -101,3 +134,12 @@ def _taxed(tax: int, covered: int) -> Breakdown:
 def _earned(label: str, reward: int, escrowed: int) -> Breakdown:
     items = (PriceItem(label, reward),)
     return (*items, PriceItem(ESCROWED, -escrowed)) if escrowed else items
+
+
+def _kept(unpaid: int, escrowed: int) -> Breakdown:
+    capped = (PriceItem(COST, -unpaid),) if unpaid else ()
+    return (*capped, PriceItem(RATING_ESCROWED, -escrowed)) if escrowed else capped
+
+
+def _from_escrow(escrowed: int) -> Breakdown:
+    return (PriceItem("of it out of escrow", escrowed),) if escrowed else ()

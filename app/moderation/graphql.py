@@ -19,7 +19,7 @@ from app.platform.graphql import errors
 from app.platform.graphql.connections import PageInfo, build_page, decode_cursor, page_size
 from app.platform.graphql.rejections import error_of
 from app.platform.graphql.scalars import Position
-from app.platform.graphql.shared import After, First, Node
+from app.platform.graphql.shared import After, CaseVerdict, First, Node
 from app.platform.services import Info, services_of
 from events import jobs, moderation
 from projections import generations
@@ -36,16 +36,6 @@ class CaseState(Enum):
         "UPHELD", description="The report was right: nobody ever sees the picture."
     )
     DISMISSED = strawberry.enum_value("DISMISSED", description="The report was not right.")
-
-
-@strawberry.enum(description="What a moderator decides of a case.")
-class CaseVerdict(Enum):
-    """The verdicts of `events.moderation.Verdict`."""
-
-    UPHELD = strawberry.enum_value("UPHELD", description="The report was right.")
-    DISMISSED = strawberry.enum_value(
-        "DISMISSED", description="It was not: the requester sees what was delivered; it is not shared again."
-    )
 
 
 @strawberry.enum(description="What was reported.")

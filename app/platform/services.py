@@ -50,6 +50,10 @@ class Links:
     workers_of: Callable[[Info, UUID, int | None, str | None], Awaitable[Any]]
     #: the webhooks of a user
     webhooks_of: Callable[[Info, UUID], Awaitable[Any]]
+    #: a page of a user's ratings: (info, user, first, after)
+    ratings_of: Callable[[Info, UUID, int | None, str | None], Awaitable[Any]]
+    #: what a user was handed to judge
+    assignments_of: Callable[[Info, UUID], Awaitable[Any]]
 
 
 @dataclass(kw_only=True)

@@ -34,11 +34,11 @@ from app.ratings.types import (
 from events import ratings
 from events.base import ANONYMOUS
 
-_AGENT: Final = (
+AGENT: Final = (
     "Your client, as `name:version:contact`, if it cannot send the header Client-Agent. Only name and version are kept, "
     "with the rating."
 )
-_KEY: Final = "With the same key the first outcome is given again. Without an account: a UUID."
+KEY: Final = "With the same key the first outcome is given again. Without an account: a UUID."
 _ASSIGNMENT: Final = "What you were handed."
 
 
@@ -59,7 +59,7 @@ class RequestImageToRateInput:
     model: str | None = strawberry.field(
         default=None, description="Only shared pictures that this model drew."
     )
-    idempotency_key: str | None = strawberry.field(default=None, description=_KEY)
+    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
 
 @strawberry.input(description="What you say of a picture.")
@@ -80,8 +80,8 @@ class RateImageInput:
         default=None,
         description="What you want to say besides; at most 500 characters. It is not public, and can be erased.",
     )
-    client_agent: str | None = strawberry.field(default=None, description=_AGENT)
-    idempotency_key: str | None = strawberry.field(default=None, description=_KEY)
+    client_agent: str | None = strawberry.field(default=None, description=AGENT)
+    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
 
 @strawberry.input(description="Which of two pictures is better.")
@@ -90,8 +90,8 @@ class RateComparisonInput:
 
     assignment: strawberry.ID = strawberry.field(description=_ASSIGNMENT)
     preference: Preference = strawberry.field(description="Which is better.")
-    client_agent: str | None = strawberry.field(default=None, description=_AGENT)
-    idempotency_key: str | None = strawberry.field(default=None, description=_KEY)
+    client_agent: str | None = strawberry.field(default=None, description=AGENT)
+    idempotency_key: str | None = strawberry.field(default=None, description=KEY)
 
 
 @strawberry.input(description="What you do not want to judge.")

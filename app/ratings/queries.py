@@ -7,10 +7,11 @@ pictures there are. Look next: `app.ratings.handout`, `projections.pictures` for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 
 from app.platform.picture_words import ImportedPictureWords
@@ -21,9 +22,13 @@ from app.platform.sql import (
     bind,
     constant,
     generations,
+    image_set_totals,
+    image_set_words,
+    image_sets,
     imported_pictures,
     jobs,
     known_answers,
+    picture_scores,
     pictures,
     raters,
     ratings,
@@ -31,7 +36,10 @@ from app.platform.sql import (
 )
 from app.platform.vault import TABLES as VAULT
 from projections.accounts import Account
+from projections.image_set_totals import ImageSetTotals
+from projections.image_sets import ImageSet
 from projections.jobs import Job
+from projections.picture_scores import PictureScore
 from projections.pictures import Picture
 from projections.raters import Rater
 from projections.ratings import Rating
@@ -42,6 +50,7 @@ FOUND: Final = 48
 #: pictures with known answers among which one is chosen
 KNOWN_FOUND: Final = 8
 _WORDS = VAULT[ImportedPictureWords]
+_TOTALS = TABLES["image_set_totals"]
 _OPEN = "realm = %(realm)s AND wanted > 0 AND nsfw = %(nsfw)s"
 #: what narrows a search: each has an index of its own
 _NARROWED: Final = {
@@ -123,3 +132,55 @@ IMPORTED: Query[ImportedPictureWords] = Query(
     ),
     _WORDS.load,
 )
+#: reported pictures, and the one of a case
+HIDDEN: Query[Picture] = rows_of(
+    "pictures",
+    sa.and_(pictures.c.state == constant("HIDDEN"), pictures.c.id > bind("after", sa.Uuid)),
+    pictures.c.id,
+    limit="limit",
+)
+BY_CASE: Query[Picture] = rows_of("pictures", pictures.c.report == bind("case", sa.Uuid))
+#: what was said of pictures
+SCORES: Query[PictureScore] = rows_of("picture_scores", any_of(picture_scores.c.id, "ids"))
+
+
+class SetView(msgspec.Struct, frozen=True):
+    """A named set, what is said of it, and what is in it."""
+
+    row: ImageSet
+    description: str
+    totals: ImageSetTotals
+
+
+def _sets() -> sa.Select[tuple[object, ...]]:
+    columns = (
+        *(image_sets.c[column.name] for column in TABLES["image_sets"].columns),
+        image_set_words.c.description,
+        *(image_set_totals.c[column.name] for column in _TOTALS.columns),
+    )
+    words = sa.and_(
+        image_set_words.c.realm == image_sets.c.realm, image_set_words.c.image_set == image_sets.c.id
+    )
+    totals = sa.and_(image_set_totals.c.realm == image_sets.c.realm, image_set_totals.c.id == image_sets.c.id)
+    return (
+        sa.select(*columns)
+        .select_from(image_sets.outerjoin(image_set_words, words).outerjoin(image_set_totals, totals))
+        .where(
+            image_sets.c.realm == bind("realm"),
+            sa.or_(bind("id", sa.Uuid).is_(None), image_sets.c.id == bind("id", sa.Uuid)),
+            image_sets.c.id > bind("after", sa.Uuid),
+        )
+        .order_by(image_sets.c.id)
+        .limit(bind("limit", sa.BigInteger))
+    )
+
+
+def _view(row: Sequence[Any]) -> SetView:
+    width = len(TABLES["image_sets"].columns)
+    totals = row[width + 1 :]
+    found = ImageSetTotals(row[0]) if totals[0] is None else _TOTALS.load(totals)
+    return SetView(TABLES["image_sets"].load(row[:width]), row[width] or "", found)
+
+
+SETS: Query[SetView] = Query(_sets(), _view)
+TOTALS: Query[ImageSetTotals] = rows_of("image_set_totals", image_set_totals.c.id == bind("id", sa.Uuid))

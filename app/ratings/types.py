@@ -19,6 +19,7 @@ from app.ratings.decider import MAX_AHEAD
 from app.ratings.judging import FLAWLESS, HIGHEST, LOWEST, Earned
 from events import ratings
 from events.ratings import Assigned
+from projections import pictures
 
 RatingTask = described_enum(
     handout.Task,
@@ -38,6 +39,16 @@ Preference = described_enum(
         "SECOND": "`other` of the assignment.",
         "TIE": "Neither.",
     }[preference.value],
+)
+PictureState = described_enum(
+    pictures.PictureState,
+    "PictureState",
+    "Whether a picture is handed out to be rated.",
+    lambda state: {
+        "OPEN": "It is, as long as raters are wanted for it.",
+        "HIDDEN": "It was reported, and nobody has decided yet.",
+        "REMOVED": "It was withdrawn, taken down, or could not be had: it is shown to nobody.",
+    }[state.value],
 )
 _TAGS = {
     "WATERMARK": "There is a watermark in it.",

@@ -195,6 +195,16 @@ class Notice:
     message: str = strawberry.field(description="For people to read.")
 
 
+@strawberry.enum(description="What a moderator decides of a case.")
+class CaseVerdict(Enum):
+    """The verdicts of `events.moderation.Verdict`."""
+
+    UPHELD = strawberry.enum_value("UPHELD", description="The report was right.")
+    DISMISSED = strawberry.enum_value(
+        "DISMISSED", description="It was not: the requester sees what was delivered; it is not shared again."
+    )
+
+
 #: arguments that many fields take, with their descriptions
 First = Annotated[int | None, strawberry.argument(description="How many, 1 to 100.")]
 After = Annotated[str | None, strawberry.argument(description="A cursor: only what follows it.")]

@@ -24,6 +24,7 @@ _COMMANDS = {
     "generate": ("clients.commands", "generate_command"),
     "write": ("clients.commands", "write_command"),
     "interrogate": ("clients.commands", "interrogate_command"),
+    "rate": ("clients.commands", "rate_command"),
     "migrate": ("app.operations.commands", "migrate_command"),
     "seed": ("app.accounts.commands", "seed_command"),
     "grant": ("app.accounts.commands", "grant_command"),

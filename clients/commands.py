@@ -1,4 +1,4 @@
-"""The commands that `hoard` offers of this package: `worker`, which is here, `generate`, `write` and `interrogate`.
+"""The commands that `hoard` offers of this package: `worker`, which is here, `generate`, `write`, `interrogate` and `rate`.
 
 What the worker says goes to standard error, one plain line each: ids, sizes, seconds and rewards, never a prompt.
 Exit codes: 0 stopped as told, 2 the settings or the account were refused. `control_commands.py` speaks to a worker
@@ -23,13 +23,14 @@ from clients.control_commands import (
 )
 from clients.generate import generate_command
 from clients.interrogate import interrogate_command
+from clients.rate import rate_command
 from clients.worker.choosing import craft_of
 from clients.worker.live import LiveSettings
 from clients.worker.service import Plan, key_of, work
 from clients.worker.settings import BACKENDS, SettingsError, words
 from clients.write import write_command
 
-__all__ = ["generate_command", "interrogate_command", "worker_command", "write_command"]
+__all__ = ["generate_command", "interrogate_command", "rate_command", "worker_command", "write_command"]
 
 #: The settings' file that is used if it is there.
 USUAL_FILE = Path("hoard-worker.toml")

@@ -182,3 +182,41 @@ subscription JobUpdated($id: ID!, $accessKey: String) {{
 }}
 {_JOB}
 """
+
+_TO_RATE = "{ id url }"
+
+REQUEST_IMAGE_TO_RATE = f"""
+mutation RequestImageToRate($input: RequestImageToRateInput!) {{
+  requestImageToRate(input: $input) {{
+    __typename
+    ... on RequestImageToRateSuccess {{
+      assignments {{
+        id task expiresAt picture {_TO_RATE} other {_TO_RATE}
+        criteria {{ question lowest highest artifacts {{ artifacts description }} }}
+      }}
+    }}
+    ... on NoImageToRate {{ reason }}
+    {_MUTATION_REFUSAL}
+  }}
+}}
+"""
+
+RATE_IMAGE = f"""
+mutation RateImage($input: RateImageInput!) {{
+  rateImage(input: $input) {{
+    __typename
+    ... on RateImageSuccess {{ ratingId reward {{ amount escrowed unpaid }} }}
+    {_MUTATION_REFUSAL}
+  }}
+}}
+"""
+
+SKIP_IMAGE = f"""
+mutation SkipImage($input: SkipImageInput!) {{
+  skipImage(input: $input) {{
+    __typename
+    ... on SkipImageSuccess {{ assignmentId }}
+    {_MUTATION_REFUSAL}
+  }}
+}}
+"""

@@ -212,3 +212,47 @@ def shaped(value: object, shape: type[Shape]) -> Shape:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
         raise UnexpectedAnswerError(f"{shape.__name__}: {error}") from error
+
+
+class ToRate(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture that was handed out to be rated."""
+
+    id: str
+    url: str | None = None
+
+
+class Degree(msgspec.Struct, frozen=True, kw_only=True):
+    """A degree of artifacts."""
+
+    artifacts: int
+    description: str
+
+
+class Criteria(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rater is asked."""
+
+    question: str
+    lowest: int
+    highest: int
+    artifacts: tuple[Degree, ...] = ()
+
+
+class Assigned(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture to rate."""
+
+    id: str
+    picture: ToRate
+    criteria: Criteria
+
+
+class Reward(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rating earned."""
+
+    amount: str
+    unpaid: str | None = None
+
+
+class Rated(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted rating."""
+
+    reward: Reward

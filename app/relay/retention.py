@@ -78,6 +78,8 @@ _FORGET_TOLD: Final = (
        AND c.state <> 'DISMISSED' AND c.opened_at > now() - interval '6 days' AND (t.job = c.job OR t.source = ANY(ARRAY(
          SELECT s.digest FROM vault.source AS s WHERE s.realm = c.realm AND s.job = c.job AND s.digest IS NOT NULL)))""",  # noqa: S608
 )
+#: from which network a rating came serves to find who rates as one; after so long nothing is judged by it any more
+_FORGET_ORIGINS = "DELETE FROM vault.rating_origin WHERE realm = %s AND at < now() - interval '90 days'"
 
 
 class Retention:
@@ -114,6 +116,7 @@ class Retention:
         """
         connection = self._connected()
         connection.execute(_FORGET_MESSAGES, (self._realm, self._kept))
+        connection.execute(_FORGET_ORIGINS, (self._realm,))
         for statement in _FORGET_TOLD:
             connection.execute(statement, {"realm": self._realm})
         due = self._due(connection)

@@ -69,6 +69,13 @@ MUTATIONS = (
     "setMode",
     "setPublicProfile",
     "submitInterrogationJob",
+    "requestImageToRate",
+    "rateImage",
+    "rateComparison",
+    "skipImage",
+    "reportImage",
+    "decidePictureCase",
+    "rateJob",
 )
 
 HOSTILE: tuple[Any, ...] = (
@@ -240,6 +247,13 @@ class Stage:
             "pingWebhook": {"id": str(uuid4())},
             "redeliverWebhook": {"deliveryId": str(uuid4())},
             "setPublicProfile": {"public": False},
+            "requestImageToRate": {"model": unique("nothing"), "amount": 2},
+            "rateImage": {"assignment": str(uuid4()), "rating": 5, "artifacts": 1},
+            "rateComparison": {"assignment": str(uuid4()), "preference": "TIE"},
+            "skipImage": {"assignment": str(uuid4())},
+            "reportImage": {"picture": str(uuid4()), "reason": "BROKEN"},
+            "decidePictureCase": {"case": str(uuid4()), "verdict": "DISMISSED"},
+            "rateJob": {"job": self.own, "ratings": [{"generation": generation, "rating": 5}]},
             "setMode": {"mode": "INVITE_ONLY", "on": False},
         }
         return made[mutation]

@@ -46,7 +46,7 @@ def pictures(job: Submitted) -> list[str]:
 def test_i_am_handed_pictures_rate_them_and_earn_kudos(
     horde: Horde, alice: User, bob: User, model: str
 ) -> None:
-    """Feature 79: rating others' pictures earns kudos."""
+    """Features 156, 171 and 172: pictures are handed out; rating them earns kudos, and the log keeps who rated."""
     job = published(alice, bob, model)
     carol = horde.register("carol")
     handed = hand(carol.api, model=model, amount=5)["assignments"]
@@ -54,17 +54,26 @@ def test_i_am_handed_pictures_rate_them_and_earn_kudos(
     assert [each["task"] for each in handed] == ["RATE", "RATE"]
     status, picture = transfer("GET", handed[0]["picture"]["url"])
     assert (status, picture[:4]) == (200, b"RIFF")
-    told = rate(carol.api, handed[0]["id"], 8, artifacts=1, tags=["PHOTO"], note="a note")
+    agent = "my client:3:me@example.org"
+    told = rate(
+        carol.api, handed[0]["id"], 8, artifacts=1, tags=["PHOTO"], note="a marked note", clientAgent=agent
+    )
     assert told["reward"] == {"amount": "10.00", "escrowed": "10.00", "unpaid": None}
     assert rate(carol.api, handed[1]["id"], 3)["reward"]["amount"] == "5.00"
     assert carol.earned == Decimal("15.00")
     assert hand(carol.api, model=model)["reason"] == "NOTHING_LEFT"
+    rated = [event["data"] for event in horde.events(types=["ratings.ImageRated"])]
+    (mine,) = (event for event in rated if event["rating"] == handed[0]["id"])
+    known = {"given": 0, "kind": "REGISTERED", "client": "my client", "client_version": "3", "trusted": False}
+    assert known.items() <= mine["context"].items()
+    assert mine["context"]["took"] > 0
+    assert not any(secret in str(rated) for secret in ("a marked note", "example.org"))
 
 
 def test_the_same_again_changes_nothing_and_a_judgement_stands(
     horde: Horde, alice: User, bob: User, model: str
 ) -> None:
-    """Feature 79: a rating is given once, whatever is sent again."""
+    """Feature 172: a rating is given once, whatever is sent again."""
     published(alice, bob, model, n=1)
     carol, dave = horde.register("carol"), horde.register("dave")
     key = str(uuid4())
@@ -97,7 +106,7 @@ def test_the_same_again_changes_nothing_and_a_judgement_stands(
 
 
 def test_two_pictures_of_a_job_are_compared(horde: Horde, alice: User, bob: User, model: str) -> None:
-    """Feature 79: pictures are judged in pairs, too."""
+    """Feature 172: pictures are judged in pairs, too."""
     job = published(alice, bob, model)
     carol = horde.register("carol")
     (handed,) = hand(carol.api, model=model, task="COMPARE")["assignments"]
@@ -114,7 +123,7 @@ def test_two_pictures_of_a_job_are_compared(horde: Horde, alice: User, bob: User
 def test_nobody_is_handed_their_own_or_what_they_skipped_and_strangers_earn_nothing(
     horde: Horde, alice: User, bob: User, model: str
 ) -> None:
-    """Feature 79: pictures go to others, and to anonymous raters unpaid."""
+    """Feature 172: pictures go to others, and to anonymous raters unpaid."""
     published(alice, bob, model, n=1)
     assert hand(alice.api, model=model)["reason"] == "NOTHING_LEFT"
     assert hand(bob.api, model=model, imageSet=NOBODY)["reason"] == "NOTHING_LEFT"
@@ -131,7 +140,7 @@ OWN = "... on RateJobSuccess { rated best derived reward { amount escrowed unpai
 
 
 def test_i_rate_my_own_pictures_and_name_the_best(horde: Horde, alice: User, bob: User, model: str) -> None:
-    """Feature 79: requesters rate their own pictures, for less than they cost."""
+    """Features 168 and 170: requesters rate their own pictures, for less than they cost, and name the best."""
     job = published(alice, bob, model)
     one, two = pictures(job)
     given = {"job": job.id, "ratings": [{"generation": one, "rating": 9}, {"generation": two, "rating": 4}]}
@@ -163,7 +172,7 @@ SCORES = "query($id: ID!) { picture(id: $id) { id state ratings target scores { 
 
 
 def test_what_others_say_is_shown_to_who_has_rated(horde: Horde, alice: User, bob: User, model: str) -> None:
-    """Feature 79: scores are open, but move nobody's rating."""
+    """Feature 172: scores are open, but move nobody's rating."""
     (picture,) = pictures(published(alice, bob, model, n=1))
     carol, dave = horde.register("carol"), horde.register("dave")
     for user, rating in ((carol, 8), (dave, 4)):
@@ -191,7 +200,7 @@ def test_what_others_say_is_shown_to_who_has_rated(horde: Horde, alice: User, bo
 def test_a_reported_picture_is_hidden_at_once_and_moderators_decide(
     horde: Horde, alice: User, bob: User, model: str
 ) -> None:
-    """Feature 79: raters report bad pictures."""
+    """Feature 172: raters report bad pictures."""
     kept, gone = pictures(published(alice, bob, model))
     carol = horde.register("carol")
     moderator = horde.promote(horde.register("moderator"), "moderator")
@@ -225,7 +234,7 @@ def test_a_reported_picture_is_hidden_at_once_and_moderators_decide(
 def test_what_is_said_wrongly_is_refused_by_its_name(
     horde: Horde, alice: User, bob: User, model: str
 ) -> None:
-    """Feature 79: bad ratings are refused by the field at fault."""
+    """Feature 169: bad ratings and artifacts are refused by the field at fault."""
     published(alice, bob, model, n=1)
     (handed,) = hand(bob.api, model=model)["assignments"]
     wrong: tuple[dict[str, Any], ...] = (

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import click
 
-from benchmarks import cycle, figures, lock, pop, replay, startup, subscriptions, writer
+from benchmarks import cycle, figures, lock, pop, rating, replay, startup, subscriptions, writer
 from benchmarks.figures import Table
 from benchmarks.lab import Lab
 from benchmarks.machine import describe
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[Lab, Scale], list[Table]]] = {
     "cycle": cycle.measure,
     "lock": lock.measure,
     "pop": pop.measure,
+    "rating": rating.measure,
     "replay": replay.measure,
     "subscriptions": subscriptions.measure,
     "startup": lambda _, scale: startup.measure(scale),

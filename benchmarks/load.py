@@ -137,7 +137,8 @@ def _capabilities(worker: Worker) -> dict[str, Any]:
     }
 
 
-def _session(loop_limit: int) -> aiohttp.ClientSession:
+def session_for(loop_limit: int) -> aiohttp.ClientSession:
+    """Connections for so many callers at a time."""
     return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=loop_limit), timeout=_TIMEOUT)
 
 
@@ -176,7 +177,7 @@ async def _cycles(ready: Ready, plan: Cycles) -> tuple[list[float], float]:
             await _cycle(client, plan, person, worker, jobs.draw())
             latencies.append(time.perf_counter() - began)
 
-    async with _session(4 * plan.clients) as session:
+    async with session_for(4 * plan.clients) as session:
         client = Client(session, plan.url)
         ready()
         started = time.perf_counter()
@@ -227,7 +228,7 @@ async def _polls(ready: Ready, plan: Polls) -> tuple[list[float], list[float]]:
         found = await client.poll(worker)
         (misses if found is None else hits).append(time.perf_counter() - due)
 
-    async with _session(256) as session:
+    async with session_for(256) as session:
         client = Client(session, plan.url)
         for worker in plan.workers:
             await client.poll(worker)  # the first one registers the worker
@@ -266,7 +267,7 @@ async def _storm(ready: Ready, plan: Storm) -> float:
             if time.perf_counter() >= until:
                 return
 
-    async with _session(plan.at_once) as session:
+    async with session_for(plan.at_once) as session:
         client = Client(session, plan.url)
         ready()
         started = time.perf_counter()
@@ -313,7 +314,7 @@ async def _reads(ready: Ready, plan: Reads) -> float:
             await client.read(key, job_id, access_key)
             answered += 1
 
-    async with _session(plan.clients) as session:
+    async with session_for(plan.clients) as session:
         client = Client(session, plan.url)
         jobs = workload.jobs("read")
         mine = [
@@ -347,7 +348,7 @@ def follow(ready: Ready, plan: Followers) -> list[list[tuple[int, float]]]:
 
 
 async def _follow(ready: Ready, plan: Followers) -> list[list[tuple[int, float]]]:
-    async with _session(2 * plan.subscribers) as session:
+    async with session_for(2 * plan.subscribers) as session:
         sockets = [await _subscribed(session, plan.url) for _ in range(plan.subscribers)]
         await asyncio.sleep(1.0)  # a subscription is not acknowledged: give the server time to start them all
         ready()

@@ -33,6 +33,8 @@ class Scale:
     events: int
     #: how long subscriptions are followed
     follow_seconds: float
+    #: how many pictures there are to be rated, ascending
+    pictures: tuple[int, ...]
 
 
 SMALL = Scale(
@@ -47,6 +49,7 @@ SMALL = Scale(
     probes=200,
     events=50_000,
     follow_seconds=5.0,
+    pictures=(10_000,),
 )
 LARGE = Scale(
     runs=9,
@@ -60,4 +63,5 @@ LARGE = Scale(
     probes=2_000,
     events=1_000_000,
     follow_seconds=60.0,
+    pictures=(10_000, 5_000_000),
 )

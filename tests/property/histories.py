@@ -52,7 +52,8 @@ from projections.queue import ALLOWED_BEFORE
 from tests.factories import capabilities, submit, uid
 from tests.model import MemoryLog
 from tests.property.playing import EVERY_WORKER, OF_KIND, USERS, WORKERS, Move, owner_of
-from tests.property.words import Words, able_in_words
+from tests.property.rating import Raters
+from tests.property.words import able_in_words
 
 MODELS = ("a", "b", "c")
 #: seconds
@@ -76,6 +77,7 @@ KINDS = (
     "consent", "case", "case", "withdraw", "extend", "extend",
     "write", "write", "write", "ask", "ask", "ask", "again", "again", "pop", "pop", "deliver", "deliver", "tell_on", "house",
     "hook", "hook", "profile", "uptime", "steer", "steer",
+    "gallery", "hand", "hand", "judge", "judge", "judge", "rate_own", "bad", "consent", "withdraw", "withdraw", "hook",
 )  # fmt: skip
 
 moves = st.tuples(st.sampled_from(KINDS), st.integers(0, 11), st.integers(0, 11), st.integers(0, 11))
@@ -86,7 +88,7 @@ def histories(longest: int = 60, shortest: int = 1) -> st.SearchStrategy[list[Mo
     return st.lists(moves, min_size=shortest, max_size=longest)
 
 
-class Play(Words):
+class Play(Raters):
     """Plays all moves; some workers of each kind are there from the start."""
 
     def __init__(self, log: MemoryLog | None = None) -> None:
@@ -366,12 +368,6 @@ class Play(Words):
             case=case_of(generation.id), job=generation.job, generation=generation.id,
             verdict=tuple(Verdict)[c % 2], by=self._mostly_may(b),
         )  # fmt: skip
-
-    def _mostly_may(self, b: int) -> UUID:
-        """Somebody who moderates, if there is anybody, or anybody."""
-        accounts = self.log.accounts()
-        may = [user for user in USERS if {Role.OPERATOR, Role.MODERATOR} & set(accounts[user].roles)]
-        return may[0] if may and b % 2 else (*USERS, ANONYMOUS)[b % 5]
 
     def _expire_job(self, a: int, _: int, __: int) -> Command | None:
         jobs = list(self.log.jobs())

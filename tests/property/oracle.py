@@ -31,6 +31,7 @@ from events.jobs import (
     kind_of,
 )
 from events.kudos import AllowancePaid, EscrowReleased, KudosAdjusted, KudosGranted, KudosTransferred
+from events.ratings import BestNamed, ImageRated, PicturesCompared
 from events.workers import UptimeRewarded
 from tests.model import day_of
 
@@ -47,6 +48,8 @@ class Books:
         self.consumed: dict[UUID, int] = defaultdict(int)
         self.earned: dict[UUID, int] = defaultdict(int)
         self.escrow: dict[UUID, int] = defaultdict(int)
+        #: what of the escrow ratings earned
+        self.of_ratings: dict[UUID, int] = defaultdict(int)
         self.roles: dict[UUID, set[Role]] = defaultdict(set)
         self.opened: dict[UUID, datetime] = {}
         #: when a worker was last rewarded for being there
@@ -68,6 +71,10 @@ class Books:
     def held(self, user: UUID) -> int:
         """What of a user's balance is reserved."""
         return sum(amount for job, amount in self.hold.items() if self.jobs[job].requester == user)
+
+    def work_escrow(self, user: UUID) -> int:
+        """What of the escrow workers earned."""
+        return self.escrow[user] - self.of_ratings[user]
 
     def available(self, user: UUID) -> int:
         return self.balance[user] - self.held(user)
@@ -97,20 +104,24 @@ class Books:
                 self.roles[event.user].discard(event.role)
             case TrustEarned():
                 assert not self.trusted(event.user), "nobody earns what they have"
-                assert self.escrow[event.user] > trust.THRESHOLD
+                assert self.work_escrow(event.user) > trust.THRESHOLD
                 assert self.earned[event.user] >= trust.MIN_EARNED
                 assert fact.occurred_at - self.opened[event.user] >= trust.MIN_AGE
                 self.roles[event.user].add(Role.TRUSTED)
             case EscrowReleased():
                 assert self.trusted(event.user)
-                assert event.amount == self.escrow[event.user] > 0, "all of it"
-                self.escrow[event.user] = 0
+                assert event.amount == self.work_escrow(event.user) > 0, "all that workers earned"
+                self.escrow[event.user] -= event.amount
                 self.balance[event.user] += event.amount
             case UptimeRewarded():
                 last = self.rewarded.get(event.worker)
                 assert last is None or (fact.occurred_at - last).total_seconds() >= event.seconds >= 600
                 self.rewarded[event.worker] = fact.occurred_at
                 self._earn(event.owner, event.amount, 0 if self.trusted(event.owner) else event.amount)
+            case ImageRated() | PicturesCompared() | BestNamed():
+                assert event.escrowed == (0 if self.trusted(event.rater) else event.reward), "all or nothing"
+                self.of_ratings[event.rater] += event.escrowed
+                self._earn(event.rater, event.reward, event.escrowed)
             case KudosGranted() | KudosAdjusted() | AllowancePaid():
                 self.balance[event.user] += event.amount
             case KudosTransferred():

@@ -11,6 +11,8 @@ from uuid import UUID
 from app.accounts.decider import OpenRealm
 from app.platform.commands import Command, Request
 from app.workers.decider import Capabilities
+from events.accounts import Role
+from events.base import ANONYMOUS
 from events.jobs import JobKind
 from tests.factories import check_in, many_workers, pop, register, uid
 from tests.model import MemoryLog
@@ -92,3 +94,9 @@ class Player:
             own_only=known is not None and known.maintenance, blacklist=("cat",) if c in (3, 7) else (),
             friends=(USERS[b % 4],) if c in (2, 7, 9) else (),
         )  # fmt: skip
+
+    def _mostly_may(self, b: int) -> UUID:
+        """Somebody who moderates, if there is anybody, or anybody."""
+        accounts = self.log.accounts()
+        may = [user for user in USERS if {Role.OPERATOR, Role.MODERATOR} & set(accounts[user].roles)]
+        return may[0] if may and b % 2 else (*USERS, ANONYMOUS)[b % 5]

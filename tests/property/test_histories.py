@@ -28,6 +28,7 @@ from tests.model import MemoryLog, naive_pop
 from tests.property.histories import Play, cut, histories
 from tests.property.oracle import Books
 from tests.property.playing import Move
+from tests.property.rating import check_ratings
 
 
 def played(made: list[Move]) -> Play:
@@ -56,7 +57,8 @@ def check_money(log: MemoryLog) -> None:
         assert account.held == books.held(user)
         assert account.escrow == sums[f"escrow:{user}"] == books.escrow[user] >= 0
         came = account.earned + account.uptime + account.granted + account.received
-        came += account.adjusted + account.allowances
+        came += account.adjusted + account.allowances + account.rated
+        assert account.rating_escrow == books.of_ratings[user]
         genesis_of_account = -5000 if account.anonymous else 0
         assert account.balance + account.escrow == came - account.sent - account.spent + genesis_of_account
         assert (account.consumed, account.earned) == (books.consumed[user], books.earned[user])
@@ -114,6 +116,7 @@ def test_every_history_adds_up(made: list[Move]):
     check_outcomes(play.outcomes)
     check_money(play.log)
     check_work(play.log)
+    check_ratings(play.log)
     check_log(play.log)
 
 

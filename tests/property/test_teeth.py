@@ -10,9 +10,11 @@ import pytest
 from app.fleet import serving
 from app.jobs import decider as jobs_decider
 from app.jobs import interrogation_wish, text_decider
-from app.ledger import closing, postings, trust
+from app.ledger import closing, postings, rating_rewards, trust
 from app.platform.commands import Request
 from app.platform.rows import Rows
+from app.ratings import decider as ratings
+from app.ratings import job_decider as own_ratings
 from app.workers import lease_decider, matching, payment, uptime
 from events.codec import EVENT_TYPES
 from events.jobs import JobKind
@@ -22,6 +24,7 @@ from tests.factories import uid
 from tests.model import MemoryLog
 from tests.property.histories import KINDS, Play, cut
 from tests.property.playing import Move
+from tests.property.rating import check_ratings
 from tests.property.test_histories import (
     WatchedPlay,
     bare,
@@ -49,6 +52,7 @@ def check_all(seed: int) -> Play:
     check_outcomes(play.outcomes)
     check_money(play.log)
     check_work(play.log)
+    check_ratings(play.log)
     check_log(play.log)
     other = MemoryLog()
     for step in cut(play.script, [7]):
@@ -60,13 +64,23 @@ def check_all(seed: int) -> Play:
     return play
 
 
+_REPORTS = {"images.PictureReported", "images.PictureCaseDecided"}
+_OF_ASSESSMENTS = {
+    f"ratings.{name}"
+    for name in (
+        *("RaterAssessed", "RatingsMarked", "RatingRewardsReversed", "RatingRewardsRestored"),
+        *("RatingEscrowReleased", "RaterJudged", "AppealMade"),
+    )
+}
+
+
 def test_these_histories_are_sound_and_reach_nearly_every_kind_of_event():
     seen = {event.type for seed in range(60) for event in check_all(seed).log.events}
     not_reached = {name for name in EVENT_TYPES if name not in seen}
-    of_storage = {"sharing.PicturePublished", "sharing.PictureWithheld"}
+    of_storage = {"sharing.PictureWithheld"}
     of_operators = {"accounts.AllowanceSet", "kudos.AllowancePaid", "kudos.KudosAdjusted"}
-    of_raters = {name for name in EVENT_TYPES if name.startswith(("images.", "ratings."))}
-    assert not_reached - of_raters == of_storage | of_operators
+    not_reached -= {name for name in EVENT_TYPES if name.startswith("images.")} - _REPORTS
+    assert not_reached == of_storage | of_operators | _OF_ASSESSMENTS
 
 
 def _always_paid_late(draft: Any, lease: Any, job: Any, generation: Any, result: Any, _: Any) -> Any:
@@ -164,6 +178,11 @@ FAULTS: dict[str, tuple[Any, str, Any]] = {
     ),
     "what waits of texts counts for forms": (accounts, "_waiting", _all_alike),
     "maintenance is forgotten": (text_decider, "refuse_job", lambda *_, **__: None),
+    "own pictures are handed out": (ratings, "_shown", lambda picture, _: picture is not None),
+    "what is hidden is handed out": (ratings, "_may_be_handed", lambda *_: True),
+    "what was judged is handed out": (ratings, "_free", lambda *_: True),
+    "ratings are paid at once": (rating_rewards, "believed", lambda *_: True),
+    "ratings of a job are worth more than it": (own_ratings, "BELOW_COST", -100_000),
     "later commands do not see earlier ones": (Rows, "accept", Rows.discard),
 }
 

@@ -13,13 +13,18 @@ from app.accounts.decider import GrantRole
 from app.operations.decider import SetMode
 from app.platform.settings import Settings
 from app.platform.writer import Writer
+from app.ratings.decider import Candidate, RateImage, RequestRatings
+from app.ratings.identity import rating_id
+from app.sharing.decider import PublishPicture
 from app.teams.decider import CreateTeam
 from app.webhooks.decider import CreateWebhook
 from events.accounts import Role
+from events.images import SHARED_SET
 from events.operations import Mode
+from events.ratings import Assigned
 from projections.registry import ALL, INLINE, TAILING
 from projections.store import audit, build, derived
-from tests.factories import pop, run, submit, uid
+from tests.factories import check_in, deliver, pop, register, run, submit, uid
 from tests.integration.load import USERS, WORKERS, Answer, check_answers, check_chain, drive, prepare
 
 
@@ -32,9 +37,7 @@ def busy(writer: Writer, seed: int, clients: int = 6, steps: int = 12) -> list[A
 
 
 #: what has rows in these histories
-FILLED = tuple(
-    p.name for p in INLINE if p.name not in {"image_sets", "pictures", "ratings", "raters", "takedowns"}
-)
+FILLED = tuple(p.name for p in INLINE if p.name not in {"image_sets", "takedowns"})
 
 
 def digests(report: audit.Report) -> dict[str, str]:
@@ -50,6 +53,7 @@ def history(writer: Writer) -> Writer:
     run(writer, GrantRole(user=USERS[0], role=Role.TRUSTED))
     run(writer, CreateTeam(team=uid(0x200), creator=USERS[0], name="a team", info=""))
     run(writer, CreateWebhook(webhook=uid(0x201), owner=USERS[0], url="https://example.org/", events=()))
+    rate_something(writer)
     run(writer, SetMode(mode=Mode.INVITE_ONLY, on=True))
     busy(writer, 1)
     for _ in range(3):
@@ -58,6 +62,25 @@ def history(writer: Writer) -> Writer:
     run(writer, submit(USERS[0], models=("stable",)))
     run(writer, pop(WORKERS[1], USERS[WORKERS[1].int % len(USERS)]))
     return writer
+
+
+def rate_something(writer: Writer) -> None:
+    """Somebody's own worker draws a picture, it is published, and another rates it."""
+    artist, worker, picture, lease = (uid(0x230 + number) for number in range(4))
+    run(writer, register(artist))
+    run(writer, check_in(worker, artist))
+    job = run(writer, submit(artist, generations=(picture,), shared=True)).result.job
+    run(writer, pop(worker, artist, lease=lease, own_only=True))
+    run(writer, deliver(lease, artist, picture))
+    published = PublishPicture(
+        job=job, generation=picture, sha256="ab", perceptual_hash="cd", width=512, height=512, size=9
+    )
+    run(writer, published)
+    key = rating_id(USERS[0], picture)
+    assigned = Assigned(id=key, picture=picture, image_set=SHARED_SET)
+    proposed = Candidate(assigned=assigned, wanted=True)
+    run(writer, RequestRatings(rater=USERS[0], amount=1, candidates=(proposed,)))
+    run(writer, RateImage(rating=key, rater=USERS[0], picture=picture, value=7, artifacts=0))
 
 
 @pytest.mark.parametrize("close", [2_000, 10], ids=["in one go", "catching up"])

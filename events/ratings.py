@@ -246,10 +246,20 @@ class RaterScores(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     bias: int | None
     #: how far apart it rates what others rate a point apart, in thousandths
     spread: int | None
-    #: how much of what it says is about the picture, in thousandths, from 0 to 1000
+    #: correlation of what it says with what the picture is worth, in thousandths, from 0 to 1000
     reliability: int | None
     #: how much its errors are those of one other rater, in thousandths of a correlation
     copying: int | None
+    #: standard error of the reliability, in thousandths
+    reliability_error: int | None = None
+    #: ratings that are just the mean of those before, rounded, in thousandths of those that had two before
+    echo: int | None = None
+    #: how many had two before
+    echoes: int = 0
+    #: pictures that it rated as well as the one whose errors it shares most
+    shared: int = 0
+    #: raters whose errors it shares
+    accomplices: int = 0
 
 
 class RaterAssessed(RaterEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):

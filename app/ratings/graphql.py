@@ -49,11 +49,11 @@ class RequestImageToRateInput:
     image_set: strawberry.ID | None = strawberry.field(
         default=None, description="Only pictures of this set; see `imageSets`."
     )
-    nsfw: bool = strawberry.field(
+    nsfw: bool | None = strawberry.field(
         default=False, description="Whether pictures that may be not safe for work may be among them."
     )
-    task: RatingTask = strawberry.field(default=RatingTask.RATE, description="What you want to do.")
-    amount: int = strawberry.field(
+    task: RatingTask | None = strawberry.field(default=RatingTask.RATE, description="What you want to do.")
+    amount: int | None = strawberry.field(
         default=1, description="How many, to have some ahead: 1 to 10, and as many may be open at once."
     )
     model: str | None = strawberry.field(
@@ -197,10 +197,10 @@ class RatingMutations:
             return errors.InvalidInput(message=message, path=["input", "imageSet"])
         wish = Wish(
             rater=actor,
-            task=Task(input.task.value),
-            amount=input.amount,
+            task=Task.RATE if input.task is None else Task(input.task.value),
+            amount=1 if input.amount is None else input.amount,
             image_set=image_set,
-            nsfw=input.nsfw,
+            nsfw=bool(input.nsfw),
             model=input.model,
         )
         outcome = await handlers.request(services, wish, input.idempotency_key, said(input))

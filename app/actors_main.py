@@ -1,4 +1,4 @@
-"""Composition root of the actors: one process, four threads, one writer, and two loops: fetching sources, telling webhooks.
+"""Composition root of the actors: one process, four threads, one writer, two loops (fetching sources, telling webhooks), a librarian.
 
 May not hold rules of its own: it only joins slices to the broker, the database and storage. Look next:
 `app.sharing.actors`, `app.sources.actors`, `app.webhooks.actors`, `app.platform.broker`, `app.relay.main`, which sends the messages.
@@ -22,6 +22,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from app.images import actors as images_actors
 from app.images import decider as images
 from app.images.takedown import Remover
+from app.datasets.librarian import Librarian
 from app.jobs.image_params import upscale_factor
 from app.platform import metrics
 from app.platform.broker import make_broker
@@ -92,12 +93,15 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         webhooks_actors.declare(broker, deliverer.begin)
         remover = make_remover(settings, pool, writer)
         images_actors.declare(broker, remover.carry_out, remover.uphold)
+        librarian = Librarian(settings, _store(settings))
         writer.start()
         fetcher.start()
         deliverer.start()
+        librarian.start()
         try:
             _work(broker, stop, partial(_look, pool, settings.realm, give_up))
         finally:
+            librarian.stop()
             deliverer.stop()
             fetcher.stop()
             writer.stop()

@@ -113,8 +113,7 @@ def build(
         BuildError: see there.
         OSError, StorageUnavailableError, psycopg.Error: as their names say.
     """
-    final = folder / name_of(position)
-    work = folder / f".{name_of(position)}.building"
+    final, work = folder / name_of(position), workplace(folder, position)
     work.mkdir(parents=True, exist_ok=True)
     for _ in range(_ATTEMPTS):
         head = source.log.last()
@@ -129,6 +128,11 @@ def build(
             _put_in_place(work, final)
             return release
     raise BuildError("pictures are withdrawn faster than a release is built")
+
+
+def workplace(folder: Path, position: int) -> Path:
+    """Where a release is while it is not finished."""
+    return folder / f".{name_of(position)}.building"
 
 
 def _silent(_done: int, _total: int) -> None:
@@ -197,10 +201,10 @@ class _Attempt:
         manifest = encode_lines(self._lines)
         (self._work / MANIFEST).write_bytes(manifest)
         release = self._release(cut.hash.hex(), instant(cut.occurred_at.astimezone(UTC)))
-        (self._work / _JOURNAL).unlink(missing_ok=True)
         temporary = self._work / f"{RELEASE}.part"
         temporary.write_bytes(encode_release(release))
         temporary.replace(self._work / RELEASE)
+        (self._work / _JOURNAL).unlink(missing_ok=True)
         return release
 
     def _release(self, log_hash: str, cut_at: str) -> Release:
@@ -220,7 +224,8 @@ class _Attempt:
 
     def _clear(self) -> None:
         """Throw away what is no finished part."""
-        kept = {line.path for known in self._known.values() for line in known.lines} | {_JOURNAL}
+        finished = (*self._known.values(), *self._adopted.parts.values())
+        kept = {line.path for known in finished for line in known.lines} | {_JOURNAL}
         for path in self._work.rglob("*"):
             if path.is_file() and path.relative_to(self._work).as_posix() not in kept:
                 path.unlink()

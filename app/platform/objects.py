@@ -10,6 +10,7 @@ import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -264,10 +265,15 @@ class ObjectStore:
                 return False
         return True
 
-    def entries(self, bucket: str) -> Iterator[ObjectEntry]:
-        """All objects of a bucket in the order of their keys. Blocks. Raises `StorageUnavailableError`."""
+    def put_file(self, bucket: str, key: str, path: Path, content_type: str) -> None:
+        """Store a file, however large, replacing what is there. Blocks."""
         with _translated():
-            for found in self._client.list_objects(bucket, recursive=True):
+            self._client.fput_object(bucket, key, str(path), content_type)
+
+    def entries(self, bucket: str, prefix: str = "") -> Iterator[ObjectEntry]:
+        """All objects of a bucket whose keys begin so, in order. Blocks. Raises `StorageUnavailableError`."""
+        with _translated():
+            for found in self._client.list_objects(bucket, prefix=prefix, recursive=True):
                 if not found.is_dir:
                     yield ObjectEntry(found.object_name or "", found.size or 0, _plain_etag(found.etag))
 

@@ -21,6 +21,7 @@ METRICS_PORTS: Final = ("api", "relay", "actors")
 _MAX_RETENTION: Final = 10 * 365 * 86_400
 #: what was told must be known for as long as it may be told again
 _MIN_WEBHOOK_RETENTION: Final = 2 * 86_400
+_MAX_RELEASE_HOURS: Final = 10 * 365 * 24
 _MIN_PEPPER: Final = 16
 _SECRETS: Final = frozenset({"s3_access_key", "s3_secret_key", "pepper"})
 _URLS: Final = frozenset({"database_url", "migrate_url", "redis_url", "s3_url"})
@@ -82,6 +83,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_networks: str = ""
     #: Seconds for which users can see what their webhooks were told: a week.
     webhook_retention_seconds: int = 604_800
+    #: Hours after which actors put a new release into the bucket of data sets; 0: never.
+    release_every_hours: int = 0
     #: A JSON file with what the operator tells everybody; read again when it changes.
     news_file: str | None = None
 
@@ -124,6 +127,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "webhook_retention_seconds": reader.integer(
                 "webhook_retention_seconds", 604_800, _MIN_WEBHOOK_RETENTION, _MAX_RETENTION
             ),
+            "release_every_hours": reader.integer("release_every_hours", 0, 0, _MAX_RELEASE_HOURS),
             "news_file": reader.optional_text("news_file"),
         }
         if reader.faults:

@@ -1,0 +1,145 @@
+"""Releases in the bucket of data sets: put there, and rewritten when something of them is withdrawn.
+
+`release.json` is put last, so that a release without one is nobody's. Who changes the bucket holds a lock of the database,
+and so nothing is withdrawn from a release that is still being put there. What a rewritten release has in common with
+the one before is neither made nor sent again. Look next: `app.datasets.build`, `app.datasets.librarian`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from psycopg import Connection
+
+from app.datasets.build import Adopted, Known, Progress, Source, build, workplace
+from app.datasets.manifest import (
+    MANIFEST,
+    RELEASE,
+    Line,
+    Release,
+    ReleaseError,
+    decode_lines,
+    decode_release,
+    name_of,
+    read_lines,
+)
+from app.datasets.parts import metadata_name, tar_name
+from app.platform.objects import ObjectStore
+from app.platform.storage_errors import ObjectMissingError
+
+PREFIX: Final = "releases/"
+#: bytes of the largest table that is read back
+_LIMIT: Final = 4 * 1024**3
+_KINDS: Final = {
+    "parquet": "application/vnd.apache.parquet",
+    "tar": "application/x-tar",
+    "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+}
+_LOCK: Final = "SELECT pg_advisory_lock(hashtextextended(%s, 0))"
+_TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+_UNLOCK: Final = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
+
+
+class Shelf:
+    """The releases in a bucket. Everything blocks."""
+
+    def __init__(self, objects: ObjectStore, bucket: str) -> None:
+        self._objects = objects
+        self._bucket = bucket
+
+    def names(self) -> list[str]:
+        """All folders of releases, finished or not."""
+        keys = (entry.key for entry in self._objects.entries(self._bucket, PREFIX))
+        return sorted({key.removeprefix(PREFIX).partition("/")[0] for key in keys})
+
+    def releases(self) -> list[Release]:
+        """The finished releases, oldest first. Raises `StorageUnavailableError`."""
+        found = [release for name in self.names() if (release := self.release(name)) is not None]
+        return sorted(found, key=lambda release: release.position)
+
+    def release(self, name: str) -> Release | None:
+        """A finished release."""
+        content = self._read(name, RELEASE)
+        with contextlib.suppress(ReleaseError):
+            return None if content is None else decode_release(content)
+        return None
+
+    def publish(
+        self, source: Source, position: int, work: Path | None = None, progress: Progress | None = None
+    ) -> Release:
+        """Build a release and put it here, in place of one of that position. The caller holds the lock (`alone`).
+
+        Raises:
+            BuildError: it cannot be built.
+            OSError, StorageUnavailableError, psycopg.Error: not now.
+        """
+        with tempfile.TemporaryDirectory(prefix="hoard-release-", dir=work) as temporary:
+            folder, name = Path(temporary), name_of(position)
+            lines = self._lines(name)
+            adopted = self._adopt(name, lines, workplace(folder, position))
+            release = build(source, position, folder, adopted, progress)
+            self._put(folder / name, name, lines)
+        return release
+
+    def remove_unfinished(self) -> None:
+        """Remove what builds that died have left. The caller holds the lock."""
+        for name in self.names():
+            if self.release(name) is None:
+                keys = [entry.key for entry in self._objects.entries(self._bucket, f"{PREFIX}{name}/")]
+                self._objects.remove_many(self._bucket, keys)
+
+    def _lines(self, name: str) -> dict[str, Line]:
+        """The files of the release that is there."""
+        content = self._read(name, MANIFEST)
+        with contextlib.suppress(ReleaseError):
+            return {} if content is None or self.release(name) is None else decode_lines(content)
+        return {}
+
+    def _adopt(self, name: str, lines: dict[str, Line], work: Path) -> Adopted:
+        """The parts that are there, with their tables fetched."""
+        release = self.release(name)
+        parts: dict[int, Known] = {}
+        for part in () if release is None else release.parts:
+            of_part = tuple(
+                lines[path] for path in (tar_name(part.part), metadata_name(part.part)) if path in lines
+            )
+            table = self._read(name, metadata_name(part.part))
+            if len(of_part) == 2 and table is not None:
+                target = work / metadata_name(part.part)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(table)
+                parts[part.part] = Known(part, of_part)
+        return Adopted(parts)
+
+    def _put(self, folder: Path, name: str, before: dict[str, Line]) -> None:
+        lines = read_lines(folder)
+        for path in sorted(set(before) - set(lines)):
+            self._objects.remove(self._bucket, f"{PREFIX}{name}/{path}")
+        for path in (*sorted(lines), MANIFEST, RELEASE):
+            if path not in lines or lines[path] != before.get(path):
+                kind = _KINDS.get(path.rpartition(".")[2], "text/plain; charset=utf-8")
+                self._objects.put_file(self._bucket, f"{PREFIX}{name}/{path}", folder / path, kind)
+
+    def _read(self, name: str, path: str) -> bytes | None:
+        try:
+            return self._objects.get(self._bucket, f"{PREFIX}{name}/{path}", limit=_LIMIT)
+        except ObjectMissingError:
+            return None
+
+
+@contextlib.contextmanager
+def alone(connection: Connection[Any], realm: int, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the lock on the bucket of data sets; without `wait`, false if somebody else has it."""
+    name = (f"datasets:{realm}",)
+    row = connection.execute(_LOCK if wait else _TRY_LOCK, name).fetchone()
+    held = wait or bool(row and row[0])
+    try:
+        yield held
+    finally:
+        if held:
+            connection.execute(_UNLOCK, name)

@@ -19,10 +19,10 @@ from dramatiq.worker import Worker
 from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from app.datasets.librarian import Librarian
 from app.images import actors as images_actors
 from app.images import decider as images
 from app.images.takedown import Remover
-from app.datasets.librarian import Librarian
 from app.jobs.image_params import upscale_factor
 from app.platform import metrics
 from app.platform.broker import make_broker

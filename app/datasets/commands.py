@@ -34,12 +34,7 @@ from app.platform.terminal import (
 _folder = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
-@click.group("dataset")
-def dataset_group() -> None:
-    """Make releases of pictures and ratings, check them, compare them."""
-
-
-@dataset_group.command("build")
+@click.command("build")
 @click.option("--at", "position", type=click.IntRange(min=1), help="Cut the log here.  [default: at its end]")
 @click.option(
     "--to", "folder", type=click.Path(path_type=Path, file_okay=False), help="Build in this folder."
@@ -77,7 +72,7 @@ def build_command(
         click.echo(f"{place}{release.name}: {_summary(release)}")
 
 
-@dataset_group.command("list")
+@click.command("list")
 @json_option
 @one_line_errors
 def list_command(*, as_json: bool) -> None:
@@ -91,7 +86,7 @@ def list_command(*, as_json: bool) -> None:
         click.echo(f"{release.name}  {release.cut_at}  {_summary(release)}")
 
 
-@dataset_group.command("verify")
+@click.command("verify")
 @click.argument("folder", type=_folder)
 @click.option("--log", "against_log", is_flag=True, help="Also compare position and hash with the live log.")
 @json_option
@@ -117,7 +112,7 @@ def verify_command(folder: Path, *, against_log: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(WRONG)
 
 
-@dataset_group.command("diff")
+@click.command("diff")
 @click.argument("first", type=_folder)
 @click.argument("second", type=_folder)
 @json_option

@@ -67,16 +67,16 @@ def measure(table: Table, known: Known, trusted: Flags | None = None) -> tuple[d
             known=int(answers[at]),
             known_missed=int(missed[at]),
             repeats=int(repeats[at]),
-            repeat_error=_thousandths(repeat_error[at], repeats[at] >= LEAST_REPEATS),
-            hasty=_thousandths(hasty[at], timed[at] >= LEAST_TIMED),
+            repeat_error=_thousandths(repeat_error[at], known=repeats[at] >= LEAST_REPEATS),
+            hasty=_thousandths(hasty[at], known=timed[at] >= LEAST_TIMED),
             pace=int(pace[at]),
-            entropy=_thousandths(entropy[at], enough),
-            bias=_thousandths(model.bias[at], enough),
-            spread=_thousandths(model.spread[at], enough),
-            reliability=_thousandths(reliability[at], enough),
-            reliability_error=_thousandths(doubt[at], enough),
-            copying=_thousandths(copying[at], shared[at] > 0),
-            echo=_thousandths(echo[at], echoes[at] >= LEAST_ECHOES),
+            entropy=_thousandths(entropy[at], known=enough),
+            bias=_thousandths(model.bias[at], known=enough),
+            spread=_thousandths(model.spread[at], known=enough),
+            reliability=_thousandths(reliability[at], known=enough),
+            reliability_error=_thousandths(doubt[at], known=enough),
+            copying=_thousandths(copying[at], known=shared[at] > 0),
+            echo=_thousandths(echo[at], known=echoes[at] >= LEAST_ECHOES),
             echoes=int(echoes[at]),
             shared=int(shared[at]),
             accomplices=int(accomplices[at]),
@@ -84,7 +84,7 @@ def measure(table: Table, known: Known, trusted: Flags | None = None) -> tuple[d
     return found, model
 
 
-def _thousandths(value: float, known: bool | np.bool_) -> int | None:
+def _thousandths(value: float, *, known: bool | np.bool_) -> int | None:
     return round(float(value) * 1_000) if known else None
 
 
@@ -168,7 +168,7 @@ def _echo(table: Table) -> tuple[Floats, Floats]:
     sums = np.concatenate([[0], np.cumsum(table.value)])
     sum_before = sums[np.arange(count)] - sums[begin]
     mean = np.floor(2 * sum_before + before) // np.maximum(2 * before, 1)
-    had = before >= 2  # noqa: PLR2004
+    had = before >= 2
     many = table.by_rater(had.astype(np.float64))
     return share(table.by_rater((had & (mean == table.value)).astype(np.float64)), many), many
 
@@ -187,7 +187,10 @@ def _together(table: Table, pairs: Pairs) -> tuple[Floats, Floats, Floats]:
     copy = (pairs.effect >= COPY_EFFECT) | (pairs.equal >= COPY_EQUAL)
     copying, shared, accomplices = np.zeros(raters), np.zeros(raters), np.zeros(raters)
     for at in np.flatnonzero(together).tolist():
-        for who, came_first in ((pairs.one[at], pairs.one_first[at]), (pairs.other[at], 1 - pairs.one_first[at])):
+        for who, came_first in (
+            (pairs.one[at], pairs.one_first[at]),
+            (pairs.other[at], 1 - pairs.one_first[at]),
+        ):
             if came_first >= FIRST_SHARE:
                 continue  # whose ratings others follow has done nothing
             accomplices[who] += 1

@@ -118,4 +118,5 @@ def _scale(table: Table, model: Fit) -> Floats:
     count = table.by_rater().astype(np.int64)
     middle = np.cumsum(count) - count + count // 2
     median = np.abs(error)[order][np.minimum(middle, len(error) - 1)]
-    return np.maximum(_OF_MEDIAN * median, _LEAST_SCALE)
+    scale: Floats = np.maximum(_OF_MEDIAN * median, _LEAST_SCALE)
+    return scale

@@ -6,6 +6,7 @@ A reported picture is handed out to nobody at once. Upheld it is gone for good; 
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from app.ledger.standing import moderates
@@ -17,6 +18,9 @@ from events.moderation import Verdict
 from events.ratings import PictureSkipped
 from projections.pictures import PictureState
 from projections.ratings import RatingState
+
+#: states of a picture that is not shown to anybody again
+_GONE: Final = frozenset({PictureState.UPHELD, PictureState.REMOVED})
 
 
 class ReportPicture(Command, frozen=True, kw_only=True):
@@ -63,7 +67,7 @@ def report_picture(command: ReportPicture, rows: Rows) -> Decision | Rejection:
     row = None if command.rating is None else rows.rating(command.rating)
     if row is not None and row.rater == command.rater and row.state is RatingState.ASSIGNED:
         events.append(PictureSkipped(rater=row.rater, rating=row.id, picture=row.picture, other=row.other))
-    if picture is None or picture.state is PictureState.REMOVED:
+    if picture is None or picture.state in _GONE:
         return Rejection(code="NOT_FOUND", message="no such picture is shown", path=("input", "picture"))
     if picture.state is PictureState.HIDDEN and picture.report is not None:
         return Decision(events, Reported(case=picture.report, picture=picture.id))
@@ -95,7 +99,7 @@ def decide_picture_case(command: DecidePictureCase, rows: Rows) -> Decision | Re
             picture=picture.id, image_set=picture.image_set, case=command.case, verdict=command.verdict
         )
         return Decision((event,), result)
-    if (picture.state is PictureState.REMOVED) == (command.verdict is Verdict.UPHELD):
+    if (picture.state in _GONE) == (command.verdict is Verdict.UPHELD):
         return Decision((), result)
     message = f"the picture is {picture.state.lower()} by what was decided, and that stands"
     return Rejection(code="INVALID_INPUT", message=message, path=("input", "verdict"))

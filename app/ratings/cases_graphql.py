@@ -52,7 +52,7 @@ class PictureCase:
         description="The job it was drawn for; null for an import."
     )
     state: PictureState = strawberry.field(
-        description="HIDDEN until it is decided; then REMOVED if it was upheld, OPEN if it was dismissed."
+        description="HIDDEN until it is decided; then UPHELD and soon REMOVED, or OPEN again if it was dismissed."
     )
     reason: PictureReportReason | None = strawberry.field(  # type: ignore[valid-type]
         description="What is said to be wrong with it."

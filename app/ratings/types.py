@@ -47,6 +47,7 @@ PictureState = described_enum(
     lambda state: {
         "OPEN": "It is, as long as raters are wanted for it.",
         "HIDDEN": "It was reported, and nobody has decided yet.",
+        "UPHELD": "It was reported rightly, and is being taken down.",
         "REMOVED": "It was withdrawn, taken down, or could not be had: it is shown to nobody.",
     }[state.value],
 )

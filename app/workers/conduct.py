@@ -26,12 +26,9 @@ from projections.leases import Lease, LeaseState
 from projections.queue import WORK
 from projections.workers import Worker
 
-#: work a second that no worker's thread does: 20 megapixelsteps, 150 tokens, 20 forms
-UNREASONABLE_SPEED: Final = {
-    JobKind.IMAGE: 20_000_000,
-    JobKind.TEXT: 150 * WORK,
-    JobKind.INTERROGATION: 20 * WORK,
-}
+#: work a second that no worker's thread does: 20 megapixelsteps, 150 tokens. Forms are too unlike one another to be
+#: judged so: a palette takes milliseconds
+UNREASONABLE_SPEED: Final = {JobKind.IMAGE: 20_000_000, JobKind.TEXT: 150 * WORK}
 #: tokens a second that no thread writes with a model of so many parameters, first match; of mixtures of eight experts
 #: (`8x7B`), of which each token passes two, three times as many
 UNREASONABLE_TEXT_SPEED: Final = ((70_000_000_000, 30 * WORK), (14_000_000_000, 100 * WORK))
@@ -79,12 +76,13 @@ def watch_speed(draft: Draft, lease: Lease, fastest: int | None = None) -> None:
     worker, owner = _worker(draft, lease.worker), draft.account(lease.owner)
     assert owner is not None, "a lease brings its owner"
     seconds = (draft.now - lease.taken_at).total_seconds()
-    if owner.trusted or lease.state is not LeaseState.LIVE or seconds <= 0:
+    most = fastest or UNREASONABLE_SPEED.get(lease.kind)
+    if owner.trusted or lease.state is not LeaseState.LIVE or seconds <= 0 or most is None:
         return
     now = draft.lease(lease.id)
     assert now is not None, "a lease never vanishes"
     lately = worker.suspected_at is not None and draft.now - worker.suspected_at < SUSPECTED_EVERY
-    if lately or now.done / seconds <= (fastest or UNREASONABLE_SPEED[lease.kind]):
+    if lately or now.done / seconds <= most:
         return
     draft.add(SuspicionRaised(worker=worker.id, owner=worker.owner, kind=SuspicionKind.UNREASONABLY_FAST))
     worker = _worker(draft, lease.worker)

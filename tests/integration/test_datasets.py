@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from app.datasets.commands import dataset_group
+from app.dataset_commands import dataset_group
 from app.datasets.hourly import HourlyRatings
 from app.datasets.librarian import Librarian, source_of
 from app.datasets.people import People

@@ -23,6 +23,6 @@ def soon_trusted() -> Iterator[None]:
         patch.setattr(trust, "MIN_EARNED", 1_500)
         patch.setattr(trust, "MIN_AGE", timedelta(days=1))
         patch.setattr(conduct, "SUSPICIOUS", 1)
-        patch.setattr(conduct, "UNREASONABLE_SPEED", dict.fromkeys(JobKind, 100_000))
+        patch.setattr(conduct, "UNREASONABLE_SPEED", dict.fromkeys((JobKind.IMAGE, JobKind.TEXT), 100_000))
         patch.setattr(model, "CANDIDATES", 10_000)
         yield

@@ -25,7 +25,13 @@ LIARS: Final = {
     "copycat of another rater": 3,
     "colluding group": 5,
 }
-HONEST: Final = ("honest", "honest, careless at times", "honest, fast", "honest, harsh or narrow", "honest, own taste")
+HONEST: Final = (
+    "honest",
+    "honest, careless at times",
+    "honest, fast",
+    "honest, harsh or narrow",
+    "honest, own taste",
+)
 #: who reads what others said, and so comes after them
 FOLLOWERS: Final = ("copycat of the mean", "copycat of another rater")
 
@@ -75,7 +81,9 @@ class _Rater:
         seen = 5.5 + self.bias + self.spread * (quality - 5.5) + float(self.taste @ style)
         return _whole(seen + self.rng.normal(0, self.noise))
 
-    def value(self, quality: float, style: np.ndarray, before: list[int], copied: int | None, boosted: bool) -> int:
+    def value(
+        self, quality: float, style: np.ndarray, before: list[int], copied: int | None, boosted: bool
+    ) -> int:
         match self.kind:
             case "lazy, always the same":
                 return self.constant if self.rng.random() > 0.03 else _whole(self.constant + 1)
@@ -123,7 +131,7 @@ def crowd(seed: int, *, raters: int = 100, pictures: int = 1_500, each: int = 15
     return made
 
 
-def _rate(  # noqa: PLR0913
+def _rate(
     made: Crowd,
     rng: np.random.Generator,
     people: dict[UUID, _Rater],
@@ -155,7 +163,9 @@ def _rate(  # noqa: PLR0913
     for position, (_, key, at, again) in enumerate(sorted(turns)):
         person = people[key]
         told = others.setdefault(at, {})
-        value = person.value(quality[at], style[at], before.get(at, []), told.get(model), keys[at] in made.boosted)
+        value = person.value(
+            quality[at], style[at], before.get(at, []), told.get(model), keys[at] in made.boosted
+        )
         if not again:
             before.setdefault(at, []).append(value)
             told[key] = value

@@ -78,7 +78,9 @@ def judge(made: Crowd, tally: Tally) -> None:
             score = np.where(n > 0, rows.by_picture(rows.value.astype(float)) / np.maximum(n, 1), middle)
         tally.errors.setdefault(name, []).append(_error(score - score.mean() + truth.mean(), truth))
         tally.ranks.setdefault(name, []).append(_rank(score, truth))
-        tally.boosted.setdefault(name, []).append(float((score - score.mean() + truth.mean() - truth)[boosted].mean()))
+        tally.boosted.setdefault(name, []).append(
+            float((score - score.mean() + truth.mean() - truth)[boosted].mean())
+        )
 
 
 def _error(score: np.ndarray, truth: np.ndarray) -> float:
@@ -105,7 +107,11 @@ def tables(tally: Tally) -> str:
     for kind, people in tally.people.items():
         parts = [tally.stands[kind, s] / people for s in (Standing.GOOD, Standing.WATCHED, Standing.SUSPECT)]
         lines.append(f"| {kind} | {people} | " + " | ".join(f"{100 * part:.1f} %" for part in parts) + " |")
-    lines += ["", f"Caught: {100 * tally.caught():.1f} %. Honest wrongly marked: {100 * tally.wronged():.2f} %.", ""]
+    lines += [
+        "",
+        f"Caught: {100 * tally.caught():.1f} %. Honest wrongly marked: {100 * tally.wronged():.2f} %.",
+        "",
+    ]
     lines += ["| score | RMSE | Spearman | boosted pictures too high by |", "|---|---|---|---|"]
     for name, errors in tally.errors.items():
         cells = (np.mean(errors), np.mean(tally.ranks[name]), np.mean(tally.boosted[name]))
@@ -115,7 +121,10 @@ def tables(tally: Tally) -> str:
 
 def by_ratings(seeds: range) -> str:
     """How it goes with raters who rated less, or more."""
-    lines = ["| ratings a rater | caught | watched besides | honest wrongly marked | honest watched |", "|---|---|---|---|---|"]
+    lines = [
+        "| ratings a rater | caught | watched besides | honest wrongly marked | honest watched |",
+        "|---|---|---|---|---|",
+    ]
     for each in (40, 80, 150, 300):
         tally = run(seeds, each)
         cells = [tally.caught(), tally.watched(liars=True), tally.wronged(), tally.watched(liars=False)]

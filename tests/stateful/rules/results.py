@@ -136,7 +136,8 @@ class Results(Work):
         units = lease.job.generations
         done = sum(g.work for g in units if g.lease == lease.id and g.state == "DONE")
         lately = worker.suspected is not None and self.now - worker.suspected < SUSPECTED_EVERY
-        if not lately and done / seconds > TOO_FAST[worker.kind]:
+        most = TOO_FAST.get(worker.kind)
+        if not lately and most is not None and done / seconds > most:
             worker.suspicions, worker.suspected = worker.suspicions + 1, self.now
             owner.suspicions += 1
             worker.paused = worker.paused or worker.suspicions >= SUSPICIOUS

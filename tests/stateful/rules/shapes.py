@@ -22,7 +22,7 @@ TRUSTED = {"trusted", "moderator", "operator"}
 #: suspicions that pause a worker, and that keep an owner from earning trust; how often one is raised
 SUSPICIOUS, SUSPECTED_EVERY = 5, timedelta(minutes=10)
 #: work a second that nobody does, and below which a worker is slow; how many deliveries say how fast it is
-TOO_FAST = {"IMAGE": 20_000_000, "TEXT": 150_000, "INTERROGATION": 20_000}
+TOO_FAST = {"IMAGE": 20_000_000, "TEXT": 150_000}
 FAST, MEASURED = {"IMAGE": 500_000, "TEXT": 5_000, "INTERROGATION": 100}, 20
 #: a worker with more failures in an hour rests; those of leases that nobody ended for so long do not count
 MAX_FAULTS, HOUR, UNSWEPT = 20, timedelta(hours=1), timedelta(minutes=1)

@@ -178,6 +178,20 @@ def test_messages_to_workers_are_forgotten_after_they_expired(gallery: Gallery):
         assert {row[0] for row in connection.execute(count)} == {m for m, hours in ages.items() if hours < 0}
 
 
+def test_networks_of_ratings_are_forgotten_after_ninety_days(gallery: Gallery):
+    ages = {uuid4(): days for days in (0, 89, 91)}
+    with psycopg.connect(gallery.settings.database_url, autocommit=True) as connection:
+        for rating, days in ages.items():
+            connection.execute(
+                "INSERT INTO vault.rating_origin (realm, rating, rater, network, at) "
+                "VALUES (%s, %s, %s, %s, now() - make_interval(days => %s))",
+                (gallery.settings.realm, rating, uuid4(), uuid4(), days),
+            )
+        forget(gallery)
+        kept = connection.execute("SELECT rating FROM vault.rating_origin").fetchall()
+    assert {row[0] for row in kept} == {rating for rating, days in ages.items() if days < 90}
+
+
 def test_what_was_told_of_pictures_is_forgotten_in_time_or_with_a_report(gallery: Gallery):
     """Feature 93: of a reported picture at once, whichever job it was told for; a dismissed report takes nothing."""
     realm, told = gallery.settings.realm, "SELECT form FROM vault.told ORDER BY form"

@@ -360,6 +360,10 @@ PART_PICTURES: Final = 1000
 _WANTED: Final = frozenset(NAMES)
 _RATING: Final = "INSERT INTO rating VALUES (" + ", ".join("?" * 22) + ")"  # noqa: S608
 _PICTURE: Final = "INSERT INTO picture VALUES (" + ", ".join("?" * 16) + ", NULL, NULL, 0)"  # noqa: S608
+_RATING: Final = (
+    "INSERT INTO rating VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_PICTURE: Final = "INSERT INTO picture VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, 0)"
 
 
 def micros(fact: Fact) -> int:

@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from benchmarks import cycle, figures, lock, pop, rating, replay, startup, subscriptions, writer
+from benchmarks import cycle, figures, lock, pop, release, replay, startup, subscriptions, writer
 from benchmarks.figures import Table
 from benchmarks.lab import Lab
 from benchmarks.machine import describe
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[Lab, Scale], list[Table]]] = {
     "pop": pop.measure,
     "rating": rating.measure,
     "replay": replay.measure,
+    "release": release.measure,
     "subscriptions": subscriptions.measure,
     "startup": lambda _, scale: startup.measure(scale),
 }

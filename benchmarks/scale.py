@@ -35,6 +35,8 @@ class Scale:
     follow_seconds: float
     #: how many pictures there are to be rated, ascending
     pictures: tuple[int, ...]
+    #: pictures and ratings of a release
+    release: tuple[int, int]
 
 
 SMALL = Scale(
@@ -50,6 +52,7 @@ SMALL = Scale(
     events=50_000,
     follow_seconds=5.0,
     pictures=(10_000,),
+    release=(5_000, 50_000),
 )
 LARGE = Scale(
     runs=9,
@@ -64,4 +67,5 @@ LARGE = Scale(
     events=1_000_000,
     follow_seconds=60.0,
     pictures=(10_000, 5_000_000),
+    release=(100_000, 1_000_000),
 )

@@ -71,7 +71,7 @@ def test_a_release_in_the_bucket_is_rewritten_without_what_is_withdrawn(
 
         librarian = Librarian(settings, objects)
         assert librarian.step()
-        run(gallery.writer, WithdrawConsent(job=gone.job, requester=gallery.requester))
+        run(gallery.writer, WithdrawConsent(job=gone.job))
         ended = source.log.last()
         with gallery.publisher() as publisher:
             publisher.withdraw(ended)

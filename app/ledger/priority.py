@@ -35,3 +35,9 @@ def rank(tier: int, priority: int, submitted_at: datetime) -> int:
     """
     milliseconds = int(submitted_at.timestamp() * 1000)
     return max(-(10**12), min(priority, 10**12)) * _UNITS - AGEING * milliseconds - tier * _TIER
+
+
+def priority_of(tier: int, rank: int, submitted_at: datetime) -> int:
+    """The priority that `rank` was made of, within its bounds."""
+    milliseconds = int(submitted_at.timestamp() * 1000)
+    return (rank + tier * _TIER + AGEING * milliseconds) // _UNITS

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from app.operations.segments import CopyError, Manifest, check_file
+from app.operations.segments import Copy, CopyError, Manifest, check_file, segment_of
 from events.base import Postings, postings_of
 from events.codec import EVENT_TYPES, decode
 
@@ -38,7 +38,7 @@ _VERSIONS = {
 
 
 def balances_of_copy(
-    folder: Path,
+    copy: Copy,
     manifest: Manifest,
     upto: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -55,8 +55,10 @@ def balances_of_copy(
         if segment.first > last:
             break
         try:
-            check_file(folder / segment.file, segment.sha256)
-            _add_segment(balances, folder / segment.file, last)
+            file = segment_of(copy, segment)
+            check_file(file, segment.sha256)
+            assert file is not None
+            _add_segment(balances, file, last)
         except CopyError as error:
             raise CopyError(error.problem, position=segment.first, file=segment.file) from None
         if progress is not None:
@@ -64,9 +66,9 @@ def balances_of_copy(
     return dict(sorted(balances.items()))
 
 
-def _add_segment(balances: Counter[str], path: Path, last: int) -> None:
+def _add_segment(balances: Counter[str], source: Path | bytes, last: int) -> None:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else source) as file:
             for batch in file.iter_batches(
                 BATCH_ROWS, columns=["position", "type", "schema_version", "data"]
             ):

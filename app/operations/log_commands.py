@@ -1,27 +1,34 @@
 """`hoard log export|verify|replay`. They only read options and print.
 
-With `--from DIR` a command needs neither settings nor a database. Look next: `app.operations.export`,
-`app.operations.verify_log`, `app.operations.replay`.
+With `--from DIR` a command needs neither settings nor a database. Look next: `app.operations.log_source`,
+`app.operations.export`, `app.operations.verify_log`, `app.operations.replay`; `app.research` for what is asked of it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import msgspec
 
 from app.operations.balances import balances_of_copy
-from app.operations.export import BucketTarget, Exported, ExportError, FolderTarget, Target, export
+from app.operations.export import Exported, ExportError, FolderTarget, export
 from app.operations.live_log import LiveLog
+from app.operations.log_source import (
+    CopiedLog,
+    Until,
+    broken_log,
+    bucket_copy,
+    copy_of,
+    end_of,
+    opened,
+    source_options,
+    until_option,
+)
 from app.operations.replay import Replayed, replay
-from app.operations.segments import CopyError, read_copy, read_manifest
+from app.operations.segments import Copy, CopyError
 from app.operations.verify_log import Proof, verify_copy, verify_live
-from app.platform.objects import ObjectStore
-from app.platform.settings import Settings
 from app.platform.terminal import (
     WRONG,
     WrongError,
@@ -32,16 +39,6 @@ from app.platform.terminal import (
     print_json,
     progress_bar,
     settings_from_environment,
-)
-from events.base import Recorded
-from events.codec import UnknownEventError
-from projections.base import FoldError
-
-_from_option = click.option(
-    "--from",
-    "folder",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder of an exported copy, instead of the live log.",
 )
 
 
@@ -65,7 +62,7 @@ def export_command(out: Path | None, segment_events: int | None, *, bucket: bool
     if (out is None) == (not bucket):
         raise click.UsageError("give either --out DIR or --bucket")
     settings = settings_from_environment()
-    target = _target(settings, out)
+    target = bucket_copy(settings) if out is None else FolderTarget(out)
     with (
         database(settings.database_url) as connection,
         progress_bar("exporting", shown=not as_json) as progress,
@@ -78,13 +75,6 @@ def export_command(out: Path | None, segment_events: int | None, *, bucket: bool
         print_json(exported)
     else:
         _print_exported(exported, f"{settings.bucket_datasets}/log/" if out is None else str(out))
-
-
-def _target(settings: Settings, out: Path | None) -> Target:
-    if out is not None:
-        return FolderTarget(out)
-    store = ObjectStore(settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region)
-    return BucketTarget(store, settings.bucket_datasets)
 
 
 def _print_exported(exported: Exported, where: str) -> None:
@@ -100,14 +90,14 @@ def _print_exported(exported: Exported, where: str) -> None:
 
 
 @log_group.command("verify")
-@_from_option
+@source_options
 @json_option
 @one_line_errors
-def verify_command(folder: Path | None, *, as_json: bool) -> None:
+def verify_command(folder: Path | None, *, bucket: bool, as_json: bool) -> None:
     """Prove that a log is complete and unaltered: exit status 1 and the first bad position if it is not."""
     with progress_bar("verifying", shown=not as_json) as progress:
-        if folder is not None:
-            proof = verify_copy(folder, progress)
+        if (copy := copy_of(folder, bucket=bucket)) is not None:
+            proof = verify_copy(copy, progress)
         else:
             settings = settings_from_environment()
             with database(settings.database_url) as connection:
@@ -130,54 +120,68 @@ def _print_proof(proof: Proof) -> None:
 
 
 @log_group.command("replay")
-@_from_option
-@click.option("--upto", type=click.IntRange(min=0), help="Stop after this position.")
+@source_options
+@until_option
 @click.option("--balances", is_flag=True, help="Also print the balance of every user.")
+@click.option("--queue", is_flag=True, help="Also print what waits, best first.")
+@click.option("--ratings", is_flag=True, help="Also print the mean rating of every picture that has one.")
 @click.option("--balances-only", is_flag=True, help="Only sum up the postings of a copy: much faster.")
 @json_option
 @one_line_errors
 def replay_command(
-    folder: Path | None, upto: int | None, *, balances: bool, balances_only: bool, as_json: bool
+    folder: Path | None,
+    until: Until | None,
+    *,
+    bucket: bool,
+    balances: bool,
+    queue: bool,
+    ratings: bool,
+    balances_only: bool,
+    as_json: bool,
 ) -> None:
-    """Fold a log in memory with the server's own folds, and print where it stands."""
+    """Fold a log in memory with the server's own folds, and print where it stands or stood."""
     if balances_only:
-        _replay_balances(folder, upto, as_json=as_json)
+        _replay_balances(copy_of(folder, bucket=bucket), until, as_json=as_json)
         return
-    with _source(folder, upto) as (events, last), progress_bar("replaying", shown=not as_json) as progress:
-        started = time.perf_counter()
-        try:
-            replayed, _ = replay(events, last, progress)
-        except CopyError as error:
-            raise WrongError(f"position {error.position} in {error.file}: {error.problem}") from None
-        except (FoldError, UnknownEventError, msgspec.MsgspecError) as error:
-            raise WrongError(f"the log is broken: {error}") from None
-        seconds = time.perf_counter() - started
+    replayed, seconds = _replayed(folder, until, bucket=bucket, shown=not as_json)
+    wanted = {"balances": balances, "queue": queue, "ratings": ratings}
     speed = round(replayed.position / seconds)
     if as_json:
-        shown = msgspec.to_builtins(replayed)
-        if not balances:
-            del shown["balances"]
+        shown = {
+            name: value for name, value in msgspec.to_builtins(replayed).items() if wanted.get(name, True)
+        }
         print_json({**shown, "seconds": round(seconds, 3), "events_per_second": speed})
     else:
-        _print_replayed(replayed, balances=balances)
+        _print_replayed(replayed, wanted)
         click.echo(f"{seconds:.1f} s, {speed} events/s")
     if replayed.total != 0:
         raise WrongError("the accounts do not sum to zero")
 
 
-def _replay_balances(folder: Path | None, upto: int | None, *, as_json: bool) -> None:
-    if folder is None:
-        raise click.UsageError("--balances-only needs a copy: --from DIR")
+def _replayed(
+    folder: Path | None, until: Until | None, *, bucket: bool, shown: bool
+) -> tuple[Replayed, float]:
+    """The log summed up, and the seconds that took."""
+    with opened(folder, bucket=bucket) as source, progress_bar("replaying", shown=shown) as progress:
+        last = end_of(source, until)
+        started = time.perf_counter()
+        with broken_log():
+            replayed, _ = replay(source.events(last), last, progress)
+        return replayed, time.perf_counter() - started
+
+
+def _replay_balances(copy: Copy | None, until: Until | None, *, as_json: bool) -> None:
+    if copy is None:
+        raise click.UsageError("--balances-only needs a copy: --from DIR or --bucket")
     try:
-        manifest = read_manifest(folder)
-        with progress_bar("adding up", shown=not as_json) as progress:
-            found = balances_of_copy(folder, manifest, upto, progress)
+        source = CopiedLog(copy)
+        last = end_of(source, until)
+        with progress_bar("adding up", shown=not as_json) as progress, broken_log():
+            found = balances_of_copy(copy, source.manifest, last, progress)
     except CopyError as error:
-        raise WrongError(f"{error.file or folder}: {error.problem}") from None
-    except (UnknownEventError, msgspec.MsgspecError) as error:
-        raise WrongError(f"the log is broken: {error}") from None
+        raise WrongError(f"{error.file or copy}: {error.problem}") from None
     if as_json:
-        print_json({"position": _end(manifest.exported_at, upto), "balances": found})
+        print_json({"position": last, "balances": found})
     else:
         for account, amount in found.items():
             click.echo(f"{account:<42} {kudos(amount):>16}")
@@ -185,27 +189,7 @@ def _replay_balances(folder: Path | None, upto: int | None, *, as_json: bool) ->
         raise WrongError("the accounts do not sum to zero")
 
 
-@contextlib.contextmanager
-def _source(folder: Path | None, upto: int | None) -> Iterator[tuple[Iterator[Recorded], int]]:
-    """The events of a copy or of the live log, and the position they go to."""
-    if folder is not None:
-        try:
-            manifest = read_manifest(folder)
-        except CopyError as error:
-            raise WrongError(error.problem) from None
-        yield read_copy(folder, manifest, upto), _end(manifest.exported_at, upto)
-        return
-    settings = settings_from_environment()
-    with database(settings.database_url) as connection:
-        live = LiveLog(connection, settings.realm)
-        yield live.events(upto), _end(live.last, upto)
-
-
-def _end(last: int, upto: int | None) -> int:
-    return last if upto is None else min(last, upto)
-
-
-def _print_replayed(replayed: Replayed, *, balances: bool) -> None:
+def _print_replayed(replayed: Replayed, wanted: dict[str, bool]) -> None:
     click.echo(f"position {replayed.position}")
     _print_counts("events", replayed.events)
     _print_counts("jobs", replayed.jobs)
@@ -215,11 +199,25 @@ def _print_replayed(replayed: Replayed, *, balances: bool) -> None:
     for name, amount in replayed.system.items():
         click.echo(f"  {name:<32} {kudos(amount):>16}")
     click.echo(f"sum over all accounts: {kudos(replayed.total)}")
-    if balances:
+    if wanted["balances"]:
         click.echo("subject                               balance, held, consumed, earned, in kudos:")
         for row in replayed.balances:
             amounts = (row.balance, row.held, row.consumed, row.earned)
             click.echo(f"{row.subject}  {'  '.join(f'{kudos(amount):>14}' for amount in amounts)}")
+    if wanted["queue"]:
+        click.echo("waiting jobs, best first:     kind, tier, priority, waiting generations, submitted:")
+        for job in replayed.queue:
+            values = (job.kind, job.tier, kudos(job.priority), job.waiting, job.submitted_at.isoformat())
+            click.echo(f"{job.job}  {'  '.join(f'{value:>14}' for value in values)}")
+    if wanted["ratings"]:
+        click.echo("picture                               ratings, mean, mean without the suspect ones:")
+        for picture in replayed.ratings:
+            said = (picture.ratings, _mean(picture.mean), _mean(picture.mean_trusted))
+            click.echo(f"{picture.picture}  {'  '.join(f'{value:>14}' for value in said)}")
+
+
+def _mean(mean: float | None) -> str:
+    return "-" if mean is None else f"{mean:.2f}"
 
 
 def _print_counts(title: str, counts: dict[str, int]) -> None:

@@ -6,17 +6,23 @@ connects to anything. Look next: `projections.memory`, `app.operations.segments.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from datetime import datetime
+from uuid import UUID
 
 import msgspec
 
+from app.ledger.priority import priority_of
 from events.base import Recorded, postings_of
 from events.codec import fact_of
+from events.jobs import JobKind
 from projections import memory
 from projections.accounts import USER, Account
 from projections.generations import Generation
 from projections.jobs import Job
+from projections.queue import waits
+from projections.ratings import Rating
 
 Progress = Callable[[int, int], None]
 
@@ -29,6 +35,33 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
     held: int
     consumed: int
     earned: int
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A job of which something waits, at its place in the queue."""
+
+    job: str
+    kind: JobKind
+    #: 0 registered, 1 anonymous
+    tier: int
+    #: the constant key of the queue: higher is served first
+    rank: int
+    #: hundredths of kudos that the requester had in hand before this job, as the rank holds it
+    priority: int
+    #: generations that wait
+    waiting: int
+    position: int
+    submitted_at: datetime
+
+
+class Rated(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said of a picture: ratings of others, and of its owner, each rater's once."""
+
+    picture: str
+    ratings: int
+    mean: float | None
+    #: without ratings that are marked as suspect
+    mean_trusted: float | None
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +78,9 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     #: sum over all users, as folded, and all system accounts: 0 in any sound log
     total: int
     balances: tuple[Balance, ...]
+    #: what waits, of all kinds, best first
+    queue: tuple[Waiting, ...]
+    ratings: tuple[Rated, ...]
 
 
 def replay(
@@ -97,6 +133,8 @@ def _summary(position: int, types: Counter[str], system: Counter[str], state: me
         system=dict(sorted(system.items())),
         total=sum(balance.balance for balance in balances) + sum(system.values()),
         balances=balances,
+        queue=queue_of(state),
+        ratings=ratings_of(state),
     )
 
 
@@ -111,3 +149,42 @@ def balances_of(state: memory.State) -> tuple[Balance, ...]:
         )
         for row in rows
     )
+
+
+def queue_of(state: memory.State) -> tuple[Waiting, ...]:
+    """Every job of which something may be handed out, best first."""
+    jobs = [row for row in state["jobs"].values() if isinstance(row, Job) and waits(row)]
+    return tuple(
+        Waiting(
+            job=str(job.id),
+            kind=job.kind,
+            tier=job.tier,
+            rank=job.rank,
+            priority=priority_of(job.tier, job.rank, job.submitted_at),
+            waiting=job.waiting,
+            position=job.position,
+            submitted_at=job.submitted_at,
+        )
+        for job in sorted(jobs, key=lambda job: (-job.rank, job.position))
+    )
+
+
+def ratings_of(state: memory.State) -> tuple[Rated, ...]:
+    """Every picture that was rated, by its id; repeats do not count."""
+    values: defaultdict[UUID, list[tuple[int, bool]]] = defaultdict(list)
+    for row in state["ratings"].values():
+        if isinstance(row, Rating) and row.value is not None and not row.again:
+            values[row.picture].append((row.value, row.suspect))
+    return tuple(
+        Rated(
+            picture=str(picture),
+            ratings=len(found),
+            mean=_mean([value for value, _ in found]),
+            mean_trusted=_mean([value for value, suspect in found if not suspect]),
+        )
+        for picture, found in sorted(values.items())
+    )
+
+
+def _mean(values: list[int]) -> float | None:
+    return sum(values) / len(values) if values else None

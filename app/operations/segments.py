@@ -9,14 +9,16 @@ it is. Look next: `app.operations.export`, `app.operations.verify_log`, `app.ope
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from events.base import Recorded
@@ -55,6 +57,17 @@ class CopyError(Exception):
         #: the first position that cannot be trusted
         self.position = position
         self.file = file
+
+
+class Files(Protocol):
+    """Where the files of a copy are had, if not in a folder."""
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a file, None where there is none."""
+
+
+#: a copy: its folder, or whatever else has its files
+Copy = Path | Files
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,12 +125,24 @@ def decode_manifest(content: bytes) -> Manifest:
     return manifest
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder. Raises `CopyError`."""
-    try:
-        return decode_manifest((folder / MANIFEST).read_bytes())
-    except OSError as error:
-        raise CopyError(f"no manifest in {folder}: {error.strerror}", file=MANIFEST) from None
+def read_manifest(copy: Copy) -> Manifest:
+    """The manifest of a copy. Raises `CopyError`."""
+    if isinstance(copy, Path):
+        try:
+            return decode_manifest((copy / MANIFEST).read_bytes())
+        except OSError as error:
+            raise CopyError(f"no manifest in {copy}: {error.strerror}", file=MANIFEST) from None
+    if (content := copy.read(MANIFEST)) is None:
+        raise CopyError("there is no manifest", file=MANIFEST)
+    return decode_manifest(content)
+
+
+def segment_of(copy: Copy, segment: Segment) -> Path | bytes | None:
+    """The file of a segment: where it stands, or its content; None where it is missing."""
+    if isinstance(copy, Path):
+        path = copy / segment.file
+        return path if path.is_file() else None
+    return copy.read(segment.file)
 
 
 def encode_segment(realm: int, events: Sequence[Recorded]) -> bytes:
@@ -161,10 +186,14 @@ def read_segment(source: Path | bytes, realm: int) -> Iterator[Recorded]:
     Raises:
         CopyError: it is no Parquet file, lacks a column or belongs to another realm. Nothing else is checked.
     """
+    for batch in _batches(source, SCHEMA.names):
+        yield from _events(batch, realm)
+
+
+def _batches(source: Path | bytes, columns: Sequence[str]) -> Iterator[Any]:
     try:
         with pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else str(source)) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=SCHEMA.names):
-                yield from _events(batch, realm)
+            yield from file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns))
     except (pa.ArrowException, KeyError, OSError, UnicodeDecodeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CopyError(f"cannot be read: {reason}") from None
@@ -212,8 +241,10 @@ def _instants(column: Any) -> list[datetime]:
     return [_EPOCH + timedelta(microseconds=value) for value in column.cast(pa.int64()).to_pylist()]
 
 
-def read_copy(folder: Path, manifest: Manifest, upto: int | None = None) -> Iterator[Recorded]:
+def read_copy(copy: Copy, manifest: Manifest, upto: int | None = None) -> Iterator[Recorded]:
     """The events of a whole copy in order, to its end or to position `upto`, checked to be dense.
+
+    One segment is held at a time where the copy is no folder, and some thousand events where it is one.
 
     Raises:
         CopyError: a segment is missing, unreadable or not the file that the manifest names, or a position is
@@ -221,9 +252,10 @@ def read_copy(folder: Path, manifest: Manifest, upto: int | None = None) -> Iter
     """
     expected = 1
     for segment in manifest.segments:
+        if upto is not None and segment.first > upto:
+            return
         try:
-            check_file(folder / segment.file, segment.sha256)
-            for event in read_segment(folder / segment.file, manifest.realm):
+            for event in read_segment(_checked(copy, segment), manifest.realm):
                 if upto is not None and event.position > upto:
                     return
                 if event.position != expected:
@@ -234,17 +266,68 @@ def read_copy(folder: Path, manifest: Manifest, upto: int | None = None) -> Iter
             raise CopyError(error.problem, position=expected, file=segment.file) from None
 
 
-def check_file(path: Path, sha256: str) -> None:
+def find(
+    copy: Copy, manifest: Manifest, *, streams: Sequence[str] | None = None, text: str | None = None
+) -> Iterator[Recorded]:
+    """The events of some streams, or in whose body a text stands, in order. Raises `CopyError`, as `read_copy` does."""
+    for segment in manifest.segments:
+        try:
+            for batch in _batches(_checked(copy, segment), SCHEMA.names):
+                if streams is not None:
+                    chosen = batch.filter(
+                        pc.is_in(batch.column("stream"), pa.array(list(streams), pa.string()))
+                    )
+                else:
+                    chosen = batch.filter(pc.match_substring(batch.column("data"), text))
+                if chosen.num_rows:
+                    yield from _events(chosen, manifest.realm)
+        except CopyError as error:
+            raise CopyError(error.problem, position=segment.first, file=segment.file) from None
+
+
+def position_at(copy: Copy, manifest: Manifest, instant: datetime) -> int:
+    """The position of the last event at an instant, 0 before the first: instants never run backwards in the log.
+
+    Raises:
+        CopyError: a segment that must be looked at is missing or not the file that the manifest names.
+    """
+
+    def instants(segment: Segment) -> list[datetime]:
+        try:
+            found = _batches(_checked(copy, segment), ["occurred_at"])
+            return [each for batch in found for each in _instants(batch.column("occurred_at"))]
+        except CopyError as error:
+            raise CopyError(error.problem, position=segment.first, file=segment.file) from None
+
+    after = bisect_right(manifest.segments, instant, key=lambda segment: instants(segment)[0])
+    if after == 0:
+        return 0
+    segment = manifest.segments[after - 1]
+    return segment.first - 1 + bisect_right(instants(segment), instant)
+
+
+def _checked(copy: Copy, segment: Segment) -> Path | bytes:
+    file = segment_of(copy, segment)
+    check_file(file, segment.sha256)
+    assert file is not None
+    return file
+
+
+def check_file(file: Path | bytes | None, sha256: str) -> None:
     """Raises `CopyError` unless a file is there and has a hexadecimal SHA-256."""
     try:
-        altered = sha256_of(path) != sha256
+        altered = sha256_of(file) != sha256
     except OSError as error:
         raise CopyError("is missing or unreadable") from error
     if altered:
         raise CopyError("is not the file that the manifest names: its SHA-256 differs")
 
 
-def sha256_of(path: Path) -> str:
-    """The hexadecimal SHA-256 of a file. Raises `OSError`."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_of(file: Path | bytes | None) -> str:
+    """The hexadecimal SHA-256 of a file. Raises `OSError`, where there is none, too."""
+    if file is None:
+        raise FileNotFoundError
+    if isinstance(file, bytes):
+        return hashlib.sha256(file).hexdigest()
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -15,11 +15,13 @@ import msgspec
 
 from app.operations.segments import (
     MANIFEST,
+    Copy,
     CopyError,
     Manifest,
     Segment,
     read_manifest,
     read_segment,
+    segment_of,
     sha256_of,
 )
 from events.base import Event, Recorded, postings_of
@@ -154,10 +156,10 @@ class _Postings:
             raise FaultError(position, "the postings table says otherwise than the event")
 
 
-def verify_copy(folder: Path, progress: Progress | None = None) -> Proof:
-    """Prove a copy in a folder by its manifest."""
+def verify_copy(copy: Copy, progress: Progress | None = None) -> Proof:
+    """Prove a copy, in a folder or elsewhere, by its manifest."""
     try:
-        manifest = read_manifest(folder)
+        manifest = read_manifest(copy)
     except CopyError as error:
         return Proof(
             realm=0,
@@ -166,7 +168,7 @@ def verify_copy(folder: Path, progress: Progress | None = None) -> Proof:
             fault=Fault(position=error.position or 1, problem=error.problem, file=error.file),
         )
     chain = Chain(manifest.realm)
-    fault = _manifest_fault(manifest) or _segments_fault(folder, manifest, chain, progress)
+    fault = _manifest_fault(manifest) or _segments_fault(copy, manifest, chain, progress)
     return _proof(manifest.realm, chain, fault)
 
 
@@ -188,15 +190,13 @@ def _manifest_fault(manifest: Manifest) -> Fault | None:
     return None
 
 
-def _segments_fault(
-    folder: Path, manifest: Manifest, chain: Chain, progress: Progress | None
-) -> Fault | None:
+def _segments_fault(copy: Copy, manifest: Manifest, chain: Chain, progress: Progress | None) -> Fault | None:
     for segment in manifest.segments:
-        path = folder / segment.file
-        if not path.is_file():
+        file = segment_of(copy, segment)
+        if file is None:
             return Fault(position=segment.first, problem="the segment is missing", file=segment.file)
-        altered = sha256_of(path) != segment.sha256
-        problem = _segment_problem(path, segment, manifest, chain, progress)
+        altered = sha256_of(file) != segment.sha256
+        problem = _segment_problem(file, segment, manifest, chain, progress)
         if altered:
             # The chain says where; if it does not, then nothing in the file can be trusted.
             at, what = problem or (segment.first, "the file was altered, although its events were not")
@@ -211,11 +211,11 @@ def _segments_fault(
 
 
 def _segment_problem(
-    path: Path, segment: Segment, manifest: Manifest, chain: Chain, progress: Progress | None
+    file: Path | bytes, segment: Segment, manifest: Manifest, chain: Chain, progress: Progress | None
 ) -> tuple[int, str] | None:
     """The first position of a segment that is wrong, and how."""
     try:
-        for recorded in read_segment(path, manifest.realm):
+        for recorded in read_segment(file, manifest.realm):
             chain.extend(recorded)
             _tell(progress, chain.position, manifest.exported_at)
     except CopyError as error:

@@ -33,6 +33,7 @@ from app.platform.writer.gather import VersionMismatchError
 from app.relay.leader import LeadershipLostError, NotMigratedError, Term, lead
 from app.relay.reactions import OVERDUE, Reactions
 from app.relay.retention import Retention
+from app.relay.segments import Segments
 from app.relay.statistics import Statistics
 from app.relay.sweeper import Sweeper
 from app.relay.tailing import Tailing
@@ -83,6 +84,7 @@ class Relay:
             settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
         )
         self._retention = Retention(settings, objects, leading=self.leading, stop=stop)
+        self._segments = Segments(settings, objects, leading=self.leading, stop=stop)
         metrics.WRITER_QUEUE.set_function(lambda: self._writer.waiting)
         metrics.RELAY_LEADING.set_function(self.leading.is_set)
 
@@ -91,6 +93,7 @@ class Relay:
         self._writer.start()
         self._sweeper.start()
         self._retention.start()
+        self._segments.start()
         try:
             self._serve()
         except (VersionMismatchError, NotMigratedError) as error:
@@ -99,6 +102,7 @@ class Relay:
             self._stop.set()
             self._sweeper.join(2.0)
             self._retention.join(2.0)
+            self._segments.join(2.0)
             self._writer.stop()
             self._broker.client.close()
         return 1 if self._failure else 0

@@ -152,7 +152,7 @@ def test_the_drill(writer: Writer, database: Settings, bare_database: Bare, tmp_
     restored = printed(hoard(other, "restore", tmp_path / "b", "--sha256", taken["sha256"], "--json"))
     assert restored["clean"]
     assert restored["realms"] == [end]
-    upto = ("--upto", position, "--balances", "--json")
+    upto = ("--until", position, "--balances", "--json")
     original, again = (printed(hoard(where, "log", "replay", *upto)) for where in (database, other))
     for timing in ("seconds", "events_per_second"):
         original.pop(timing), again.pop(timing)

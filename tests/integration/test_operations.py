@@ -113,7 +113,7 @@ def test_a_copy_is_proved_and_replayed_to_the_live_balances(
     assert printed(replayed)["balances"] == live
     assert printed(replayed)["total"] == 0
     assert printed(replayed)["generations"] == {"DONE": 2, "WAITING": 3}
-    partly = printed(hoard("log", "replay", "--from", tmp_path, "--upto", 3, "--json"))
+    partly = printed(hoard("log", "replay", "--from", tmp_path, "--until", 3, "--json"))
     assert partly["position"] == 3
     assert "balances" not in partly
     assert hoard("log", "verify").exit_code == 2

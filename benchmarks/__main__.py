@@ -15,8 +15,7 @@ from typing import NoReturn
 
 import click
 
-from benchmarks import cycle, figures, lock, pop, rating, replay, startup, subscriptions, writer
-from benchmarks import cycle, figures, lock, pop, release, replay, startup, subscriptions, writer
+from benchmarks import cycle, figures, lock, pop, rating, release, replay, startup, subscriptions, writer
 from benchmarks.figures import Table
 from benchmarks.lab import Lab
 from benchmarks.machine import describe

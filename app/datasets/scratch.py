@@ -358,12 +358,9 @@ class Scratch:
 #: pictures in one tar, withdrawn ones counted: what is withdrawn later changes one tar and no other
 PART_PICTURES: Final = 1000
 _WANTED: Final = frozenset(NAMES)
-_RATING: Final = "INSERT INTO rating VALUES (" + ", ".join("?" * 22) + ")"  # noqa: S608
-_PICTURE: Final = "INSERT INTO picture VALUES (" + ", ".join("?" * 16) + ", NULL, NULL, 0)"  # noqa: S608
 _RATING: Final = (
     "INSERT INTO rating VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_RATING: Final = "INSERT INTO rating VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _PICTURE: Final = "INSERT INTO picture VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, 0)"
 
 

@@ -19,12 +19,12 @@ from dramatiq.worker import Worker
 from psycopg import Connection
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from app.datasets.librarian import Librarian
 from app.images import actors as images_actors
 from app.images import decider as images
 from app.images.takedown import Remover
 from app.jobs.image_params import upscale_factor
 from app.platform import metrics
+from app.platform.background import Background, Steps
 from app.platform.broker import make_broker
 from app.platform.commands import rules
 from app.platform.logging import configure_logging
@@ -51,6 +51,8 @@ THREADS: Final = 4
 #: what fetching sources, and telling webhooks, reads with, between the threads' connections
 FETCHER_CONNECTIONS: Final = 2
 DELIVERER_CONNECTIONS: Final = 2
+#: seconds between two looks at the bucket of data sets
+LIBRARIAN_SECONDS: Final = 20.0
 #: milliseconds after which an idle thread looks again
 POLL_MS: Final = 100
 #: milliseconds that running actors have to finish in; what they leave undone is done again
@@ -93,7 +95,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         webhooks_actors.declare(broker, deliverer.begin)
         remover = make_remover(settings, pool, writer)
         images_actors.declare(broker, remover.carry_out, remover.uphold)
-        librarian = Librarian(settings, _store(settings))
+        librarian = Background("librarian", LIBRARIAN_SECONDS, partial(make_librarian, settings))
         writer.start()
         fetcher.start()
         deliverer.start()
@@ -173,6 +175,13 @@ def make_remover(settings: Settings, pool: ConnectionPool[Connection[Any]], writ
         shared=settings.bucket_shared,
         datasets=settings.bucket_datasets,
     )
+
+
+def make_librarian(settings: Settings) -> Steps:
+    """The slice of data sets joined to storage. What it loads, and most processes never need, is loaded here."""
+    from app.datasets.librarian import Librarian  # noqa: PLC0415
+
+    return Librarian(settings, _store(settings))
 
 
 def make_deliverer(settings: Settings, pool: ConnectionPool[Connection[Any]], writer: Writer) -> Deliverer:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import psycopg
 from psycopg import Connection
 
-from app.datasets.build import BuildError, Source
+from app.datasets.build import Source
 from app.datasets.hourly import HourlyRatings
 from app.datasets.people import People
 from app.datasets.reading import LiveLog, SharedBucket
@@ -24,13 +23,10 @@ from app.datasets.scratch import REMOVAL_NAMES
 from app.datasets.shelf import Shelf, alone
 from app.platform.objects import ObjectStore
 from app.platform.settings import Settings
-from app.platform.storage_errors import StorageError
 
 _log = logging.getLogger(__name__)
 
 FOLLOWER: Final = "datasets"
-#: seconds between two looks
-LOOK_SECONDS: Final = 20.0
 
 _SETTINGS: Final = "-c timezone=UTC -c jit=off -c application_name=hoard-datasets"
 _CHECKPOINT: Final = "SELECT position FROM relay.checkpoint WHERE realm = %s AND follower = %s"
@@ -42,7 +38,7 @@ _NOW: Final = "SELECT clock_timestamp()"
 
 
 class Librarian:
-    """Keeps the bucket of data sets. `start` it once; it works until `stop`."""
+    """Keeps the bucket of data sets, step by step."""
 
     def __init__(self, settings: Settings, objects: ObjectStore) -> None:
         """Name what to work with; nothing is contacted."""
@@ -53,17 +49,6 @@ class Librarian:
         self._every = timedelta(hours=settings.release_every_hours)
         self._hourly: HourlyRatings | None = None
         self._connection: Connection[Any] | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="librarian", daemon=True)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread, and wait for it a while; what it leaves undone is done again."""
-        self._stop.set()
-        self._thread.join(timeout=2.0)
 
     def step(self) -> bool:
         """Do what is due; False if another one is at it.
@@ -139,15 +124,6 @@ class Librarian:
                 self._settings.database_url, autocommit=True, connect_timeout=5, options=_SETTINGS
             )
         return self._connection
-
-    def _run(self) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
-            try:
-                self.step()
-            except (BuildError, OSError, StorageError, psycopg.Error) as error:
-                _log.warning("datasets_failed", extra={"reason": type(error).__name__})
-                self.close()
-        self.close()
 
 
 def source_of(settings: Settings, connection: Connection[Any], objects: ObjectStore) -> Source:

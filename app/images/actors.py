@@ -12,7 +12,7 @@ from uuid import UUID
 import dramatiq
 from psycopg import Connection
 
-from app.images.takedown import takedown_of_case
+from app.images.decider import takedown_of_case
 from app.platform.broker import QUEUE
 from app.platform.reactions import Reaction
 from events.base import Event

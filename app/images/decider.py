@@ -53,6 +53,16 @@ def picture_id(image_set: UUID, what: str) -> UUID:
     return uuid5(image_set, what)
 
 
+def imported_key(picture: UUID) -> str:
+    """Where in the bucket of data sets the copy of an imported picture lies."""
+    return f"imported/{picture}.webp"
+
+
+def takedown_of_case(case: UUID) -> UUID:
+    """The id of the takedown that follows from a case: there is one at most."""
+    return uuid5(case, "takedown")
+
+
 class OpenImageSet(Command, frozen=True, kw_only=True):
     """Open a set of pictures, if it is not there."""
 

@@ -26,6 +26,7 @@ from app.images.decider import (
     Opened,
     OpenImageSet,
     RecordMirror,
+    imported_key,
     picture_id,
 )
 from app.images.sources import SAFE, Bad, Row, Source
@@ -227,11 +228,6 @@ def mirrored(words: ImportedPictureWords, clean: CleanPicture, takedowns: int) -
         size=len(clean.webp),
         takedowns=takedowns,
     )
-
-
-def imported_key(picture: UUID) -> str:
-    """Where in the bucket of data sets the copy of an imported picture lies."""
-    return f"imported/{picture}.webp"
 
 
 def _pages(rows: Iterable[Row | Bad]) -> Iterator[list[Row | Bad]]:

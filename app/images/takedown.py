@@ -7,14 +7,19 @@ imported later is held against the takedown by itself (`app.platform.takedowns`)
 from __future__ import annotations
 
 from typing import Any, Final
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from app.images.decider import FinishTakedown, OrderTakedown, TakeDownPictures
-from app.images.importing import imported_key
+from app.images.decider import (
+    FinishTakedown,
+    OrderTakedown,
+    TakeDownPictures,
+    imported_key,
+    takedown_of_case,
+)
 from app.platform.commands import Command, Done, Request
 from app.platform.ids import new_id
 from app.platform.objects import ObjectStore, shared_keys
@@ -138,8 +143,3 @@ class Remover:
         page = connection.execute(log.READ, (self._realm, position - 1, 1), binary=True).fetchall()
         fact = fact_of(log.recorded(page[0])) if page else None
         return fact.event if fact is not None and fact.position == position else None
-
-
-def takedown_of_case(case: UUID) -> UUID:
-    """The id of the takedown that follows from a case: there is one at most."""
-    return uuid5(case, "takedown")

@@ -13,8 +13,6 @@ from typing import Final
 
 import psycopg
 
-from app.operations.export import BucketTarget, export
-from app.operations.segments import MANIFEST, SEGMENT_EVENTS
 from app.platform.objects import ObjectStore
 from app.platform.settings import Settings
 from events.store import log
@@ -37,11 +35,11 @@ class Segments:
         *,
         leading: threading.Event,
         stop: threading.Event,
-        segment_events: int = SEGMENT_EVENTS,
+        segment_events: int | None = None,
     ) -> None:
         """Name the parts; nothing is contacted. `segment_events` is for a bucket that holds no copy yet."""
         self._settings = settings
-        self._target = BucketTarget(objects, settings.bucket_datasets)
+        self._objects = objects
         self._leading = leading
         self._stop = stop
         self._events = segment_events
@@ -65,7 +63,11 @@ class Segments:
             StorageError: the storage fails: what was written stays, and the next step goes on from there.
             psycopg.Error: the database does not answer.
         """
-        realm = self._settings.realm
+        # pyarrow is loaded by the one relay that leads, and only when it first looks
+        from app.operations.export import BucketTarget, export  # noqa: PLC0415
+        from app.operations.segments import MANIFEST, SEGMENT_EVENTS  # noqa: PLC0415
+
+        target, realm = BucketTarget(self._objects, self._settings.bucket_datasets), self._settings.realm
         # made for each step: one a minute, and none is left open at a database that restarts
         with psycopg.connect(
             self._settings.database_url, autocommit=True, options=_SETTINGS, connect_timeout=5
@@ -74,8 +76,9 @@ class Segments:
             assert row is not None
             if self._sealed is not None and int(row[0]) < sum(self._sealed):
                 return ()
-            there = self._target.read(MANIFEST) is not None
-            exported = export(connection, realm, self._target, None if there else self._events, sealed=True)
+            there = target.read(MANIFEST) is not None
+            size = None if there else self._events or SEGMENT_EVENTS
+            exported = export(connection, realm, target, size, sealed=True)
         self._sealed = exported.manifest.exported_at, exported.manifest.segment_events
         return exported.added
 

@@ -18,7 +18,8 @@ import pytest
 from pyarrow import parquet
 
 from app.actors_main import make_pool, make_remover
-from app.images.importing import Importer, Progress, RefusedError, SetOptions, imported_key
+from app.images.decider import imported_key
+from app.images.importing import Importer, Progress, RefusedError, SetOptions
 from app.images.sources import Bad, SourceError, open_source
 from app.images.takedown import Remover
 from app.platform.commands import Command, Decision, Done, Needs, Request, Result, Rule, rules

@@ -29,7 +29,7 @@ from events.jobs import SourceFault
 from events.sharing import WithheldReason
 from tests.simulation import statements
 from tests.simulation.database import Client, Server
-from tests.simulation.scheduler import Killed, Scheduler, Task
+from tests.simulation.scheduler import Failure, Killed, Scheduler, Task
 
 #: seconds between two looks of the relay for what is due: shorter than in earnest, as everything is here
 HURRY = 0.3
@@ -346,14 +346,14 @@ def fold_chunk(connection: Connection, _: int, __: str, projection: Any, chunk: 
     connection.client.call(lambda view: statements.fold_chunk(view, projection, chunk), "fold")
 
 
-def inspect(data: bytes, width: int, height: int, *, scale: int = 1) -> CleanPicture | Withheld:
+def inspect(data: bytes, expected: tuple[int, int]) -> CleanPicture | Withheld:
     """A gate that knows what a simulated picture is: bad ones say so."""
     if data.startswith(b"bad"):
         return Withheld(WithheldReason.DECODE_FAILED)
     webp = b"webp " + data
     digest = hashlib.sha256(webp).hexdigest()
     return CleanPicture(
-        webp=webp, width=width * scale, height=height * scale, sha256=digest, perceptual_hash=digest[:16]
+        webp=webp, width=expected[0], height=expected[1], sha256=digest, perceptual_hash=digest[:16]
     )
 
 
@@ -374,7 +374,11 @@ def installed(server: Server, broker: Any) -> Iterator[None]:
         connection: Any, realm: int, rules: Any, requests: Sequence[Request], recent: Any
     ) -> Any:
         server.requests.update({request.id: request for request in requests})
-        return batch.decide_batch(connection, realm, rules, requests, recent)
+        decided = batch.decide_batch(connection, realm, rules, requests, recent)
+        raised = [outcome for outcome in decided[2].outcomes if isinstance(outcome, BaseException)]
+        if raised:
+            raise Failure(f"a command raises: {raised[0]!r}")
+        return decided
 
     places: list[tuple[Any, dict[str, Any]]] = [
         (thread, {"time": time, "threading": threading, "psycopg": database, "Future": future}),
@@ -383,8 +387,8 @@ def installed(server: Server, broker: Any) -> Iterator[None]:
         (ids, {"os": chance, "uuid4": chance.uuid4}),
         (leader, {"psycopg": database}),
         (main, {"time": time, "threading": threading, "make_sender": lambda _: broker, "send": send}),
-        # what has nothing to forget within a simulated day is left out
-        (main, {"ObjectStore": mock.Mock(), "Retention": mock.Mock()}),
+        # what has nothing to forget, or to copy, within a simulated day is left out
+        (main, {"ObjectStore": mock.Mock(), "Retention": mock.Mock(), "Segments": mock.Mock()}),
         (reactions, {"time": time, "LOOK_SECONDS": HURRY}),
         (sweeper, {"time": time, "threading": threading, "psycopg": database, "Future": future}),
         (sweeper, {"SWEEP_SECONDS": HURRY}),

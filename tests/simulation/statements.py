@@ -14,15 +14,16 @@ from uuid import UUID
 import msgspec
 from psycopg import errors, sql
 
-from app.platform import vault
+from app.platform import takedowns, vault
 from app.platform.commands import Idempotency, Needs
+from app.platform.pictures import publishing
 from app.platform.rows import Rows
 from app.platform.writer import thread
 from app.platform.writer.apply import Writes, channel
 from app.platform.writer.gather import Gathered
 from app.platform.writer.recent import Recent
 from app.relay import leader, outage, reactions, sweeper, tailing, webhooks
-from app.sharing import publish, story
+from app.sharing import story
 from app.sources import fetching
 from events.base import Fact, Recorded
 from events.codec import EVENT_TYPES
@@ -317,6 +318,11 @@ def _unfetched(view: View, asked: Any) -> list[tuple[Any, ...]]:
     return [msgspec.structs.astuple(row)] if row is not None and row.url else []
 
 
+def _against(view: View, _: Any) -> list[tuple[Any, ...]]:
+    """Nobody orders takedowns here."""
+    return [(None, len(view.server.log.state["takedowns"]))]
+
+
 def _advisory(view: View, parameters: Any) -> list[tuple[Any, ...]]:
     name = ("advisory", parameters)
     view.session.session_locks.add(name)
@@ -403,8 +409,9 @@ STATEMENTS: dict[str, tuple[str, Handler]] = {
         ("result words", _kept(vault.ResultWords, "generation"), _words(vault.ResultWords)),
         ("wanted sources", fetching._WANTED, _wanted),
         ("unfetched sources", fetching._UNFETCHED, _unfetched),
-        ("lock picture", publish._LOCK, _advisory),
-        ("unlock picture", publish._UNLOCK, _advisory_free),
+        ("takedowns", takedowns._AGAINST, _against),
+        ("lock picture", publishing._LOCK, _advisory),
+        ("unlock picture", publishing._UNLOCK, _advisory_free),
     )
 }
 

@@ -124,11 +124,11 @@ def _any_verdict(job_id: Any, generation_id: Any, rows: Rows) -> Any:
     return job if isinstance(found, Decision) else found
 
 
-def _event_first(publisher: Publisher, story: Any) -> None:
+def _event_first(publisher: Publisher, connection: Any, story: Any) -> None:
     """The verdict is recorded before its files are there."""
-    judged = publisher._judge(story)
+    judged = publisher._judge(connection, story)
     if isinstance(judged, WithheldReason):
-        _settle(publisher, story)
+        _settle(publisher, connection, story)
         return
     verdict = PublishPicture(
         job=story.delivered.job,
@@ -150,9 +150,9 @@ def _overdue_never(
     _reactions(self, term, table, send, overdue=max(overdue, timedelta(days=9_000)))
 
 
-def _as_if_new(publisher: Publisher, story: Any, _: str) -> None:
+def _as_if_new(publisher: Publisher, connection: Any, story: Any, _: str) -> None:
     """A picture that has its verdict is judged again."""
-    _settle(publisher, story)
+    _settle(publisher, connection, story)
 
 
 async def _unkept(fetcher: Fetcher, wanted: Any, command: Any) -> bool:

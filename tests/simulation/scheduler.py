@@ -161,6 +161,10 @@ class Scheduler:
                 return
         self.now = max(self.now, until)
 
+    def fail(self, failure: Failure) -> None:
+        """The run ends here: whoever found it may be caught by what it is in."""
+        self._failure = failure
+
     def _resume(self, task: Task, token: int) -> None:
         if task.done or token != task.token:
             return

@@ -377,7 +377,7 @@ def installed(server: Server, broker: Any) -> Iterator[None]:
         decided = batch.decide_batch(connection, realm, rules, requests, recent)
         raised = [outcome for outcome in decided[2].outcomes if isinstance(outcome, BaseException)]
         if raised:
-            raise Failure(f"a command raises: {raised[0]!r}")
+            scheduler.fail(Failure(f"a command raises: {raised[0]!r}"))
         return decided
 
     places: list[tuple[Any, dict[str, Any]]] = [

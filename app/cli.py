@@ -41,6 +41,8 @@ _COMMANDS = {
     "projections": ("app.operations.commands", "projections_group"),
     "dataset": ("app.dataset_commands", "dataset_group"),
     "takedown": ("app.images.commands", "takedown_group"),
+    "raters": ("app.raters.commands", "raters_group"),
+    "known-answers": ("app.raters.commands", "known_answers_group"),
     "train-aesthetic": ("app.aesthetics.commands", "train_command"),
     "docs": ("app.operations.events_doc", "docs_group"),
     "schema": ("app.schema_commands", "schema_command"),

@@ -16,9 +16,9 @@ from uuid import UUID
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from app.platform import metrics
+from app.platform.valkey_errors import VALKEY_AWAY
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Presence:
                     str(CLAIMED_SECONDS),
                 )
                 _, claim = await asked.execute()
-        except RedisError as error:
+        except VALKEY_AWAY as error:
             self._renewed.pop(worker, None)
             self._gone(error)
             return 0
@@ -105,7 +105,7 @@ class Presence:
 
     async def give_back(self, worker: UUID, seconds: int) -> None:
         """A claim that was not decided counts again."""
-        with contextlib.suppress(RedisError):
+        with contextlib.suppress(*VALKEY_AWAY):
             await self._redis.hincrby(f"{self._uptime}{worker}", "seconds", seconds)
 
     async def online(self, workers: Sequence[UUID]) -> set[UUID]:
@@ -114,7 +114,7 @@ class Presence:
             return set()
         try:
             found = await self._redis.mget([f"{self._prefix}{worker}" for worker in workers])
-        except RedisError as error:
+        except VALKEY_AWAY as error:
             self._gone(error)
             return set()
         return {worker for worker, mark in zip(workers, found, strict=True) if mark}
@@ -132,7 +132,7 @@ class Presence:
         text = msgspec.json.encode(LastPoll(datetime.now(UTC), None if skipped is None else tuple(skipped)))
         try:
             await self._redis.set(f"{self._polls}{worker}", text, ex=ONLINE_SECONDS)
-        except RedisError as error:
+        except VALKEY_AWAY as error:
             self._gone(error)
 
     async def last_poll(self, worker: UUID) -> LastPoll | None:
@@ -141,12 +141,12 @@ class Presence:
             return None
         try:
             text = await self._redis.get(f"{self._polls}{worker}")
-        except RedisError as error:
+        except VALKEY_AWAY as error:
             self._gone(error)
             return None
         return None if text is None else msgspec.json.decode(text, type=LastPoll)
 
-    def _gone(self, error: RedisError) -> None:
+    def _gone(self, error: Exception) -> None:
         """Valkey failed: for a while nobody waits for it."""
         self._away_until = time.monotonic() + REST_SECONDS
         metrics.PRESENCE_UNKNOWN.inc()
@@ -156,7 +156,7 @@ class Presence:
         """Whether Valkey answers now."""
         try:
             await self._redis.ping()
-        except RedisError:
+        except VALKEY_AWAY:
             return False
         return True
 

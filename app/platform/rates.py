@@ -19,9 +19,9 @@ from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError
 
 from app.platform import metrics
+from app.platform.valkey_errors import VALKEY_AWAY
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class Rates:
             if await self._limiter.hit(item, *masked, cost=hits):
                 return None
             window = await self._limiter.get_window_stats(item, *masked)
-        except RedisError as error:
+        except VALKEY_AWAY as error:
             self._away_until = time.monotonic() + REST_SECONDS
             metrics.RATES_UNKNOWN.inc()
             _log.warning("rates_unknown", extra={"reason": type(error).__name__})

@@ -75,6 +75,8 @@ MUTATIONS = (
     "skipImage",
     "reportImage",
     "decidePictureCase",
+    "liftTakedown",
+    "orderTakedown",
     "rateJob",
 )
 
@@ -253,6 +255,8 @@ class Stage:
             "skipImage": {"assignment": str(uuid4())},
             "reportImage": {"picture": str(uuid4()), "reason": "BROKEN"},
             "decidePictureCase": {"case": str(uuid4()), "verdict": "DISMISSED"},
+            "orderTakedown": {"sha256": "0" * 64},
+            "liftTakedown": {"takedown": str(uuid4())},
             "rateJob": {"job": self.own, "ratings": [{"generation": generation, "rating": 5}]},
             "setMode": {"mode": "INVITE_ONLY", "on": False},
         }

@@ -144,7 +144,7 @@ def test_a_takedown_reaches_imports(tmp_path: Path):
     shared = {f"{MadeUp.picture(number)}.webp" for number in range(12)}
     imported = next(str(each) for each in listed if each not in shared)
     gone = TakenDown(picture=UUID(imported[:-5]), image_set=SHARED_SET, job=None)
-    after = small(imports=3, extra=[PicturesTakenDown(takedown=uuid4(), pictures=(gone,), complete=True)])
+    after = small(imports=3, extra=[PicturesTakenDown(takedown=uuid4(), pictures=(gone,))])
     name = build(source_of(after), after.last(), tmp_path).name
     assert imported not in column(tmp_path / name, "metadata", "image_name")
     assert f"{imported[:-5]} TAKEN_DOWN" in (tmp_path / name / "TOMBSTONES").read_text()

@@ -57,6 +57,20 @@ async def test_without_valkey_nothing_is_limited():
     await alone.close()
 
 
+async def test_a_connection_that_dies_between_two_writes_limits_nobody_either(
+    two: tuple[Rates, Rates], monkeypatch: pytest.MonkeyPatch
+):
+    """What uvloop says then is no error of the client's library."""
+
+    async def dies(*_: object, **__: object) -> bool:
+        raise RuntimeError(
+            "unable to perform operation on <UnixTransport closed=True>; the handler is closed"
+        )
+
+    monkeypatch.setattr(two[0]._limiter, "hit", dies)
+    assert await two[0].delay(LIMIT, "test", "anybody") is None
+
+
 async def test_nobody_is_told_about_any_more_when_nothing_comes(two: tuple[Rates, Rates]):
     two[0].tally(LIMIT, "test", "once")
     await asyncio.sleep(4 * TALLY_SECONDS)

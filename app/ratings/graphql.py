@@ -168,7 +168,7 @@ RateComparisonResult = Annotated[
     strawberry.union("RateComparisonResult", description="What came of rateComparison."),
 ]
 SkipImageResult = Annotated[
-    SkipImageSuccess | errors.NotFound | errors.AssignmentEnded | errors.TryAgain,
+    SkipImageSuccess | errors.InvalidInput | errors.NotFound | errors.AssignmentEnded | errors.TryAgain,
     strawberry.union("SkipImageResult", description="What came of skipImage."),
 ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from app.operations.export import BucketTarget
+from app.operations.export import BUCKET_PREFIX, BucketTarget
 from app.operations.segments import read_manifest
 from app.operations.verify_log import verify_copy
 from app.platform.objects import ObjectStore
@@ -21,7 +21,11 @@ EVENTS = 20
 
 @pytest.fixture
 def objects(settings: Settings) -> ObjectStore:
-    return ObjectStore(settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region)
+    """Storage in whose bucket, which all tests of a process share, no log lies."""
+    store = ObjectStore(settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region)
+    for entry in store.entries(settings.bucket_datasets, BUCKET_PREFIX):
+        store.remove(settings.bucket_datasets, entry.key)
+    return store
 
 
 class DiesError(Exception):

@@ -19,7 +19,6 @@ def dataset_group() -> None:
 for command in (
     images.import_command,
     images.sets_command,
-    images.mirror_command,
     releases.build_command,
     releases.list_command,
     releases.verify_command,

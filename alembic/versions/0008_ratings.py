@@ -14,9 +14,7 @@ CREATE TABLE vault.image_set (
 CREATE TABLE vault.imported_picture (
   realm bigint NOT NULL, picture uuid NOT NULL, image_set uuid NOT NULL, url text NOT NULL, key text NOT NULL,
   caption text, nsfw text, similarity double precision, aesthetic_score double precision, hash text,
-  punsafe double precision, pwatermark double precision, tries bigint NOT NULL, next_at timestamptz,
-  PRIMARY KEY (realm, picture));
-CREATE INDEX ON vault.imported_picture (realm, next_at) WHERE next_at IS NOT NULL;
+  punsafe double precision, pwatermark double precision, PRIMARY KEY (realm, picture));
 CREATE INDEX ON vault.imported_picture (realm, image_set, picture);
 CREATE TABLE vault.image_import (
   realm bigint NOT NULL, image_set uuid NOT NULL, source uuid NOT NULL, done bigint NOT NULL, added bigint NOT NULL,

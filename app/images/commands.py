@@ -1,4 +1,4 @@
-"""`hoard dataset import|sets|mirror` and `hoard takedown`: reads options and prints.
+"""`hoard dataset import|sets` and `hoard takedown`: reads options and prints.
 
 Look next: `app.images.importing`, `app.images.takedown`, docs/image-sets.md.
 """
@@ -6,7 +6,6 @@ Look next: `app.images.importing`, `app.images.takedown`, docs/image-sets.md.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ import click
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from app.images.decider import MOST_TARGET, RULES, LiftTakedown, OrderTakedown, set_id
+from app.images.decider import MOST_TARGET, RULES, LiftTakedown, OrderTakedown
 from app.images.importing import AT_ONCE, Importer, Progress, RefusedError, SetOptions
 from app.images.sources import Bad, SourceError, open_source
-from app.platform.commands import Command, Rejection, Request, rules
+from app.platform.commands import Command, Rejection, Request
 from app.platform.ids import new_id
 from app.platform.objects import ObjectStore
 from app.platform.settings import Settings
@@ -31,18 +30,14 @@ from app.platform.terminal import (
     one_line_errors,
     print_json,
     settings_from_environment,
+    writing,
 )
-from app.platform.writer import Writer
 from projections.store.tables import LIVE
 
 _SETS = f"""
 SELECT s.name, s.licence, s.target, coalesce(t.pictures, 0), coalesce(t.removed, 0), coalesce(t.mirrored, 0),
   coalesce(t.ratings, 0) FROM {LIVE}.image_sets s LEFT JOIN {LIVE}.image_set_totals t USING (realm, id)
 WHERE s.realm = %s ORDER BY s.name"""  # noqa: S608
-_MIRROR = (
-    "UPDATE vault.imported_picture SET next_at = clock_timestamp() WHERE realm = %s AND image_set = %s "
-    "AND url <> '' AND key = '' AND next_at IS NULL"
-)
 _TAKEDOWNS = (
     "SELECT id, sha256, perceptual_hash, distance, ordered_at, lifted, taken, complete "  # noqa: S608
     f"FROM {LIVE}.takedowns WHERE realm = %s ORDER BY ordered"
@@ -61,7 +56,6 @@ _TAKEDOWNS = (
     show_default=True,
     help="Raters wanted a picture.",
 )
-@click.option("--mirror", is_flag=True, help="Let actors fetch a copy of each picture at an address.")
 @click.option("--bad", type=click.Path(path_type=Path, dir_okay=False), help="List bad rows in this file.")
 @json_option
 @one_line_errors
@@ -73,18 +67,17 @@ def import_command(
     target: int,
     bad: Path | None,
     *,
-    mirror: bool,
     as_json: bool,
 ) -> None:
     """Import pictures from SOURCE into a set, to be rated: .parquet, .csv or .tsv of addresses, a folder, .tar files.
 
     Run again after an interruption it goes on where it was; what is in the set is not added twice.
     """
-    options = SetOptions(name=name, licence=licence, target=target, description=description, mirror=mirror)
+    options = SetOptions(name=name, licence=licence, target=target, description=description)
     settings = settings_from_environment()
     with contextlib.ExitStack() as held:
         pool = held.enter_context(_pool(settings))
-        writer = held.enter_context(_writer(settings))
+        writer = held.enter_context(writing(settings, RULES))
         bar = held.enter_context(click.progressbar(length=0, label=f"importing into {name}", hidden=as_json))
         listed = held.enter_context(bad.open("w", encoding="utf-8")) if bad is not None else None
 
@@ -127,18 +120,6 @@ def sets_command(*, as_json: bool) -> None:
         return
     for row in (names, *rows):
         click.echo("  ".join(f"{value!s:<16}" for value in row).rstrip())
-
-
-@click.command("mirror")
-@click.argument("name")
-@one_line_errors
-def mirror_command(name: str) -> None:
-    """Let actors fetch a copy of each picture of the set NAME that has none."""
-    settings = settings_from_environment()
-    with database(settings.database_url) as connection:
-        wanted = connection.execute(_MIRROR, (settings.realm, set_id(name))).rowcount
-        connection.commit()
-    click.echo(f"{wanted} pictures are to be fetched")
 
 
 @click.group("takedown")
@@ -201,23 +182,10 @@ def _plain(value: Any) -> Any:
 
 
 def _told(command: Command) -> None:
-    with _writer(settings_from_environment()) as writer:
+    with writing(settings_from_environment(), RULES) as writer:
         outcome = writer.execute_sync(Request(command, new_id()))
     if isinstance(outcome, Rejection):
         raise WrongError(outcome.message)
-
-
-@contextlib.contextmanager
-def _writer(settings: Settings) -> Iterator[Writer]:
-    """A writer for a moment. Raises `psycopg.OperationalError` at once where the database does not answer."""
-    with database(settings.database_url):
-        pass
-    writer = Writer(settings.database_url, settings.realm, rules(RULES), on_fatal=lambda _: None)
-    writer.start()
-    try:
-        yield writer
-    finally:
-        writer.stop()
 
 
 def _pool(settings: Settings) -> ConnectionPool[Connection[Any]]:

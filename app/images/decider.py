@@ -22,8 +22,6 @@ from events.images import (
     ImageSetOpened,
     ImagesImported,
     ImportedPicture,
-    MirrorFailed,
-    MirrorFault,
     PictureMirrored,
     PicturesTakenDown,
     TakedownCarriedOut,
@@ -114,14 +112,6 @@ class RecordMirror(Command, frozen=True, kw_only=True):
     size: int
     #: how many takedowns it was held against
     takedowns: int
-
-
-class RecordMirrorFault(Command, frozen=True, kw_only=True):
-    """Record that an imported picture cannot be had."""
-
-    picture: UUID
-    words: ImportedPictureWords
-    reason: MirrorFault
 
 
 class MirrorSettled(Result, frozen=True, kw_only=True):
@@ -228,17 +218,6 @@ def record_mirror(command: RecordMirror, rows: Rows) -> Decision | Rejection:
     return Decision((event,), MirrorSettled(kept=True), (command.words,))
 
 
-def record_mirror_fault(command: RecordMirrorFault, rows: Rows) -> Decision | Rejection:
-    """Once, and only of what has no copy."""
-    picture = rows.picture(command.picture)
-    if picture is None or picture.job is not None:
-        return Rejection(code="NOT_FOUND", message="no such imported picture")
-    if picture.sha256 is not None or picture.state is PictureState.REMOVED:
-        return Decision((), MirrorSettled(kept=False))
-    event = MirrorFailed(picture=picture.id, image_set=picture.image_set, reason=command.reason)
-    return Decision((event,), MirrorSettled(kept=True), (command.words,))
-
-
 def order_takedown(command: OrderTakedown, rows: Rows) -> Decision | Rejection:
     """By moderators, and by the house for reports that moderators upheld."""
     if command.by is not None and not moderates(rows.account(command.by)):
@@ -316,7 +295,6 @@ RULES = (
     Rule(OpenImageSet, Opened, lambda c: Needs(image_sets=(set_id(c.name),)), open_image_set),
     Rule(ImportPictures, Imported, _needs_import, import_pictures),
     Rule(RecordMirror, MirrorSettled, lambda c: Needs(pictures=(c.picture,)), record_mirror),
-    Rule(RecordMirrorFault, MirrorSettled, lambda c: Needs(pictures=(c.picture,)), record_mirror_fault),
     Rule(
         OrderTakedown,
         Ordered,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -62,8 +61,6 @@ class SetOptions(msgspec.Struct, frozen=True, kw_only=True):
     licence: str
     target: int
     description: str
-    #: addresses are to be mirrored
-    mirror: bool
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -131,7 +128,7 @@ class Importer:
         for page in _pages(rows):
             bad = [row for row in page if isinstance(row, Bad)]
             good = [row for row in page if isinstance(row, Row)]
-            refused, added = self._page(opened.image_set, good, mirror=options.mirror)
+            refused, added = self._page(opened.image_set, good)
             bad += refused
             for each in sorted(bad, key=lambda row: row.number):
                 tell_bad(each)
@@ -147,10 +144,9 @@ class Importer:
         self._keep(msgspec.structs.replace(at, finished=True))
         return _progress(at, source)
 
-    def _page(self, image_set: UUID, rows: list[Row], *, mirror: bool) -> tuple[list[Bad], int]:
+    def _page(self, image_set: UUID, rows: list[Row]) -> tuple[list[Bad], int]:
         """What of a page is bad after all, and how many pictures came in."""
-        now = datetime.now(UTC)
-        imports = [_of_address(image_set, row, now if mirror else None) for row in rows if row.read is None]
+        imports = [_of_address(image_set, row) for row in rows if row.read is None]
         with ThreadPoolExecutor(AT_ONCE) as threads:
             looked = list(threads.map(self._cleaned, (row for row in rows if row.read is not None)))
             files = [found for found in looked if not isinstance(found, Bad)]
@@ -240,15 +236,15 @@ def _progress(at: ImageImport, source: Source) -> Progress:
     return Progress(at.done, at.added, at.repeated, at.bad, source.rows)
 
 
-def _of_address(image_set: UUID, row: Row, next_at: datetime | None) -> Import:
+def _of_address(image_set: UUID, row: Row) -> Import:
     key = picture_id(image_set, row.url)
-    return _item(row, key, image_set, (row.width, row.height), url=row.url, key="", next_at=next_at)
+    return _item(row, key, image_set, (row.width, row.height), url=row.url, key="")
 
 
 def _of_file(image_set: UUID, row: Row, clean: CleanPicture) -> Import:
     key = picture_id(image_set, clean.sha256)
     size = (clean.width, clean.height)
-    return _item(row, key, image_set, size, url="", key=imported_key(key), next_at=None)
+    return _item(row, key, image_set, size, url="", key=imported_key(key))
 
 
 def _item(
@@ -259,7 +255,6 @@ def _item(
     *,
     url: str,
     key: str,
-    next_at: datetime | None,
 ) -> Import:
     nsfw = (row.nsfw or "").upper() not in SAFE
     return Import(
@@ -276,6 +271,5 @@ def _item(
             hash=row.hash,
             punsafe=row.punsafe,
             pwatermark=row.pwatermark,
-            next_at=next_at,
         ),
     )

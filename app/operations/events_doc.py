@@ -21,37 +21,10 @@ import click
 import msgspec
 
 from app.operations.migrate import ROOT
-from events import (
-    accounts,
-    images,
-    jobs,
-    kudos,
-    moderation,
-    operations,
-    ratings,
-    sharing,
-    teams,
-    webhooks,
-    workers,
-)
 from events.base import Event, Postings
-from events.codec import encode
+from events.codec import MODULES, encode
 
 PAGE: Final = ROOT / "docs" / "events.md"
-
-_MODULES: Final = (
-    accounts,
-    kudos,
-    jobs,
-    sharing,
-    moderation,
-    workers,
-    teams,
-    operations,
-    webhooks,
-    images,
-    ratings,
-)
 
 #: What fields mean that have the same name and meaning everywhere.
 RECURRING: Final[Mapping[str, str]] = {
@@ -272,7 +245,7 @@ class DocumentationError(Exception):
 def page() -> str:
     """The whole page as Markdown. Raises `DocumentationError`."""
     parts = [_HEAD.replace("{snippet}", SNIPPET)]
-    for module in _MODULES:
+    for module in MODULES:
         parts.append(f"\n## {module.__name__.rpartition('.')[2]}\n\n{_first_line(module)}\n")
         parts += [_event(cls) for cls in module.EVENTS]
         parts += [_shape(cls) for cls in _shapes(module.EVENTS)]

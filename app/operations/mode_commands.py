@@ -5,13 +5,10 @@ Look next: `app.operations.decider`, `docs/status.md`.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import click
 
 from app.operations.decider import RULES, SetMode, Switched
-from app.platform.commands import Rejection, Request, rules
+from app.platform.commands import Rejection, Request
 from app.platform.ids import new_id
 from app.platform.settings import Settings
 from app.platform.terminal import (
@@ -21,8 +18,8 @@ from app.platform.terminal import (
     one_line_errors,
     print_json,
     settings_from_environment,
+    writing,
 )
-from app.platform.writer import Writer
 from events.operations import HOUSE, Mode
 
 _MODES = "SELECT maintenance, invite_only, raid FROM projections.modes WHERE realm = %s AND id = %s"
@@ -43,7 +40,7 @@ def mode_command(mode: str | None, state: str | None, *, as_json: bool) -> None:
     if mode is None:
         shown = _shown(settings)
     else:
-        with _writer(settings) as writer:
+        with writing(settings, RULES) as writer:
             command = SetMode(mode=_NAMES[mode], on=state == "on")
             outcome = writer.execute_sync(Request(command, new_id()))
         if isinstance(outcome, Rejection):
@@ -61,16 +58,3 @@ def _shown(settings: Settings) -> Switched:
     with database(settings.database_url) as connection:
         row = connection.execute(_MODES, (settings.realm, HOUSE)).fetchone() or (False, False, False)
     return Switched(maintenance=row[0], invite_only=row[1], raid=row[2])
-
-
-@contextlib.contextmanager
-def _writer(settings: Settings) -> Iterator[Writer]:
-    """A writer for a moment. Raises `psycopg.OperationalError` at once where the database does not answer."""
-    with database(settings.database_url):
-        pass
-    writer = Writer(settings.database_url, settings.realm, rules(RULES), on_fatal=lambda _: None)
-    writer.start()
-    try:
-        yield writer
-    finally:
-        writer.stop()

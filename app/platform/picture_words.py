@@ -36,9 +36,6 @@ class ImportedPictureWords(msgspec.Struct, frozen=True):
     hash: str | None = None
     punsafe: float | None = None
     pwatermark: float | None = None
-    #: how often a copy was tried, and when it is next; None where none is wanted, or nothing more is to be done
-    tries: int = 0
-    next_at: datetime | None = None
 
 
 class ImageImport(msgspec.Struct, frozen=True):

@@ -11,16 +11,17 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
 import click
 import msgspec
 import psycopg
 
+from app.platform.commands import Rule, rules
 from app.platform.settings import Settings, SettingsError
 from app.platform.storage_errors import StorageError
-from app.platform.writer import InternalError, WriterBusyError
+from app.platform.writer import InternalError, Writer, WriterBusyError
 from app.platform.writer.gather import VersionMismatchError
 
 P = ParamSpec("P")
@@ -65,6 +66,22 @@ def database(url: str) -> Iterator[psycopg.Connection[Any]]:
         url, autocommit=True, connect_timeout=_CONNECT_SECONDS, options="-c timezone=UTC"
     ) as connection:
         yield connection
+
+
+@contextlib.contextmanager
+def writing(settings: Settings, table: Sequence[Rule[Any]]) -> Iterator[Writer]:
+    """A writer for a moment, which knows some rules.
+
+    Raises `psycopg.OperationalError` at once where the database does not answer.
+    """
+    with database(settings.database_url):
+        pass
+    writer = Writer(settings.database_url, settings.realm, rules(table), on_fatal=lambda _: None)
+    writer.start()
+    try:
+        yield writer
+    finally:
+        writer.stop()
 
 
 def one_line_errors(function: Callable[P, T]) -> Callable[P, T]:

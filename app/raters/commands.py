@@ -5,18 +5,15 @@ Look next: `app.raters.assessing`, docs/raters.md.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from uuid import UUID
 
 import click
 import msgspec
 
 from app.platform import vault
-from app.platform.commands import Rejection, Request, rules
+from app.platform.commands import Rejection, Request
 from app.platform.ids import new_id
 from app.platform.picture_words import KnownAnswer
-from app.platform.settings import Settings
 from app.platform.terminal import (
     WrongError,
     database,
@@ -24,8 +21,8 @@ from app.platform.terminal import (
     one_line_errors,
     print_json,
     settings_from_environment,
+    writing,
 )
-from app.platform.writer import Writer
 from app.raters.assessing import Assessor, RefusedError
 from app.raters.decider import RULES, JudgeRater
 from events.ratings import RaterVerdict, Standing
@@ -51,8 +48,7 @@ def raters_group() -> None:
 def assess_command(*, as_json: bool) -> None:
     """Assess all raters by all ratings: standings, marks, rewards that go back or are paid out. Safe to run again."""
     settings = settings_from_environment()
-    with _writer(settings) as writer, database(settings.database_url) as connection:
-        connection.autocommit = True
+    with writing(settings, RULES) as writer, database(settings.database_url) as connection:
         try:
             done = Assessor(connection, settings.realm, writer).run()
         except RefusedError as error:
@@ -90,8 +86,7 @@ def list_command(standing: str | None, first: int, *, as_json: bool) -> None:
 def judge_command(rater: UUID, verdict: str) -> None:
     """Clear RATER, or confirm what the assessment says: marks and rewards follow at once."""
     settings = settings_from_environment()
-    with _writer(settings) as writer, database(settings.database_url) as connection:
-        connection.autocommit = True
+    with writing(settings, RULES) as writer, database(settings.database_url) as connection:
         command = JudgeRater(rater=rater, verdict=RaterVerdict(verdict.upper()), by=None)
         outcome = writer.execute_sync(Request(command, new_id()))
         if isinstance(outcome, Rejection):
@@ -122,7 +117,6 @@ def add_command(picture: UUID, lowest: int, highest: int) -> None:
         answer = KnownAnswer(picture, row[0], lowest, highest)
         parameters = vault.TABLES[KnownAnswer].parameters(settings.realm, [answer])
         connection.execute(vault.UPSERTS[KnownAnswer], parameters)
-        connection.commit()
     click.echo(f"{picture}: {lowest} to {highest}")
 
 
@@ -139,16 +133,3 @@ def known_command(*, as_json: bool) -> None:
         return
     for picture, lowest, highest in rows:
         click.echo(f"{picture}  {lowest} to {highest}")
-
-
-@contextlib.contextmanager
-def _writer(settings: Settings) -> Iterator[Writer]:
-    """A writer for a moment. Raises `psycopg.OperationalError` at once where the database does not answer."""
-    with database(settings.database_url):
-        pass
-    writer = Writer(settings.database_url, settings.realm, rules(RULES), on_fatal=lambda _: None)
-    writer.start()
-    try:
-        yield writer
-    finally:
-        writer.stop()

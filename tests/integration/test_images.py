@@ -31,7 +31,7 @@ from events.images import PictureCaseDecided, PictureReported, PictureReportReas
 from events.moderation import Verdict
 from tests.gallery import ALL_RULES, Gallery, picture
 
-SET = SetOptions(name="laion-sample", licence="CC-BY-4.0", target=3, description="a sample", mirror=False)
+SET = SetOptions(name="laion-sample", licence="CC-BY-4.0", target=3, description="a sample")
 
 
 class Given(Command, frozen=True, kw_only=True):

@@ -165,9 +165,9 @@ def numeric(owner: psycopg.Connection[Any], table: str) -> list[tuple[str, str]]
     ).fetchall()
 
 
-#: how to make another value of a type
+#: how to make another value of a type, which no other row of a key has
 OTHER = {
-    "bigint": "{0} + 1", "boolean": "NOT {0}", "text": "{0} || 'x'", "uuid": "gen_random_uuid()",
+    "bigint": "{0} + 1000003", "boolean": "NOT {0}", "text": "{0} || 'x'", "uuid": "gen_random_uuid()",
     "timestamp with time zone": "{0} + interval '1 microsecond'", "jsonb": "jsonb_build_array({0})",
 }  # fmt: skip
 

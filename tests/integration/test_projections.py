@@ -188,6 +188,12 @@ def test_a_corruption_of_any_column_of_any_table_is_found(history: Writer, owner
                 assert table in _found(owner), f"{table}.{name} was changed and nobody noticed"
 
 
+def test_an_entry_that_cannot_even_be_computed_with_is_found(history: Writer, owner: psycopg.Connection[Any]):
+    owner.execute("UPDATE projections.queue_entry SET denied = denied || 'x' WHERE denied <> ''")
+    wrong = {finding.name for finding in audit.verify(owner, 0).findings if not finding.identical}
+    assert {"queue_entry", "queue_denial"} <= wrong <= set(derived.NAMES), "and what follows from it"
+
+
 def _something(kind: str) -> str:
     values = {
         "bigint": "1", "boolean": "true", "text": "'x'", "uuid": "gen_random_uuid()",

@@ -126,10 +126,10 @@ HOSTILE: tuple[Any, ...] = (
     {"a": "\0"},
     {"unknown": 1},
 )
-#: at each place every so-manieth value is tried, at its neighbours the others; HOARD_EVERY_VALUE tries all everywhere
-APART = 1 if os.environ.get("HOARD_EVERY_VALUE") else 4
-#: inputs with fewer places than this are tried with everything
-FEW = 5
+#: HOARD_EVERY_VALUE tries every value everywhere. Else at each place every so-manieth, at its neighbours the others; and
+#: in inputs with fewer places than FEW all, in those with more than MANY half as many.
+EVERY = bool(os.environ.get("HOARD_EVERY_VALUE"))
+APART, FEW, MANY = 4, 5, 24
 #: beyond JSON: what a broken client may put on the wire in place of a value
 RAW = (
     b"NaN",
@@ -282,6 +282,13 @@ def paths(kind: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int
             yield from list(paths(field.type, (*at, name)))
 
 
+def spacing(places: int) -> int:
+    """Every how-manieth value is tried at each of so many places."""
+    if EVERY or places < FEW:
+        return 1
+    return APART if places <= MANY else 2 * APART
+
+
 def placed(base: Any, path: tuple[str | int, ...], value: Any) -> Any:
     """A copy of an input with another value at a place; what leads there is made where it is missing."""
     if not path:
@@ -335,7 +342,7 @@ def test_no_argument_of_a_mutation_can_hurt(stage: Stage, served: GraphQLSchema,
     position = stage.log.quiet()
     tried = accepted = 0
     places = list(paths(kind))
-    apart = APART if len(places) >= FEW else 1
+    apart = spacing(len(places))
     for number, path in enumerate(places):
         for value in HOSTILE[number % apart :: apart]:
             if path and path[-1] == "waitSeconds" and value == 1:
@@ -362,9 +369,10 @@ def test_no_argument_of_a_mutation_can_hurt(stage: Stage, served: GraphQLSchema,
 def test_bytes_that_are_no_json_value_are_refused(stage: Stage, served: GraphQLSchema, mutation: str) -> None:
     assert served.mutation_type is not None
     kind = served.mutation_type.fields[mutation].args["input"].type
-    before = stage.log.quiet()
-    for number, path in enumerate(paths(kind)):
-        for raw in RAW[number % APART :: APART]:
+    before, places = stage.log.quiet(), list(paths(kind))
+    apart = spacing(len(places))
+    for number, path in enumerate(places):
+        for raw in RAW[number % apart :: apart]:
             sent = placed(stage.valid(mutation), path, "@here@")
             body = json.dumps({"query": document(mutation), "variables": {"input": sent}}).encode()
             assert refused(stage.user.api.raw(body.replace(b'"@here@"', raw)), mutation, (path, raw))

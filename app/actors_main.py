@@ -81,9 +81,11 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         settings.realm,
         rules(decider.RULES, sources.RULES, webhooks.RULES, images.RULES),
         on_fatal=give_up,
+        rows=settings.writer_rows,
     )
     broker = make_broker(settings)
     metrics.WRITER_QUEUE.set_function(lambda: writer.waiting)
+    metrics.WRITER_ROWS.set_function(lambda: writer.rows_kept)
     with make_pool(settings) as pool:
         metrics.measure_pool(pool.get_stats)
         metrics.POOL_WAITING.set_function(lambda: pool.get_stats().get("requests_waiting", 0))

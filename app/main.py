@@ -163,7 +163,13 @@ def make_services(settings: Settings, give_up: GiveUp) -> Services:
     tail.listen(polls.hear)
     return Services(
         settings=settings,
-        writer=Writer(settings.database_url, settings.realm, API_RULES, on_fatal=give_up),
+        writer=Writer(
+            settings.database_url,
+            settings.realm,
+            API_RULES,
+            on_fatal=give_up,
+            rows=settings.writer_rows,
+        ),
         pool=pool,
         objects=ObjectStore(
             settings.s3_url, settings.s3_access_key, settings.s3_secret_key, settings.s3_region
@@ -202,6 +208,7 @@ def measure(services: Services) -> None:
     """Have the state of these services read whenever metrics are asked for."""
     pool = services.pool
     metrics.WRITER_QUEUE.set_function(lambda: services.writer.waiting)
+    metrics.WRITER_ROWS.set_function(lambda: services.writer.rows_kept)
     metrics.POLLS_WAITING.set_function(lambda: len(services.polls))
     metrics.TAIL_POSITION.set_function(lambda: services.tail.position)
     metrics.TAIL_SILENT_SECONDS.set_function(lambda: services.tail.silent_seconds)

@@ -104,6 +104,7 @@ WRITER_BUSY: Final = _counter(
     "writer_busy", "Commands turned away: the queue was full, or the database away for too long.", "reason"
 )
 WRITER_QUEUE: Final = _gauge("writer_queue_commands", "Commands that wait for a batch now.")
+WRITER_ROWS: Final = _gauge("writer_rows", "Rows that the writer keeps at hand, about a kilobyte each.")
 
 # The API's operations.
 

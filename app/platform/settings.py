@@ -18,6 +18,7 @@ _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _MAX_PORT: Final = 65535
 #: which kinds of processes tell metrics, in the order of their ports
 METRICS_PORTS: Final = ("api", "relay", "actors")
+_MAX_WRITER_ROWS: Final = 10_000_000
 _MAX_RETENTION: Final = 10 * 365 * 86_400
 #: what was told must be known for as long as it may be told again
 _MIN_WEBHOOK_RETENTION: Final = 2 * 86_400
@@ -66,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: Believe one hop of X-Forwarded-For.
     trusted_proxy: bool = False
     rate_limits: bool = True
+    #: Rows that a process's writer keeps at hand, about a kilobyte each; at most twice as many.
+    writer_rows: int = 20_000
     #: Seconds after a job's end after which its prompts, seeds and unshared pictures are deleted: two hours.
     retention_seconds: int = 7_200
     #: A JSON file that says what is known of models, in place of the shipped one.
@@ -117,6 +120,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "log_level": reader.log_level(),
             "trusted_proxy": reader.boolean("trusted_proxy", default=False),
             "rate_limits": reader.boolean("rate_limits", default=True),
+            "writer_rows": reader.integer("writer_rows", 20_000, 100, _MAX_WRITER_ROWS),
             "retention_seconds": reader.integer("retention_seconds", 7_200, 1, _MAX_RETENTION),
             "model_reference": reader.optional_text("model_reference"),
             "known_models_only": reader.boolean("known_models_only", default=False),

@@ -76,7 +76,9 @@ class Relay:
         self._failure: BaseException | None = None
         self._broker = make_sender(settings)
         table = rules(jobs.RULES, leases.RULES, treasury.RULES)
-        self._writer = Writer(settings.database_url, settings.realm, table, on_fatal=self._give_up)
+        self._writer = Writer(
+            settings.database_url, settings.realm, table, on_fatal=self._give_up, rows=settings.writer_rows
+        )
         self._sweeper = Sweeper(
             settings.database_url, settings.realm, self._writer, leading=self.leading, stop=stop
         )
@@ -86,6 +88,7 @@ class Relay:
         self._retention = Retention(settings, objects, leading=self.leading, stop=stop)
         self._segments = Segments(settings, objects, leading=self.leading, stop=stop)
         metrics.WRITER_QUEUE.set_function(lambda: self._writer.waiting)
+        metrics.WRITER_ROWS.set_function(lambda: self._writer.rows_kept)
         metrics.RELAY_LEADING.set_function(self.leading.is_set)
 
     def run(self) -> int:

@@ -29,9 +29,9 @@ TOLD = {
     "jobs.GenerationCensored": "generation.censored",
     "jobs.GenerationFaulted": "generation.faulted",
 }
-#: MiB by which a spared process may have grown over the last two thirds of a soak that is long enough: what is kept
-#: (rows at hand, renderings, the log's tail) is bounded, but half an hour does not fill all of it
-GROWTH, LONG_ENOUGH = 32.0, 1200.0
+#: MiB by which a spared process may have grown over the last two thirds of a soak that is long enough: the rows at hand
+#: are full by then, and other things that are kept and bounded (renderings, 8 MB) nearly
+GROWTH, LONG_ENOUGH = 12.0, 1200.0
 _EVENTS = """
 SELECT type, position, max(position) OVER (PARTITION BY metadata::json->>'command'), subject::text, data
 FROM log.event ORDER BY position

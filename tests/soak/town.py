@@ -37,6 +37,8 @@ VICTIMS = (
     *(f"crew{number}" for number in range(CREWS)),
     *(*SERVERS, "backend"),
 )
+#: rows at hand: few, so that they are soon as many as they may be, and memory that goes on growing is something else
+WRITER_ROWS = 2_000
 #: seconds between two blows, at least and at most
 BETWEEN = (6.0, 24.0)
 _WEBHOOK = "... on CreateWebhookSuccess { webhook { id } secret position }"
@@ -48,7 +50,9 @@ class Town(World):
     def __init__(self, folder: Path, stack: EmbeddedStack, settings: Settings) -> None:
         """Two of everything to be killed and one to be spared."""
         super().__init__(folder, stack, settings, apis=3, relays=3)
-        self.settings = msgspec.structs.replace(self.settings, webhook_networks=f"{OUTSIDE}/32")
+        self.settings = msgspec.structs.replace(
+            self.settings, webhook_networks=f"{OUTSIDE}/32", writer_rows=WRITER_ROWS
+        )
         # Webhooks are told over https only: the certificate of the receiver is believed, and no other.
         self.variables = self.settings.to_env() | {"SSL_CERT_FILE": str(RECEIVER_PEM)}
 

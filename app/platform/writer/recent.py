@@ -19,7 +19,8 @@ from events.base import Recorded
 from events.codec import UnknownEventError, fact_of
 from projections.registry import INLINE, INLINE_OF
 
-#: how many rows are kept at least, of the latest used; at most twice as many are (about a kilobyte each)
+#: how many rows are kept at least, of the latest used, if not told otherwise (`HOARD_WRITER_ROWS`); at most twice as
+#: many are, and a batch's (about a kilobyte each)
 LIMIT = 20_000
 #: how many events of others are folded in at most; behind a longer gap the rows are read afresh
 GAP = 500
@@ -30,7 +31,8 @@ _NAMES = tuple(projection.name for projection in INLINE)
 class Recent:
     """Rows by projection and id as they stand at `position`. Of a job that is here, all generations are."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
         #: where in the log the rows stand, and the hash of the event there; None while there are none
         self.position: int | None = None
         self._hash = b""
@@ -38,6 +40,10 @@ class Recent:
         self._old: dict[str, dict[UUID, Any]] = {}
         self._members: dict[UUID, tuple[UUID, ...]] = {}
         self.clear()
+
+    def __len__(self) -> int:
+        """How many are kept; one that was kept before and is used again counts twice, for its two places."""
+        return sum(map(len, [*self._young.values(), *self._old.values()]))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -94,7 +100,7 @@ class Recent:
 
     def keep(self, rows: Rows, position: int, digest: bytes) -> None:
         """Take over a batch's rows after its commit, with the log's end that it left."""
-        if sum(map(len, self._young.values())) > LIMIT:
+        if sum(map(len, self._young.values())) > self._limit:
             self._old, self._young = self._young, {name: {} for name in _NAMES}
             self._members = {job: self._members[job] for job in self._old["jobs"]}
         for name, table in rows.tables.items():

@@ -24,7 +24,7 @@ from app.platform.database import NETWORK
 from app.platform.writer import measures
 from app.platform.writer.batch import BatchResult, commit_batch, decide_batch
 from app.platform.writer.gather import VersionMismatchError
-from app.platform.writer.recent import Recent
+from app.platform.writer.recent import LIMIT, Recent
 from events.store import log
 
 _log = logging.getLogger(__name__)
@@ -86,8 +86,15 @@ class Writer:
     """Decides and commits commands in groups. `start` it, `execute` commands from any thread or loop, `stop` it."""
 
     def __init__(
-        self, url: str, realm: int, rules: Rules, *, on_fatal: Callable[[BaseException], None]
+        self,
+        url: str,
+        realm: int,
+        rules: Rules,
+        *,
+        on_fatal: Callable[[BaseException], None],
+        rows: int = LIMIT,
     ) -> None:
+        """Name the database, the log and the commands' rules; `rows` are kept at hand (`app.platform.writer.recent`)."""
         self._url = url
         self._realm = realm
         self._rules = rules
@@ -96,7 +103,7 @@ class Writer:
         self._condition = threading.Condition()
         self._stopping = False
         self._connection: psycopg.Connection[Any] | None = None
-        self._recent = Recent()
+        self._recent = Recent(rows)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         #: seconds that recent batches took, the wait for the lock included
         self.held_seconds: deque[float] = deque(maxlen=1000)
@@ -116,6 +123,11 @@ class Writer:
     def waiting(self) -> int:
         """Commands that wait for the next batch."""
         return len(self._queue)
+
+    @property
+    def rows_kept(self) -> int:
+        """Rows that are at hand for the next batch."""
+        return len(self._recent)
 
     def submit(self, request: Request, answer: Answer) -> None:
         """Queue a command; `answer` is called on the writer's thread. Raises `WriterBusyError`."""

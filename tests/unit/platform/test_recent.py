@@ -8,7 +8,6 @@ import pytest
 
 from app.accounts.decider import OpenRealm, TransferKudos
 from app.jobs.decider import CancelJob
-from app.platform.writer import recent as recent_rows
 from app.platform.writer.recent import Recent
 from projections.registry import INLINE
 from tests.factories import check_in, grant, pop, register, submit, uid
@@ -77,10 +76,9 @@ def test_rows_that_might_be_wrong_are_dropped(log: MemoryLog, why: str):
     assert rows.get("accounts", ALICE) is None
 
 
-def test_a_job_and_its_generations_stay_and_go_together(log: MemoryLog, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(recent_rows, "LIMIT", 12)
+def test_a_job_and_its_generations_stay_and_go_together(log: MemoryLog):
     jobs: list[UUID] = []
-    rows = Recent()
+    rows = Recent(12)
     for number in range(30):
         jobs.append(log.run(submit(ALICE, n=3)).job)
         working_set = log._gather([], everything=True)
@@ -96,4 +94,5 @@ def test_a_job_and_its_generations_stay_and_go_together(log: MemoryLog, monkeypa
     assert jobs[0] in there
     assert jobs[-1] in there
     assert len(there) < 12
+    assert 12 < len(rows) < 50  # of more than 120
     assert all(len(rows.generations_of(job)) == 3 and None not in rows.generations_of(job) for job in there)

@@ -38,7 +38,7 @@ test-models: .venv-models/.ok ## Run the tests of the real models
 
 .PHONY: test
 test: .venv/.ok ## Run the tests (with real PostgreSQL, Valkey and S3), but for the slow ones
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 .PHONY: test-slow
 test-slow: .venv/.ok ## Run what takes long: slow tests, random searches for minutes, storms of kills

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from graphql import build_schema
 from graphql.utilities import coerce_input_value
 
-from clients import interrogate, write
+from clients import interrogate, pictures, write
+from clients.api import Backoff
 from clients.following import Watch
 from clients.generate_options import POST_PROCESSORS
 from clients.interrogate import FORMS, interrogate_command
@@ -146,7 +147,10 @@ async def test_what_was_told_is_printed_and_files_are_saved(server, tmp_path, ca
     assert server.inputs("quoteInterrogationJob") == [{"source": {"url": "https://a/b.png"}}]
 
 
-async def test_forms_as_json_without_links_and_a_file_that_is_missing_is_no_success(server, tmp_path, capsys):
+async def test_forms_as_json_without_links_and_a_file_that_is_missing_is_no_success(
+    server, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(pictures, "PAUSES", Backoff(first=0.01))
     state = job("INTERROGATION", told("GFPGAN", {"imageUrl": f"{server.url}/store/none", "etag": "e"}))
     assert await done(server, INTERROGATIONS, state, as_json=True, out=tmp_path) == 1
     (form,) = json.loads(capsys.readouterr().out)["forms"]

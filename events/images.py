@@ -56,6 +56,14 @@ class ImageSetOpened(ImageSetEvent, frozen=True, kw_only=True, forbid_unknown_fi
     target: int
 
 
+class RedistributionSet(ImageSetEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An operator said whether a set's licence lets releases hold copies of its pictures; before that it does not."""
+
+    TYPE: ClassVar[str] = "images.RedistributionSet"
+
+    allowed: bool
+
+
 class ImportedPicture(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     """One picture of an import; its address is in the vault."""
 
@@ -83,6 +91,8 @@ class MirrorFault(StrEnum):
 
     UNREACHABLE = "UNREACHABLE"
     FORBIDDEN_ADDRESS = "FORBIDDEN_ADDRESS"
+    #: its server took longer than it may, each time
+    TOO_SLOW = "TOO_SLOW"
     TOO_LARGE = "TOO_LARGE"
     NO_PICTURE = "NO_PICTURE"
     #: another one than the import's hash says
@@ -105,6 +115,8 @@ class PictureMirrored(PictureEvent, frozen=True, kw_only=True, forbid_unknown_fi
     height: int
     #: size of the copy in bytes
     size: int
+    #: SHA-256 of the file as it was at its address, hexadecimal; None where the file itself was imported
+    original_sha256: str | None = None
 
 
 class MirrorFailed(PictureEvent, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -203,6 +215,7 @@ class TakedownCarriedOut(TakedownEvent, frozen=True, kw_only=True, forbid_unknow
 
 EVENTS: tuple[type[Event], ...] = (
     ImageSetOpened,
+    RedistributionSet,
     ImagesImported,
     PictureMirrored,
     MirrorFailed,

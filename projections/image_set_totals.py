@@ -43,7 +43,10 @@ class ImageSetTotals(msgspec.Struct, frozen=True, gc=False):
     pictures: int = 0
     #: of those, the ones that were withdrawn, taken down, or could not be had
     removed: int = 0
+    #: of addresses and of files: a copy was put into the bucket
     mirrored: int = 0
+    #: of those removed, the ones that could not be had
+    failed: int = 0
     ratings: int = 0
     comparisons: int = 0
 
@@ -75,7 +78,7 @@ def evolve(key: UUID, row: ImageSetTotals | None, fact: Fact) -> ImageSetTotals 
         case PictureMirrored():
             return replace(totals, mirrored=totals.mirrored + 1)
         case MirrorFailed():
-            return replace(totals, removed=totals.removed + 1)
+            return replace(totals, removed=totals.removed + 1, failed=totals.failed + 1)
         case PicturesWithdrawn():
             return replace(totals, removed=totals.removed + len(event.generations))
         case PicturesTakenDown():
@@ -87,4 +90,4 @@ def evolve(key: UUID, row: ImageSetTotals | None, fact: Fact) -> ImageSetTotals 
             return replace(totals, comparisons=totals.comparisons + 1)
 
 
-PROJECTION = Projection("image_set_totals", 1, ImageSetTotals, FACTS, keys, evolve)
+PROJECTION = Projection("image_set_totals", 2, ImageSetTotals, FACTS, keys, evolve)

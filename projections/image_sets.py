@@ -10,10 +10,11 @@ from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from events.base import Fact
-from events.images import ImageSetOpened
-from projections.base import FoldError, Projection
+from events.images import ImageSetOpened, RedistributionSet
+from projections.base import FoldError, Projection, known
 
 
 class ImageSet(msgspec.Struct, frozen=True, gc=False):
@@ -26,18 +27,22 @@ class ImageSet(msgspec.Struct, frozen=True, gc=False):
     #: how many raters are wanted for each of its pictures
     target: int
     opened_at: datetime
+    #: releases may hold copies of its pictures
+    redistributed: bool = False
 
 
 def keys(fact: Fact) -> tuple[UUID, ...]:
-    """The set that is opened."""
+    """The set that is opened or changed."""
     event = fact.event
-    assert isinstance(event, ImageSetOpened)
+    assert isinstance(event, ImageSetOpened | RedistributionSet)
     return (event.image_set,)
 
 
 def evolve(key: UUID, row: ImageSet | None, fact: Fact) -> ImageSet | None:
     """The set after a fact."""
     event = fact.event
+    if isinstance(event, RedistributionSet):
+        return replace(known(row, fact), redistributed=event.allowed)
     assert isinstance(event, ImageSetOpened)
     if row is not None:
         message = f"set {key} was opened twice"
@@ -45,4 +50,4 @@ def evolve(key: UUID, row: ImageSet | None, fact: Fact) -> ImageSet | None:
     return ImageSet(key, event.name, event.licence, event.target, fact.occurred_at)
 
 
-PROJECTION = Projection("image_sets", 1, ImageSet, (ImageSetOpened,), keys, evolve)
+PROJECTION = Projection("image_sets", 2, ImageSet, (ImageSetOpened, RedistributionSet), keys, evolve)

@@ -87,6 +87,8 @@ class Picture(msgspec.Struct, frozen=True, gc=False):
     #: of the published file or of the mirrored copy, hexadecimal; None where there is neither
     sha256: str | None = None
     perceptual_hash: str | None = None
+    #: of the file that a mirrored copy was made from
+    original_sha256: str | None = None
     #: the last report by a rater, who that was, what is said of it, and when
     report: UUID | None = None
     reporter: UUID | None = None
@@ -179,7 +181,12 @@ def _after(key: UUID, picture: Picture, fact: Fact) -> Picture:
         case PicturesWithdrawn() | MirrorFailed() | PicturesTakenDown():
             return replace(picture, state=PictureState.REMOVED)
         case PictureMirrored():
-            return replace(picture, sha256=event.sha256, perceptual_hash=event.perceptual_hash)
+            return replace(
+                picture,
+                sha256=event.sha256,
+                perceptual_hash=event.perceptual_hash,
+                original_sha256=event.original_sha256,
+            )
         case PictureReported():
             hidden = PictureState.HIDDEN if picture.state is PictureState.OPEN else picture.state
             return replace(
@@ -222,7 +229,7 @@ def counts(event: ImageRated) -> bool:
 
 PROJECTION = Projection(
     "pictures",
-    1,
+    2,
     Picture,
     FACTS,
     keys,

@@ -32,8 +32,13 @@ CREATE TABLE vault.known_answer (
   highest bigint NOT NULL, PRIMARY KEY (realm, picture));
 CREATE TABLE vault.appeal (
   realm bigint NOT NULL, appeal uuid NOT NULL, rater uuid NOT NULL, note text NOT NULL, PRIMARY KEY (realm, appeal));
+CREATE TABLE vault.mirror_wait (
+  realm bigint NOT NULL, picture uuid NOT NULL, image_set uuid NOT NULL, attempts bigint NOT NULL,
+  due timestamptz NOT NULL, PRIMARY KEY (realm, picture));
+CREATE INDEX ON vault.mirror_wait (realm, due);
+CREATE INDEX ON vault.mirror_wait (realm, image_set);
 GRANT SELECT, INSERT, UPDATE, DELETE ON vault.image_set, vault.imported_picture, vault.image_import,
-  vault.rating_note, vault.rating_origin, vault.known_answer, vault.appeal TO hoard_app;
+  vault.mirror_wait, vault.rating_note, vault.rating_origin, vault.known_answer, vault.appeal TO hoard_app;
 """
 
 

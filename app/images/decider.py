@@ -17,13 +17,17 @@ from app.platform.commands import Command, Decision, Needs, Rejection, Result, R
 from app.platform.picture_words import ImageSetWords, ImportedPictureWords
 from app.platform.rows import Rows
 from app.platform.takedowns import MOST_DISTANCE, outdated
+from events.base import Event
 from events.images import (
     IMPORTED_AT_ONCE,
     ImageSetOpened,
     ImagesImported,
     ImportedPicture,
+    MirrorFailed,
+    MirrorFault,
     PictureMirrored,
     PicturesTakenDown,
+    RedistributionSet,
     TakedownCarriedOut,
     TakedownLifted,
     TakedownOrdered,
@@ -51,11 +55,6 @@ def picture_id(image_set: UUID, what: str) -> UUID:
     return uuid5(image_set, what)
 
 
-def imported_key(picture: UUID) -> str:
-    """Where in the bucket of data sets the copy of an imported picture lies."""
-    return f"imported/{picture}.webp"
-
-
 def takedown_of_case(case: UUID) -> UUID:
     """The id of the takedown that follows from a case: there is one at most."""
     return uuid5(case, "takedown")
@@ -77,6 +76,13 @@ class Opened(Result, frozen=True, kw_only=True):
     target: int
     #: it was there before
     before: bool
+
+
+class SetRedistribution(Command, frozen=True, kw_only=True):
+    """Say whether releases may hold copies of a set's pictures."""
+
+    image_set: UUID
+    allowed: bool
 
 
 class Import(msgspec.Struct, frozen=True):
@@ -112,6 +118,15 @@ class RecordMirror(Command, frozen=True, kw_only=True):
     size: int
     #: how many takedowns it was held against
     takedowns: int
+    #: of the file that the copy was made from; None where that was imported
+    original_sha256: str | None = None
+
+
+class FailMirror(Command, frozen=True, kw_only=True):
+    """Record that an imported picture cannot be had."""
+
+    picture: UUID
+    reason: MirrorFault
 
 
 class MirrorSettled(Result, frozen=True, kw_only=True):
@@ -182,6 +197,17 @@ def open_image_set(command: OpenImageSet, rows: Rows) -> Decision | Rejection:
     return Decision((), Opened(image_set=key, target=found.target, before=True))
 
 
+def set_redistribution(command: SetRedistribution, rows: Rows) -> Decision | Rejection:
+    """Said again, nothing happens."""
+    found = rows.image_set(command.image_set)
+    if found is None:
+        return Rejection(code="NOT_FOUND", message="no such set", path=("input", "set"))
+    events: tuple[Event, ...] = ()
+    if found.redistributed != command.allowed:
+        events = (RedistributionSet(image_set=found.id, allowed=command.allowed),)
+    return Decision(events, Opened(image_set=found.id, target=found.target, before=True))
+
+
 def import_pictures(command: ImportPictures, rows: Rows) -> Decision | Rejection:
     """Only what is not there, each once."""
     found = rows.image_set(command.image_set)
@@ -214,8 +240,20 @@ def record_mirror(command: RecordMirror, rows: Rows) -> Decision | Rejection:
         width=command.width,
         height=command.height,
         size=command.size,
+        original_sha256=command.original_sha256,
     )
     return Decision((event,), MirrorSettled(kept=True), (command.words,))
+
+
+def fail_mirror(command: FailMirror, rows: Rows) -> Decision | Rejection:
+    """Once, and not where there is a copy already."""
+    picture = rows.picture(command.picture)
+    if picture is None or picture.job is not None:
+        return Rejection(code="NOT_FOUND", message="no such imported picture")
+    if picture.sha256 is not None or picture.state is PictureState.REMOVED:
+        return Decision((), MirrorSettled(kept=False))
+    event = MirrorFailed(picture=picture.id, image_set=picture.image_set, reason=command.reason)
+    return Decision((event,), MirrorSettled(kept=True))
 
 
 def order_takedown(command: OrderTakedown, rows: Rows) -> Decision | Rejection:
@@ -293,8 +331,10 @@ def _needs_import(command: ImportPictures) -> Needs:
 
 RULES = (
     Rule(OpenImageSet, Opened, lambda c: Needs(image_sets=(set_id(c.name),)), open_image_set),
+    Rule(SetRedistribution, Opened, lambda c: Needs(image_sets=(c.image_set,)), set_redistribution),
     Rule(ImportPictures, Imported, _needs_import, import_pictures),
     Rule(RecordMirror, MirrorSettled, lambda c: Needs(pictures=(c.picture,)), record_mirror),
+    Rule(FailMirror, MirrorSettled, lambda c: Needs(pictures=(c.picture,)), fail_mirror),
     Rule(
         OrderTakedown,
         Ordered,

@@ -25,14 +25,14 @@ from app.images.decider import (
     Opened,
     OpenImageSet,
     RecordMirror,
-    imported_key,
+    SetRedistribution,
     picture_id,
 )
 from app.images.sources import SAFE, Bad, Row, Source
 from app.platform import vault
 from app.platform.commands import Command, Rejection, Request
 from app.platform.ids import new_id
-from app.platform.objects import ObjectStore
+from app.platform.objects import ObjectStore, imported_key
 from app.platform.picture_words import ImageImport, ImportedPictureWords
 from app.platform.pictures.clean import CleanPicture, Withheld, inspect
 from app.platform.takedowns import against
@@ -61,6 +61,8 @@ class SetOptions(msgspec.Struct, frozen=True, kw_only=True):
     licence: str
     target: int
     description: str
+    #: whether releases may hold copies of its pictures; None: as it was said before, or else not
+    redistribute: bool | None = None
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -123,6 +125,8 @@ class Importer:
             )
         )
         assert isinstance(opened, Opened)
+        if options.redistribute is not None:
+            self._execute(SetRedistribution(image_set=opened.image_set, allowed=options.redistribute))
         at = self._reached(opened.image_set, UUID(bytes=bytes.fromhex(source.digest)[:16]))
         rows = iter(()) if at.finished else source.read(at.done)
         for page in _pages(rows):
@@ -212,8 +216,10 @@ class Importer:
             connection.execute(vault.UPSERTS[ImageImport], parameters)
 
 
-def mirrored(words: ImportedPictureWords, clean: CleanPicture, takedowns: int) -> RecordMirror:
-    """What says that the copy of a picture lies where its words say."""
+def mirrored(
+    words: ImportedPictureWords, clean: CleanPicture, takedowns: int, original: str | None = None
+) -> RecordMirror:
+    """What says that the copy of a picture lies where its words say; `original`: hash of the file it was made from."""
     return RecordMirror(
         picture=words.picture,
         words=words,
@@ -223,6 +229,7 @@ def mirrored(words: ImportedPictureWords, clean: CleanPicture, takedowns: int) -
         height=clean.height,
         size=len(clean.webp),
         takedowns=takedowns,
+        original_sha256=original,
     )
 
 
@@ -244,7 +251,7 @@ def _of_address(image_set: UUID, row: Row) -> Import:
 def _of_file(image_set: UUID, row: Row, clean: CleanPicture) -> Import:
     key = picture_id(image_set, clean.sha256)
     size = (clean.width, clean.height)
-    return _item(row, key, image_set, size, url="", key=imported_key(key))
+    return _item(row, key, image_set, size, url="", key=imported_key(key, clean.sha256))
 
 
 def _item(

@@ -17,12 +17,11 @@ from app.images.decider import (
     FinishTakedown,
     OrderTakedown,
     TakeDownPictures,
-    imported_key,
     takedown_of_case,
 )
 from app.platform.commands import Command, Done, Request
 from app.platform.ids import new_id
-from app.platform.objects import ObjectStore, shared_keys
+from app.platform.objects import ObjectStore, imported_prefix, shared_keys
 from app.platform.pictures.publishing import alone
 from app.platform.writer import Writer
 from events.codec import fact_of
@@ -37,6 +36,7 @@ PAGE: Final = 50
 _FOUND = f"""
 SELECT p.id, p.job FROM {LIVE}.pictures p JOIN {LIVE}.takedowns t ON t.realm = p.realm AND t.id = %(takedown)s
 WHERE p.realm = %(realm)s AND p.state <> 'REMOVED' AND NOT t.lifted AND (p.sha256 = t.sha256 OR
+  p.original_sha256 = t.sha256 OR
   bit_count(('x' || p.perceptual_hash)::bit(64) # ('x' || t.perceptual_hash)::bit(64)) <= t.distance)
 ORDER BY p.id LIMIT %(page)s"""  # noqa: S608
 _PICTURE = TABLES["pictures"].select(LIVE, "id = %(id)s")
@@ -124,7 +124,8 @@ class Remover:
 
     def _remove(self, connection: Connection[Any], picture: UUID, job: UUID | None) -> None:
         if job is None:
-            self._objects.remove(self._datasets, imported_key(picture))
+            copies = self._objects.entries(self._datasets, imported_prefix(picture))
+            self._objects.remove_many(self._datasets, [copy.key for copy in copies])
             return
         row = connection.execute(_SETTLED, (self._realm, picture)).fetchone()
         assert row is not None, "a shared picture is a generation"

@@ -3,7 +3,7 @@
 A name is resolved here, every address it leads to must be allowed (`app.platform.outside`), and the connection goes to
 one of these very addresses, with the name kept for TLS and the Host header. No proxy, no cookie, no compression, no
 redirect followed. Whoever asks bounds the seconds and the bytes. It logs nothing: a URL is a word of its client's. Look
-next: `app.sources.fetch` for pictures, `app.webhooks.post` for webhooks.
+next: `app.platform.picture_fetch` for pictures, `app.webhooks.post` for webhooks.
 """
 
 from __future__ import annotations

@@ -87,6 +87,16 @@ def shared_keys(generation: UUID) -> tuple[str, str]:
     return f"{generation}.webp", f"{generation}.json"
 
 
+def imported_prefix(picture: UUID) -> str:
+    """How the names of all copies of an imported picture begin, in the bucket of data sets."""
+    return f"imported/{picture}/"
+
+
+def imported_key(picture: UUID, sha256: str) -> str:
+    """Where the copy of an imported picture lies: another file never takes its place, whoever comes late."""
+    return f"{imported_prefix(picture)}{sha256}.webp"
+
+
 def sniff_image(magic: bytes) -> ImageKind | None:
     """Which of the accepted image formats the first bytes of a file promise, whatever its name says."""
     if magic[:4] == b"RIFF" and magic[8:12] == b"WEBP":

@@ -52,6 +52,17 @@ class ImageImport(msgspec.Struct, frozen=True):
     finished: bool
 
 
+class MirrorWait(msgspec.Struct, frozen=True):
+    """An imported picture of which a copy is to be made: written by operators' commands and actors, never by decisions."""
+
+    picture: UUID
+    image_set: UUID
+    #: attempts that failed for a reason that may pass
+    attempts: int
+    #: when it is tried next
+    due: datetime
+
+
 class RatingNote(msgspec.Struct, frozen=True):
     """What a rater wrote with a rating."""
 

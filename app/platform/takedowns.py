@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 #: pictures whose perceptual hashes differ in more than so many of 64 bits do not look the same
 MOST_DISTANCE: Final = 6
 
-#: whether a row of takedowns `t` means a picture with the hashes %(sha256)s and %(perceptual)s
-_MEANS = """(t.sha256 = %(sha256)s OR
+#: whether a row of takedowns `t` means a picture with one of the hashes %(sha256)s of its files, or %(perceptual)s
+_MEANS = """(t.sha256 = ANY(%(sha256)s) OR
   bit_count(('x' || t.perceptual_hash)::bit(64) # ('x' || %(perceptual)s)::bit(64)) <= t.distance)"""
 _AGAINST = f"""
 SELECT (SELECT t.id FROM {LIVE}.takedowns t WHERE t.realm = %(realm)s AND NOT t.lifted AND {_MEANS}
@@ -40,9 +40,12 @@ class Against(msgspec.Struct, frozen=True):
     known: int
 
 
-def against(connection: Connection[Any], realm: int, sha256: str, perceptual_hash: str) -> Against:
-    """What the list says of a picture with these hashes, both hexadecimal."""
-    asked = {"realm": realm, "sha256": sha256, "perceptual": perceptual_hash}
+def against(
+    connection: Connection[Any], realm: int, sha256: str, perceptual_hash: str, original: str | None = None
+) -> Against:
+    """What the list says of a picture with these hashes, all hexadecimal; `original`: of the file that it was made from."""
+    files = [sha256] if original is None else [sha256, original]
+    asked = {"realm": realm, "sha256": files, "perceptual": perceptual_hash}
     row = connection.execute(_AGAINST, asked).fetchone()
     assert row is not None, "two scalars are one row"
     return Against(*row)

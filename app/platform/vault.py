@@ -21,6 +21,7 @@ from app.platform.picture_words import (
     ImageSetWords,
     ImportedPictureWords,
     KnownAnswer,
+    MirrorWait,
     RatingNote,
     RatingOrigin,
 )
@@ -279,6 +280,7 @@ TABLES: dict[type[msgspec.Struct], Table[Any]] = {
     ImageSetWords: Table("image_set", ImageSetWords, key=("image_set",)),
     ImportedPictureWords: Table("imported_picture", ImportedPictureWords, key=("picture",)),
     ImageImport: Table("image_import", ImageImport, key=("image_set", "source")),
+    MirrorWait: Table("mirror_wait", MirrorWait, key=("picture",)),
     RatingNote: Table("rating_note", RatingNote, key=("rating",)),
     RatingOrigin: Table("rating_origin", RatingOrigin, key=("rating",)),
     KnownAnswer: Table("known_answer", KnownAnswer, key=("picture",)),

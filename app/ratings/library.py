@@ -25,7 +25,9 @@ from projections.pictures import SHARED_TARGET, Picture, PictureState
 from projections.ratings import Rating, RatingState
 
 #: what is said of the set of shared pictures; requesters place them under this licence (docs/sharing.md)
-SHARED: Final = ImageSet(SHARED_SET, "shared", "CC0-1.0", SHARED_TARGET, datetime(2026, 1, 1, tzinfo=UTC))
+SHARED: Final = ImageSet(
+    SHARED_SET, "shared", "CC0-1.0", SHARED_TARGET, datetime(2026, 1, 1, tzinfo=UTC), redistributed=True
+)
 _SHARED_WORDS: Final = "Pictures that requesters of this house share."
 
 

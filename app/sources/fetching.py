@@ -2,7 +2,7 @@
 
 A message only begins it: a call is open until a fact settles it, so a process that dies in the midst loses
 nothing, and the relay asks again. Every attempt stores under new keys, and the decider takes those of one: whoever comes
-second removes what it stored. One requester's slow servers hold up only its own jobs. Look next: `app.sources.fetch`,
+second removes what it stored. One requester's slow servers hold up only its own jobs. Look next: `app.platform.picture_fetch`,
 `app.sources.decider`, `app.relay.reactions`.
 """
 
@@ -28,12 +28,12 @@ from app.platform.guarded import Lookup, Names
 from app.platform.ids import new_id
 from app.platform.objects import ObjectStore, sniff_image
 from app.platform.outside import Outside
+from app.platform.picture_fetch import FetchError, fetch
 from app.platform.picture_header import HEADER_BYTES, read_header
 from app.platform.sources import new_source_key, tiles_of
 from app.platform.vault import JobSource
 from app.platform.writer import Writer
 from app.sources.decider import AcceptSources, RefuseSources, Settled
-from app.sources.fetch import FetchError, fetch
 from events.codec import fact_of
 from events.jobs import ImageJobSubmitted, InterrogationJobSubmitted, SourceFault
 from events.store import log

@@ -21,8 +21,8 @@ import pytest
 from app.platform import guarded
 from app.platform.guarded import Names
 from app.platform.outside import Outside
+from app.platform.picture_fetch import FetchError, fetch
 from app.platform.sources import MAX_SOURCE_BYTES
-from app.sources.fetch import FetchError, fetch
 from events.jobs import SourceFault
 from tests.acceptance.horde import picture
 from tests.hostile.test_uploads import chunk, png

@@ -18,13 +18,12 @@ import pytest
 from pyarrow import parquet
 
 from app.actors_main import make_pool, make_remover
-from app.images.decider import imported_key
 from app.images.importing import Importer, Progress, RefusedError, SetOptions
 from app.images.sources import Bad, SourceError, open_source
 from app.images.takedown import Remover
 from app.platform.commands import Command, Decision, Done, Needs, Request, Result, Rule, rules
 from app.platform.ids import new_id
-from app.platform.objects import Missing
+from app.platform.objects import imported_key, imported_prefix
 from app.platform.settings import Settings
 from app.platform.writer import Writer
 from events.images import PictureCaseDecided, PictureReported, PictureReportReason
@@ -217,8 +216,7 @@ def test_files_are_imported_with_a_clean_copy_of_each(
     found = {row[7]: row for row in pictures(application)}
     assert set(found) == {"a caption", None}
     key, state, _, nsfw, sha256, url, place, *_ = found["a caption"]
-    assert (state, nsfw, url, place) == ("OPEN", False, "", imported_key(key))
-    assert sha256 is not None
+    assert (state, nsfw, url, place) == ("OPEN", False, "", imported_key(key, sha256))
     lies = gallery.objects.get(gallery.settings.bucket_datasets, place)
     assert lies[:4] == b"RIFF"
 
@@ -295,7 +293,7 @@ def test_a_takedown_takes_what_is_shared_and_what_was_imported(
     assert gallery.shared(shared.generation) == (None, None)
     assert None not in gallery.shared(other.generation)
     bucket = gallery.settings.bucket_datasets
-    assert isinstance(gallery.objects.stat(bucket, imported_key(imported)), Missing)
+    assert not list(gallery.objects.entries(bucket, imported_prefix(imported)))
     states = dict(application.execute("SELECT id, state FROM projections.pictures").fetchall())
     assert states == {shared.generation: "REMOVED", imported: "REMOVED", other.generation: "OPEN"}
     gone = application.execute(

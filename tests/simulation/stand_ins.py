@@ -19,12 +19,12 @@ import psycopg
 
 from app.platform import ids
 from app.platform.commands import Request
+from app.platform.picture_fetch import FetchError
 from app.platform.pictures.clean import CleanPicture, Withheld
 from app.platform.writer import batch, thread
 from app.relay import leader, main, outage, reactions, sweeper, tailing
 from app.sharing import publish
 from app.sources import fetching
-from app.sources.fetch import FetchError
 from events.jobs import SourceFault
 from events.sharing import WithheldReason
 from tests.simulation import statements

@@ -2,7 +2,7 @@
 
 Each request is guarded by `app.platform.guarded`; after each redirect all its checks begin anew. Bytes and seconds are
 bounded while they come in; what comes is judged by itself, not by what the server says of it. It logs nothing: a URL is
-a word of its client's. Look next: `app.sources.fetching`.
+a word of its client's. Look next: `app.sources.fetching`, `app.images.mirroring`.
 """
 
 from __future__ import annotations
@@ -54,15 +54,18 @@ async def fetch(
     lookup: Lookup,
     tls: ssl.SSLContext | None = None,
     seconds: float = TOTAL_SECONDS,
+    most: int = MAX_SOURCE_BYTES,
 ) -> bytes:
     """The file that a URL leads to: a still picture within the limits of sources; with `alpha`, one with an alpha channel.
+
+    It has at most `most` bytes, which is never more than a source may have.
 
     Raises:
         FetchError: there is none, or it may not be asked for.
     """
     try:
         async with asyncio.timeout(seconds):
-            data = await _followed(text, outside, lookup, tls)
+            data = await _followed(text, outside, lookup, tls, most)
     except TimeoutError:
         raise FetchError(SourceFault.TOO_SLOW) from None
     fault = fault_of(len(data), read_header(data[:HEADER_BYTES]), alpha=alpha)
@@ -71,13 +74,15 @@ async def fetch(
     return data
 
 
-async def _followed(text: str, outside: Outside, lookup: Lookup, tls: ssl.SSLContext | None) -> bytes:
+async def _followed(
+    text: str, outside: Outside, lookup: Lookup, tls: ssl.SSLContext | None, most: int
+) -> bytes:
     try:
         url = outside.url(text)
         for _ in range(1 + MAX_REDIRECTS):
             async with asked("GET", url, outside, lookup, tls, headers=_HEADERS) as answer:
                 if answer.status not in _REDIRECTS:
-                    return await _picture(answer)
+                    return await _picture(answer, min(most, MAX_SOURCE_BYTES))
                 url = url.join(URL(answer.headers.get("Location", ""))).with_fragment(None)
             outside.check(url)
     except ForbiddenUrlError:
@@ -92,16 +97,16 @@ async def _followed(text: str, outside: Outside, lookup: Lookup, tls: ssl.SSLCon
     raise FetchError(SourceFault.UNREACHABLE)
 
 
-async def _picture(answer: aiohttp.ClientResponse) -> bytes:
+async def _picture(answer: aiohttp.ClientResponse, most: int) -> bytes:
     """What an answer brings, as far as it looks like a picture and is not too large."""
     if answer.status != 200:
         raise FetchError(SourceFault.UNREACHABLE, passing=answer.status in _PASSING)
-    if (answer.content_length or 0) > MAX_SOURCE_BYTES:
+    if (answer.content_length or 0) > most:
         raise FetchError(SourceFault.TOO_LARGE)
     data = bytearray()
     async for chunk in answer.content.iter_chunked(_CHUNK):
         data += chunk
-        if len(data) > MAX_SOURCE_BYTES:
+        if len(data) > most:
             raise FetchError(SourceFault.TOO_LARGE)
         if len(data) >= _MAGIC_BYTES and sniff_image(bytes(data[:_MAGIC_BYTES])) is None:
             raise FetchError(SourceFault.NO_IMAGE)

@@ -1,4 +1,4 @@
-"""Composition root of the actors: one process, four threads, one writer, two loops (fetching sources, telling webhooks), a librarian.
+"""Composition root of the actors: one process, four threads, one writer, two loops (fetching sources, telling webhooks), a librarian, a mirrorer.
 
 May not hold rules of its own: it only joins slices to the broker, the database and storage. Look next:
 `app.sharing.actors`, `app.sources.actors`, `app.webhooks.actors`, `app.platform.broker`, `app.relay.main`, which sends the messages.
@@ -21,6 +21,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from app.images import actors as images_actors
 from app.images import decider as images
+from app.images.mirroring import Limits, Mirrorer
 from app.images.takedown import Remover
 from app.jobs.image_params import upscale_factor
 from app.platform import metrics
@@ -53,6 +54,8 @@ FETCHER_CONNECTIONS: Final = 2
 DELIVERER_CONNECTIONS: Final = 2
 #: seconds between two looks at the bucket of data sets
 LIBRARIAN_SECONDS: Final = 20.0
+#: and at what is to be mirrored
+MIRRORER_SECONDS: Final = 2.0
 #: milliseconds after which an idle thread looks again
 POLL_MS: Final = 100
 #: milliseconds that running actors have to finish in; what they leave undone is done again
@@ -98,13 +101,16 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         remover = make_remover(settings, pool, writer)
         images_actors.declare(broker, remover.carry_out, remover.uphold)
         librarian = Background("librarian", LIBRARIAN_SECONDS, partial(make_librarian, settings))
+        mirrorer = Background("mirrorer", MIRRORER_SECONDS, partial(make_mirrorer, settings, writer))
         writer.start()
         fetcher.start()
         deliverer.start()
         librarian.start()
+        mirrorer.start()
         try:
             _work(broker, stop, partial(_look, pool, settings.realm, give_up))
         finally:
+            mirrorer.stop()
             librarian.stop()
             deliverer.stop()
             fetcher.stop()
@@ -176,6 +182,24 @@ def make_remover(settings: Settings, pool: ConnectionPool[Connection[Any]], writ
         objects=_store(settings),
         shared=settings.bucket_shared,
         datasets=settings.bucket_datasets,
+    )
+
+
+def make_mirrorer(settings: Settings, writer: Writer) -> Mirrorer:
+    """The slice of images joined to storage, and to what of the world may be asked, for copies of imports."""
+    return Mirrorer(
+        realm=settings.realm,
+        database_url=settings.database_url,
+        writer=writer,
+        objects=_store(settings),
+        bucket=settings.bucket_datasets,
+        outside=Outside.of(settings.source_networks),
+        limits=Limits(
+            at_once=settings.mirror_at_once,
+            of_one_host=settings.mirror_per_host,
+            most_bytes=settings.mirror_bytes,
+            seconds=settings.mirror_seconds,
+        ),
     )
 
 

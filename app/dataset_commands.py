@@ -13,11 +13,12 @@ from app.images import commands as images
 
 @click.group("dataset")
 def dataset_group() -> None:
-    """Import pictures to rate; build, compare and check releases."""
+    """Import and mirror pictures to rate; build, compare and check releases."""
 
 
 for command in (
     images.import_command,
+    images.mirror_command,
     images.sets_command,
     releases.build_command,
     releases.list_command,

@@ -61,6 +61,7 @@ class RedistributionSet(ImageSetEvent, frozen=True, kw_only=True, forbid_unknown
 
     TYPE: ClassVar[str] = "images.RedistributionSet"
 
+    #: whether releases that are built from here on hold copies; if not, no release does, whenever it was cut
     allowed: bool
 
 

@@ -1,11 +1,12 @@
-"""`hoard dataset import|sets` and `hoard takedown`: reads options and prints.
+"""`hoard dataset import|mirror|sets` and `hoard takedown`: reads options and prints.
 
-Look next: `app.images.importing`, `app.images.takedown`, docs/image-sets.md.
+Look next: `app.images.importing`, `app.images.mirroring`, `app.images.takedown`, docs/image-sets.md.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import click
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from app.images.decider import MOST_TARGET, RULES, LiftTakedown, OrderTakedown
+from app.images.decider import MOST_TARGET, RULES, LiftTakedown, OrderTakedown, SetRedistribution, set_id
 from app.images.importing import AT_ONCE, Importer, Progress, RefusedError, SetOptions
+from app.images.mirroring import enqueue
 from app.images.sources import Bad, SourceError, open_source
 from app.platform.commands import Command, Rejection, Request
 from app.platform.ids import new_id
@@ -24,23 +26,49 @@ from app.platform.objects import ObjectStore
 from app.platform.settings import Settings
 from app.platform.takedowns import MOST_DISTANCE
 from app.platform.terminal import (
+    CannotRunError,
     WrongError,
     database,
     json_option,
     one_line_errors,
     print_json,
+    progress_bar,
     settings_from_environment,
     writing,
 )
 from projections.store.tables import LIVE
 
 _SETS = f"""
-SELECT s.name, s.licence, s.target, coalesce(t.pictures, 0), coalesce(t.removed, 0), coalesce(t.mirrored, 0),
-  coalesce(t.ratings, 0) FROM {LIVE}.image_sets s LEFT JOIN {LIVE}.image_set_totals t USING (realm, id)
+SELECT s.id, s.name, s.licence, s.redistributed, s.target, coalesce(t.pictures, 0), coalesce(t.removed, 0),
+  coalesce(t.mirrored, 0), coalesce(t.failed, 0), (SELECT count(*) FROM vault.mirror_wait w
+  WHERE w.realm = s.realm AND w.image_set = s.id), coalesce(t.ratings, 0)
+FROM {LIVE}.image_sets s LEFT JOIN {LIVE}.image_set_totals t USING (realm, id)
 WHERE s.realm = %s ORDER BY s.name"""  # noqa: S608
+_COLUMNS = (
+    "id",
+    "name",
+    "licence",
+    "redistributed",
+    "target",
+    "pictures",
+    "removed",
+    "mirrored",
+    "failed",
+    "waiting",
+    "ratings",
+)
 _TAKEDOWNS = (
     "SELECT id, sha256, perceptual_hash, distance, ordered_at, lifted, taken, complete "  # noqa: S608
     f"FROM {LIVE}.takedowns WHERE realm = %s ORDER BY ordered"
+)
+
+
+#: seconds between two looks at how far actors are
+_LOOK_SECONDS = 1.0
+_redistribute = click.option(
+    "--redistribute/--no-redistribute",
+    default=None,
+    help="Whether the set's licence lets releases hold copies of its pictures.  [default: as it was said, or not]",
 )
 
 
@@ -56,6 +84,8 @@ _TAKEDOWNS = (
     show_default=True,
     help="Raters wanted a picture.",
 )
+@click.option("--mirror", is_flag=True, help="Let actors fetch copies of pictures that are addresses.")
+@_redistribute
 @click.option("--bad", type=click.Path(path_type=Path, dir_okay=False), help="List bad rows in this file.")
 @json_option
 @one_line_errors
@@ -67,13 +97,17 @@ def import_command(
     target: int,
     bad: Path | None,
     *,
+    mirror: bool,
+    redistribute: bool | None,
     as_json: bool,
 ) -> None:
     """Import pictures from SOURCE into a set, to be rated: .parquet, .csv or .tsv of addresses, a folder, .tar files.
 
     Run again after an interruption it goes on where it was; what is in the set is not added twice.
     """
-    options = SetOptions(name=name, licence=licence, target=target, description=description)
+    options = SetOptions(
+        name=name, licence=licence, target=target, description=description, redistribute=redistribute
+    )
     settings = settings_from_environment()
     with contextlib.ExitStack() as held:
         pool = held.enter_context(_pool(settings))
@@ -100,10 +134,57 @@ def import_command(
             done = importer.run(open_source(source), options, tell, tell_bad)
         except (RefusedError, SourceError) as error:
             raise WrongError(str(error)) from None
+        queued = 0
+        if mirror:
+            with pool.connection() as connection:
+                queued = enqueue(connection, settings.realm, set_id(name), None)
     if as_json:
-        print_json({"rows": done.done, "added": done.added, "repeated": done.repeated, "bad": done.bad})
+        told = {"rows": done.done, "added": done.added, "repeated": done.repeated, "bad": done.bad}
+        print_json({**told, "queued": queued})
         return
     click.echo(f"{done.done} rows: {done.added} added, {done.repeated} there before, {done.bad} bad")
+    if mirror:
+        click.echo(f"{queued} to be mirrored by actors: hoard dataset mirror {name} --status")
+
+
+@click.command("mirror")
+@click.argument("name", metavar="SET")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many pictures more.")
+@_redistribute
+@click.option("--status", is_flag=True, help="Only say how far it is.")
+@click.option("--wait", is_flag=True, help="Stay until actors are done, and show how far they are.")
+@json_option
+@one_line_errors
+def mirror_command(
+    name: str, limit: int | None, *, redistribute: bool | None, status: bool, wait: bool, as_json: bool
+) -> None:
+    """Let actors fetch copies of what is only an address in SET. What has a copy, or cannot be had, is not asked for again.
+
+    The command may be stopped at any time: actors go on with what waits.
+    """
+    if status and (limit is not None or redistribute is not None):
+        raise click.UsageError("--status only looks: give it neither --limit nor --redistribute")
+    settings = settings_from_environment()
+    with database(settings.database_url) as connection:
+        if _set_of(connection, settings.realm, name) is None:
+            raise CannotRunError(f"there is no set {name}: hoard dataset sets lists them")
+        if redistribute is not None:
+            _told(SetRedistribution(image_set=set_id(name), allowed=redistribute))
+        queued = 0 if status else enqueue(connection, settings.realm, set_id(name), limit)
+        with progress_bar(f"mirroring {name}", shown=wait and not as_json) as progress:
+            told = _set_of(connection, settings.realm, name)
+            while wait and told and told["waiting"]:
+                total = told["mirrored"] + told["failed"] + told["waiting"]
+                progress(total - told["waiting"], total)
+                time.sleep(_LOOK_SECONDS)
+                told = _set_of(connection, settings.realm, name)
+    assert told is not None, "sets stay"
+    if as_json:
+        print_json({"queued": queued, **told})
+        return
+    click.echo(
+        f"{queued} queued; {told['mirrored']} mirrored, {told['failed']} failed, {told['waiting']} waiting"
+    )
 
 
 @click.command("sets")
@@ -113,13 +194,24 @@ def sets_command(*, as_json: bool) -> None:
     """List the sets that were imported."""
     settings = settings_from_environment()
     with database(settings.database_url) as connection:
-        rows = connection.execute(_SETS, (settings.realm,)).fetchall()
-    names = ("name", "licence", "target", "pictures", "removed", "mirrored", "ratings")
+        sets = _sets(connection, settings.realm)
     if as_json:
-        print_json([dict(zip(names, row, strict=True)) for row in rows])
+        print_json(sets)
         return
-    for row in (names, *rows):
-        click.echo("  ".join(f"{value!s:<16}" for value in row).rstrip())
+    rows = [_COLUMNS, *(tuple(str(value) for value in each.values()) for each in sets)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(f"{value:<{width}}" for value, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _sets(connection: Connection[Any], realm: int) -> list[dict[str, Any]]:
+    """All sets, with what is in each; counts of what happened are some moments old."""
+    rows = connection.execute(_SETS, (realm,)).fetchall()
+    return [dict(zip(_COLUMNS, (_plain(value) for value in row), strict=True)) for row in rows]
+
+
+def _set_of(connection: Connection[Any], realm: int, name: str) -> dict[str, Any] | None:
+    return next((each for each in _sets(connection, realm) if each["name"] == name), None)
 
 
 @click.group("takedown")

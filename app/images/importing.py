@@ -17,6 +17,7 @@ import msgspec
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
+from app.images.copies import TRIES, mirrored
 from app.images.decider import (
     Import,
     Imported,
@@ -24,7 +25,6 @@ from app.images.decider import (
     MirrorSettled,
     Opened,
     OpenImageSet,
-    RecordMirror,
     SetRedistribution,
     picture_id,
 )
@@ -41,8 +41,6 @@ from events.images import IMPORTED_AT_ONCE, ImportedPicture
 
 #: pictures of files that are cleaned and put at a time
 AT_ONCE: Final = 4
-#: how often a picture is held against the takedowns anew, if orders keep coming in between
-TRIES: Final = 5
 
 _WHERE = vault.TABLES[ImageImport].select(vault.SCHEMA, "image_set = %(set)s AND source = %(source)s")
 
@@ -214,23 +212,6 @@ class Importer:
         parameters = vault.TABLES[ImageImport].parameters(self._realm, [at])
         with self._pool.connection() as connection:
             connection.execute(vault.UPSERTS[ImageImport], parameters)
-
-
-def mirrored(
-    words: ImportedPictureWords, clean: CleanPicture, takedowns: int, original: str | None = None
-) -> RecordMirror:
-    """What says that the copy of a picture lies where its words say; `original`: hash of the file it was made from."""
-    return RecordMirror(
-        picture=words.picture,
-        words=words,
-        sha256=clean.sha256,
-        perceptual_hash=clean.perceptual_hash,
-        width=clean.width,
-        height=clean.height,
-        size=len(clean.webp),
-        takedowns=takedowns,
-        original_sha256=original,
-    )
 
 
 def _pages(rows: Iterable[Row | Bad]) -> Iterator[list[Row | Bad]]:

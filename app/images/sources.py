@@ -40,7 +40,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "nsfw": ("nsfw",),
     "similarity": ("similarity",),
     "aesthetic_score": ("aesthetic_score", "aesthetic"),
-    "hash": ("hash",),
+    "hash": ("hash", "sha256", "md5"),
     "punsafe": ("punsafe",),
     "pwatermark": ("pwatermark",),
 }

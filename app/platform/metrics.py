@@ -225,6 +225,9 @@ PUBLICATIONS: Final = _counter(
     "publications", "Verdicts on shared pictures: published, or why not.", "outcome"
 )
 SOURCES_FETCHED: Final = _counter("sources_fetched", "Source pictures: fetched, or why not.", "outcome")
+MIRRORS: Final = _counter(
+    "mirrors", "Copies of imported pictures: mirrored, put off, or why there is none.", "outcome"
+)
 WEBHOOK_SECONDS: Final = _histogram(
     "webhook_seconds", "Attempts to tell a webhook something: HEARD, or why not.", SECONDS, "outcome"
 )

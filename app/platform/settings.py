@@ -24,6 +24,9 @@ _MAX_RETENTION: Final = 10 * 365 * 86_400
 _MIN_WEBHOOK_RETENTION: Final = 2 * 86_400
 _MAX_RELEASE_HOURS: Final = 10 * 365 * 24
 _MIN_PEPPER: Final = 16
+#: bytes of a picture that is mirrored, at most: those of a source image
+_MAX_MIRROR_BYTES: Final = 10 * 1024 * 1024
+_MAX_MIRRORS: Final = 256
 _SECRETS: Final = frozenset({"s3_access_key", "s3_secret_key", "pepper"})
 _URLS: Final = frozenset({"database_url", "migrate_url", "redis_url", "s3_url"})
 
@@ -88,6 +91,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_retention_seconds: int = 604_800
     #: Hours after which actors put a new release into the bucket of data sets; 0: never.
     release_every_hours: int = 0
+    #: Where the folder `releases/` of the bucket of data sets is published, such as https://data.example.org/releases;
+    #: what describes a release names it.
+    releases_url: str | None = None
+    #: Imported pictures that actors fetch at a time to mirror them, and those of one host.
+    mirror_at_once: int = 16
+    mirror_per_host: int = 2
+    #: Bytes of such a picture, and seconds that fetching it may take with all redirects.
+    mirror_bytes: int = _MAX_MIRROR_BYTES
+    mirror_seconds: int = 20
     #: A JSON file with what the operator tells everybody; read again when it changes.
     news_file: str | None = None
 
@@ -132,6 +144,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 "webhook_retention_seconds", 604_800, _MIN_WEBHOOK_RETENTION, _MAX_RETENTION
             ),
             "release_every_hours": reader.integer("release_every_hours", 0, 0, _MAX_RELEASE_HOURS),
+            "releases_url": reader.optional_url("releases_url", ("https", "http")),
+            "mirror_at_once": reader.integer("mirror_at_once", 16, 1, _MAX_MIRRORS),
+            "mirror_per_host": reader.integer("mirror_per_host", 2, 1, _MAX_MIRRORS),
+            "mirror_bytes": reader.integer("mirror_bytes", _MAX_MIRROR_BYTES, 1_024, _MAX_MIRROR_BYTES),
+            "mirror_seconds": reader.integer("mirror_seconds", 20, 1, 600),
             "news_file": reader.optional_text("news_file"),
         }
         if reader.faults:

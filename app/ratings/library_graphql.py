@@ -35,6 +35,12 @@ class ImageSet(Node):
     description: str = strawberry.field(description="What it is.")
     target: int = strawberry.field(description="How many raters are wanted for each of its pictures.")
     pictures: int = strawberry.field(description="Pictures in it.")
+    mirrored: int = strawberry.field(
+        description="Imported pictures of which this house has made a copy. 0 for shared pictures, which are all here."
+    )
+    redistributed: bool = strawberry.field(
+        description="Whether releases of data sets hold its pictures, or their addresses only."
+    )
     ratings: int = strawberry.field(description="Ratings of its pictures, of all kinds.")
     comparisons: int = strawberry.field(description="Comparisons of its pictures.")
 
@@ -233,6 +239,8 @@ def _set(view: SetView) -> ImageSet:
         licence=row.licence,
         description=view.description,
         target=row.target,
+        mirrored=view.totals.mirrored,
+        redistributed=row.redistributed,
         pictures=totals.pictures - totals.removed,
         ratings=totals.ratings,
         comparisons=totals.comparisons,

@@ -21,7 +21,14 @@ from PIL import Image
 from app.datasets.reading import GoneError
 from app.platform.picture_words import ImportedPictureWords
 from events.base import ANONYMOUS, Event, Recorded
-from events.images import SHARED_SET, ImageSetOpened, ImagesImported, ImportedPicture
+from events.images import (
+    SHARED_SET,
+    ImageSetOpened,
+    ImagesImported,
+    ImportedPicture,
+    PictureMirrored,
+    RedistributionSet,
+)
 from events.jobs import ImageJobSubmitted
 from events.ratings import (
     AccountKind,
@@ -76,6 +83,8 @@ class MadeUp:
         imports: int = 0,
         withdrawn: Sequence[int] = (),
         side: int = 16,
+        copies: int = 0,
+        redistributed: bool = True,
         extra: Sequence[Event] = (),
     ) -> None:
         """Say how much there is.
@@ -87,6 +96,8 @@ class MadeUp:
             imports: imported pictures.
             withdrawn: numbers of jobs whose consent is taken back, after everything else.
             side: of the pictures, in pixels.
+            copies: of how many imported pictures there is a copy.
+            redistributed: whether releases may hold those.
             extra: what happens after that.
         """
         self._pictures = pictures
@@ -95,6 +106,8 @@ class MadeUp:
         self._imports = imports
         self._withdrawn = withdrawn
         self._side = side
+        self._copies = copies
+        self._redistributed = redistributed
         self._extra = extra
         self.gone = {self.picture(job * _JOB_PICTURES + n) for job in withdrawn for n in range(_JOB_PICTURES)}
         self.fetched = 0
@@ -166,6 +179,19 @@ class MadeUp:
         }
         return file, msgspec.json.encode(said, order="sorted") + b"\n"
 
+    def copy(self, picture: UUID, sha256: str) -> bytes:
+        """See `Pictures`."""
+        file = self._file(picture)
+        if hashlib.sha256(file).hexdigest() != sha256:
+            raise GoneError(picture, "has no copy in the bucket of data sets")
+        self.fetched += 1
+        return file
+
+    @staticmethod
+    def imported(number: int) -> UUID:
+        """The id of an imported picture."""
+        return _id("imported", number)
+
     def words(self, pictures: Sequence[UUID]) -> dict[UUID, ImportedPictureWords]:
         """See `Pictures`."""
         return {
@@ -235,9 +261,23 @@ class MadeUp:
                 image_set=IMPORTED_SET,
                 target=5,
                 pictures=tuple(
-                    ImportedPicture(_id("imported", number), 640, 480, number % 9 == 0)
+                    ImportedPicture(self.imported(number), 640, 480, number % 9 == 0)
                     for number in range(first, min(first + 500, self._imports))
                 ),
+            )
+        if self._redistributed and self._copies:
+            yield RedistributionSet(image_set=IMPORTED_SET, allowed=True)
+        for number in range(self._copies):
+            file = self._file(self.imported(number))
+            yield PictureMirrored(
+                picture=self.imported(number),
+                image_set=IMPORTED_SET,
+                sha256=hashlib.sha256(file).hexdigest(),
+                perceptual_hash=f"{number:016x}",
+                width=self._side,
+                height=self._side,
+                size=len(file),
+                original_sha256=hashlib.sha256(b"original %d" % number).hexdigest(),
             )
 
     def _rating(self, dice: random.Random, number: int) -> Iterator[Event]:

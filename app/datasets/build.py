@@ -11,6 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -36,10 +37,11 @@ from app.datasets.manifest import (
     read_release,
 )
 from app.datasets.parts import (
+    copies_of,
     inputs_of,
-    metadata_name,
+    inputs_of_copies,
     pictures_of,
-    tar_name,
+    write_copies,
     write_imported,
     write_part,
 )
@@ -52,6 +54,8 @@ from app.datasets.tables import TABLES, TOMBSTONES, TableWriter
 from events.chain import instant
 
 Progress = Callable[[int, int], None]
+#: whether a part is of copies, and its number
+PartKey = tuple[bool, int]
 
 #: in the folder of an unfinished release: which parts are finished
 _JOURNAL: Final = "parts.jsonl"
@@ -85,12 +89,14 @@ class Source(msgspec.Struct, frozen=True):
     pictures: Pictures
     people: People
     estimate: Estimate = plain
+    #: where releases are published, without the last `/`; empty where nobody said
+    address: str = ""
 
 
 class Adopted(msgspec.Struct, frozen=True):
     """Parts that are somewhere else already, so that their tars need not be here; their tables must be."""
 
-    parts: dict[int, Known] = {}
+    parts: dict[PartKey, Known] = {}
 
 
 def build(
@@ -186,7 +192,7 @@ class _Attempt:
         self._clear()
         with Scratch(self._work / _SCRATCH) as scratch:
             scratch.fold(self._source.log.events(0, self._position, NAMES))
-            scratch.fold(self._source.log.events(self._position, self._head, REMOVAL_NAMES))
+            scratch.fold(self._source.log.events(self._position, self._head, REMOVAL_NAMES), beyond=True)
             scratch.settle()
             if (lost := next(scratch.rows(_LOST))[0]) > 0:
                 raise BuildError(f"{lost} pictures were published without consent, or from source pictures")
@@ -217,7 +223,7 @@ class _Attempt:
             cut_at=cut_at,
             manifest=line_of(self._work, MANIFEST).sha256,
             rows={table: self._rows[table] for table in sorted((*TABLES, "tombstones"))},
-            pictures=self._rows["pictures"],
+            pictures=self._rows["pictures"] + self._rows["copies"],
             pyarrow=pa.__version__,
             parts=tuple(self._parts),
         )
@@ -231,34 +237,41 @@ class _Attempt:
                 path.unlink()
 
     def _write_parts(self, scratch: Scratch) -> None:
-        self._rows["pictures"] = 0
+        folder, pictures, people = self._work, self._source.pictures, self._source.people
+        total = scratch.parts() + scratch.copy_parts()
+        self._rows |= {"pictures": 0, "copies": 0}
         for number in range(scratch.parts()):
-            pictures = pictures_of(scratch, number)
-            inputs = inputs_of(pictures, self._source.people)
-            self._rows["pictures"] += len(pictures)
-            if pictures:
-                part = Part(part=number, pictures=len(pictures), inputs=inputs)
-                self._add(*self._lines_of(part, scratch))
-                self._parts.append(part)
-            else:
-                self._forget(number)
-            self._progress(number + 1, scratch.parts())
+            shared = pictures_of(scratch, number)
+            part = Part(part=number, pictures=len(shared), inputs=inputs_of(shared, people))
+            self._write_one(part, partial(write_part, folder, number, shared, pictures, people))
+            self._rows["pictures"] += len(shared)
+            self._progress(number + 1, total)
+        for number in range(scratch.copy_parts()):
+            copies = copies_of(scratch, number, pictures)
+            part = Part(part=number, pictures=len(copies), inputs=inputs_of_copies(copies), copies=True)
+            self._write_one(part, partial(write_copies, folder, number, copies, pictures))
+            self._rows["copies"] += len(copies)
+            self._progress(scratch.parts() + number + 1, total)
 
-    def _lines_of(self, part: Part, scratch: Scratch) -> Iterable[Line]:
+    def _write_one(self, part: Part, write: Callable[[], None]) -> None:
+        if part.pictures:
+            self._add(*self._lines_of(part, write))
+            self._parts.append(part)
+        else:
+            for path in part.files():
+                (self._work / path).unlink(missing_ok=True)
+
+    def _lines_of(self, part: Part, write: Callable[[], None]) -> Iterable[Line]:
         """The files of a part, made now if they are not there."""
-        for known in (self._known.get(part.part), self._adopted.parts.get(part.part)):
+        key = (part.copies, part.part)
+        for known in (self._known.get(key), self._adopted.parts.get(key)):
             if known is not None and known.part == part:
                 return known.lines
-        pictures = pictures_of(scratch, part.part)
-        write_part(self._work, part.part, pictures, self._source.pictures, self._source.people)
-        lines = tuple(line_of(self._work, name(part.part)) for name in (tar_name, metadata_name))
+        write()
+        lines = tuple(line_of(self._work, path) for path in part.files())
         with (self._work / _JOURNAL).open("ab") as journal:
             journal.write(msgspec.json.encode(Known(part, lines)) + b"\n")
         return lines
-
-    def _forget(self, number: int) -> None:
-        for name in (tar_name, metadata_name):
-            (self._work / name(number)).unlink(missing_ok=True)
 
     def _read_words(self, scratch: Scratch) -> None:
         """Prompts from the tables, for pairs and splits."""
@@ -314,7 +327,7 @@ class _Attempt:
         files = {
             "README.md": readme(name, self._position, log_hash, self._rows, imports=imports).encode(),
             "LICENSE": LICENCE.encode(),
-            "croissant.json": croissant(name, self._rows),
+            "croissant.json": croissant(name, self._rows, self._source.address),
         }
         for path, content in files.items():
             (self._work / path).write_bytes(content)
@@ -340,9 +353,9 @@ def _id(key: bytes) -> str:
     return str(UUID(bytes=key))
 
 
-def _journal(work: Path) -> dict[int, Known]:
+def _journal(work: Path) -> dict[PartKey, Known]:
     """The parts that earlier attempts finished, whose files are still what they were."""
-    found: dict[int, Known] = {}
+    found: dict[PartKey, Known] = {}
     try:
         written = (work / _JOURNAL).read_bytes().splitlines()
     except FileNotFoundError:
@@ -352,13 +365,11 @@ def _journal(work: Path) -> dict[int, Known]:
             known = msgspec.json.decode(line, type=Known)
         except msgspec.MsgspecError:
             continue  # the attempt died while it wrote this
-        found[known.part.part] = known
-    return {
-        number: known for number, known in found.items() if all(_stands(work, line) for line in known.lines)
-    }
+        found[known.part.copies, known.part.part] = known
+    return {key: known for key, known in found.items() if all(_stands(work, line) for line in known.lines)}
 
 
-def _finished(work: Path, final: Path) -> dict[int, Known]:
+def _finished(work: Path, final: Path) -> dict[PartKey, Known]:
     """The parts of the same release as it was built before, linked to where this one is made."""
     try:
         release, lines = read_release(final), read_lines(final)
@@ -366,7 +377,7 @@ def _finished(work: Path, final: Path) -> dict[int, Known]:
         return {}
     found = {}
     for part in release.parts:
-        of_part = [lines.get(name(part.part)) for name in (tar_name, metadata_name)]
+        of_part = [lines.get(path) for path in part.files()]
         whole = [line for line in of_part if line is not None and _stands(final, line)]
         if len(whole) < len(of_part):
             continue
@@ -375,7 +386,7 @@ def _finished(work: Path, final: Path) -> dict[int, Known]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
             target.hardlink_to(final / line.path)
-        found[part.part] = Known(part, tuple(whole))
+        found[part.copies, part.part] = Known(part, tuple(whole))
     return found
 
 

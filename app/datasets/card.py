@@ -19,7 +19,9 @@ this release are placed under CC0 1.0 Universal (SPDX: CC0-1.0), as far as those
 https://creativecommons.org/publicdomain/zero/1.0/legalcode
 
 Rows of imported pictures (image_set other than 5a7e0000-0000-4000-8000-000000000001) come from others' data sets: the
-column `licence` of the table `metadata` has the SPDX id that their import named. Their pictures are not in this release.
+column `licence` of the table `metadata` has the SPDX id that their import named. Copies of their pictures, as WebP without
+metadata, are in images/imported-*.tar only as far as the operator of this house says that their licence allows it; of all
+others the table has the address, and hashes of what was there where it was looked at.
 
 What TOMBSTONES names was withdrawn or taken down: please delete your copies of it.
 """
@@ -30,6 +32,12 @@ _ABOUT: Final = {
     "aggregates": "One row for each picture that was judged.",
     "pairs": "Pairs of pictures of which somebody said which one is better.",
     "splits": "Which split each picture is in: no prompt and no requester is in two.",
+}
+_IMPORTS: Final = {
+    False: "Imported pictures are not here: `url` says where they were, `sha256`, `original_sha256` and `phash` what "
+    "was there, where this house looked.",
+    True: "`images/imported-*.tar` has copies of imported pictures whose licence, says the operator, allows it: mind "
+    "the column `licence`. Of all others `url` says where they were, and hashes what was there.",
 }
 _TYPES: Final = {"float": "sc:Float", "double": "sc:Float", "bool": "sc:Boolean"}
 
@@ -65,7 +73,7 @@ the same bytes, as long as nothing of it was withdrawn.
 
 | folder | rows | |
 |---|---|---|
-{table_rows}| `images/` | {rows["pictures"]} | WebDataset tars: `<id>.webp`, `<id>.json`, `<id>.txt` (the prompt). |
+{table_rows}| `images/` | {rows["pictures"] + rows["copies"]} | WebDataset tars: `<id>.webp`, `<id>.json`, `<id>.txt` (the prompt or caption). |
 | `TOMBSTONES.parquet` | {rows["tombstones"]} | What was published up to here and is no more, with the reason. Delete your copies. |
 
 ## What to know before using it
@@ -75,15 +83,20 @@ the same bytes, as long as nothing of it was withdrawn.
 - `image_nsfw` is what a picture's requester said, not what a classifier found.
 - People are hashes under a key that is not published. The hash of one person is the same in all releases of this house.
 - Splits keep prompts and registered requesters apart; anonymous requesters cannot be told apart.
+- {_IMPORTS[rows["copies"] > 0]}
 - `position` and `event_hash` lead to the event of the public log that a row was made from.
 
 Please honour `TOMBSTONES`: it names by SHA-256 what people took back.
 """
 
 
-def croissant(name: str, rows: Mapping[str, int]) -> bytes:
-    """Croissant metadata (https://mlcommons.org/croissant): tables as sets of records."""
+def croissant(name: str, rows: Mapping[str, int], address: str) -> bytes:
+    """Croissant metadata (https://mlcommons.org/croissant): tables as sets of records.
+
+    All files are named relative to the release, which lies in a folder of its name at `address`, if that is known.
+    """
     present = [table for table in TABLES if rows[table]]
+    tars = rows["pictures"] + rows["copies"] > 0
     value = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -91,17 +104,11 @@ def croissant(name: str, rows: Mapping[str, int]) -> bytes:
         "description": "Pictures that users of a crowdsourced cluster shared, and how people rated them.",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "license": _LICENCE_URL,
-        "url": "https://example.org/datasets/" + name,
+        "url": f"{address.rstrip('/')}/{name}/" if address else "./",
         "version": "1.0.0",
         "distribution": [
-            {
-                "@type": "cr:FileSet",
-                "@id": f"{table}-files",
-                "name": f"{table}-files",
-                "encodingFormat": "application/x-parquet",
-                "includes": f"{table}/*.parquet",
-            }
-            for table in present
+            *(_files(table, f"{table}/*.parquet", "application/x-parquet") for table in present),
+            *([_files("images", "images/*.tar", "application/x-tar")] if tars else []),
         ],
         "recordSet": [
             {
@@ -115,6 +122,16 @@ def croissant(name: str, rows: Mapping[str, int]) -> bytes:
         ],
     }
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def _files(name: str, where: str, kind: str) -> dict[str, str]:
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"{name}-files",
+        "name": f"{name}-files",
+        "encodingFormat": kind,
+        "includes": where,
+    }
 
 
 def _field(table: str, field: Any) -> dict[str, Any]:

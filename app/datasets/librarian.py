@@ -18,7 +18,7 @@ from psycopg import Connection
 from app.datasets.build import Source
 from app.datasets.hourly import HourlyRatings
 from app.datasets.people import People
-from app.datasets.reading import LiveLog, SharedBucket
+from app.datasets.reading import Buckets, LiveLog
 from app.datasets.scratch import REMOVAL_NAMES
 from app.datasets.shelf import Shelf, alone
 from app.platform.objects import ObjectStore
@@ -130,8 +130,15 @@ def source_of(settings: Settings, connection: Connection[Any], objects: ObjectSt
     """What releases of this house are made from."""
     return Source(
         LiveLog(connection, settings.realm),
-        SharedBucket(connection, settings.realm, objects, settings.bucket_shared),
+        Buckets(
+            connection,
+            settings.realm,
+            objects,
+            shared=settings.bucket_shared,
+            datasets=settings.bucket_datasets,
+        ),
         People(settings.pepper, settings.realm),
+        address=settings.releases_url or "",
     )
 
 

@@ -32,12 +32,20 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One tar and its table."""
+    """One tar, of shared pictures with its table, or of copies of imported ones, which share their tables."""
 
     part: int
     pictures: int
     #: what it was made from: parts with the same one are the same
     inputs: str
+    #: of imported pictures
+    copies: bool = False
+
+    def files(self) -> tuple[str, ...]:
+        """Where in a release its files lie."""
+        if self.copies:
+            return (copies_name(self.part),)
+        return (tar_name(self.part), metadata_name(self.part))
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +67,21 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     #: bytes of tables depend on it
     pyarrow: str
     parts: tuple[Part, ...]
+
+
+def tar_name(part: int) -> str:
+    """Where the pictures of a part lie in a release."""
+    return f"images/{part:05}.tar"
+
+
+def metadata_name(part: int) -> str:
+    """Where the metadata of a part's pictures lies in a release."""
+    return f"metadata/part-{part:05}.parquet"
+
+
+def copies_name(part: int) -> str:
+    """Where copies of imported pictures lie in a release."""
+    return f"images/imported-{part:05}.tar"
 
 
 def name_of(position: int) -> str:

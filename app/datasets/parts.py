@@ -17,8 +17,9 @@ from uuid import UUID
 
 import msgspec
 
+from app.datasets.manifest import copies_name, metadata_name, tar_name
 from app.datasets.people import People
-from app.datasets.reading import Pictures, Shown, shown
+from app.datasets.reading import GoneError, Pictures, Shown, shown
 from app.datasets.scratch import Scratch
 from app.datasets.tables import METADATA, TableWriter
 from events.images import SHARED_SET
@@ -45,9 +46,14 @@ _OF_PART: Final = (
     "WHERE s.part = ? ORDER BY p.position, p.ordinal"
 )
 _IMPORTED: Final = (
-    "SELECT p.id, p.position, p.image_set, p.sha256, p.phash, p.width, p.height, p.size, p.nsfw, p.hash, p.at, i.licence "
-    "FROM present AS s JOIN picture AS p ON p.id = s.id LEFT JOIN image_set AS i ON i.id = p.image_set "
+    "SELECT p.id, p.position, p.image_set, p.sha256, p.phash, p.width, p.height, p.size, p.nsfw, p.hash, p.at, i.licence, "
+    "p.original, s.copy_part FROM present AS s JOIN picture AS p ON p.id = s.id LEFT JOIN image_set AS i ON i.id = p.image_set "
     "WHERE s.part IS NULL ORDER BY p.position, p.ordinal"
+)
+_COPIES: Final = (
+    "SELECT p.id, p.image_set, i.name, i.licence, p.sha256, p.original, p.phash, p.width, p.height, p.nsfw, p.copied "
+    "FROM present AS s JOIN picture AS p ON p.id = s.id JOIN image_set AS i ON i.id = p.image_set "
+    "WHERE s.copy_part = ? ORDER BY p.position, p.ordinal"
 )
 
 
@@ -69,14 +75,14 @@ class OfPart(msgspec.Struct, frozen=True):
     text_version: int
 
 
-def tar_name(part: int) -> str:
-    """Where the pictures of a part lie in a release."""
-    return f"images/{part:05}.tar"
+class OfCopies(msgspec.Struct, frozen=True):
+    """A copy of an imported picture in a release, with what is said beside it."""
 
-
-def metadata_name(part: int) -> str:
-    """Where the metadata of a part's pictures lies in a release."""
-    return f"metadata/part-{part:05}.parquet"
+    id: UUID
+    sha256: str
+    caption: str
+    #: the sample's JSON
+    about: bytes
 
 
 def imported_name(part: int) -> str:
@@ -123,6 +129,63 @@ def write_part(folder: Path, part: int, pictures: Sequence[OfPart], source: Pict
             table.add(_shared_row(picture, said, part, people))
     temporary_tar.replace(tar_path)
     temporary_table.replace(table_path)
+
+
+def copies_of(scratch: Scratch, part: int, source: Pictures) -> list[OfCopies]:
+    """The copies of a part, in the order in which they were imported."""
+    rows = list(scratch.rows(_COPIES, (part,)))
+    words = source.words([UUID(bytes=row[0]) for row in rows])
+    found = []
+    for key, image_set, name, licence, sha256, original, phash, width, height, nsfw, mirrored in rows:
+        picture = UUID(bytes=key)
+        said = words.get(picture)
+        about = {
+            "id": str(picture),
+            "image_set": str(UUID(bytes=image_set)),
+            "set_name": name,
+            "licence": licence,
+            "url": said.url if said is not None and said.url else None,
+            "caption": None if said is None else said.caption,
+            "nsfw": bool(nsfw),
+            "width": width,
+            "height": height,
+            "sha256": sha256,
+            "original_sha256": original,
+            "phash": phash,
+            "event_hash": mirrored,
+        }
+        text = msgspec.json.encode(about, order="sorted") + b"\n"
+        found.append(OfCopies(picture, sha256, str(about["caption"] or ""), text))
+    return found
+
+
+def inputs_of_copies(copies: Sequence[OfCopies]) -> str:
+    """What a part of copies is made from, as one hash."""
+    digest = hashlib.sha256(b"copies 1")
+    for copy in copies:
+        digest.update(copy.about)
+    return digest.hexdigest()
+
+
+def write_copies(folder: Path, part: int, copies: Sequence[OfCopies], source: Pictures) -> None:
+    """Write the tar of a part of copies, seen whole or not at all.
+
+    Raises:
+        GoneError: a copy is not in the bucket, or another one.
+        OSError, StorageUnavailableError: as their names say.
+    """
+    path = folder / copies_name(part)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".part")
+    with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for copy in copies:
+            file = source.copy(copy.id, copy.sha256)
+            if hashlib.sha256(file).hexdigest() != copy.sha256:
+                raise GoneError(copy.id, "is another file in the bucket than the copy that was made")
+            _add(tar, f"{copy.id}.json", copy.about)
+            _add(tar, f"{copy.id}.txt", copy.caption.encode())
+            _add(tar, f"{copy.id}.webp", file)
+    temporary.replace(path)
 
 
 def write_imported(folder: Path, scratch: Scratch, source: Pictures) -> int:
@@ -187,7 +250,10 @@ def _imported_rows(scratch: Scratch, source: Pictures) -> Iterator[dict[str, Any
     while page := cursor.fetchmany(WORDS_AT_ONCE):
         words = source.words([UUID(bytes=row[0]) for row in page])
         for row in page:
-            key, position, image_set, sha256, phash, width, height, size, nsfw, digest, at, licence = row
+            key, position, image_set, sha256, phash, width, height, size, nsfw, digest, at, licence, *copy = (
+                row
+            )
+            original, copy_part = copy
             picture = UUID(bytes=key)
             said = words.get(picture)
             known = {} if said is None else {name: getattr(said, name) for name in _FROM_WORDS}
@@ -204,7 +270,9 @@ def _imported_rows(scratch: Scratch, source: Pictures) -> Iterator[dict[str, Any
                     "image_nsfw": float(nsfw),
                     "prompt_nsfw": float(nsfw),
                     "user_type": "import",
+                    "part_id": copy_part,
                     "sha256": sha256,
+                    "original_sha256": original,
                     "phash": phash,
                     "size": size,
                     "licence": licence or "",

@@ -1,4 +1,4 @@
-"""What a release is made from: the log, the shared bucket and the vault's words of imported pictures. Reads only.
+"""What a release is made from: the log, shared pictures, copies of imported ones, and the vault's words of these. Reads only.
 
 The log is append-only, so that pages of it can be read one after another without a snapshot. Look next:
 `app.datasets.scratch`, `app.datasets.build`.
@@ -16,7 +16,7 @@ import msgspec
 from psycopg import Connection
 
 from app.platform import vault
-from app.platform.objects import ObjectStore, shared_keys
+from app.platform.objects import ObjectStore, imported_key, shared_keys
 from app.platform.picture_words import ImportedPictureWords
 from app.platform.storage_errors import ObjectMissingError
 from events.base import Recorded
@@ -28,7 +28,7 @@ _IMPORTED: Final = _WORDS.select(vault.SCHEMA, "picture = ANY(%(ids)s)")
 
 
 class GoneError(Exception):
-    """A picture that was published is not in the shared bucket, or is another one."""
+    """A picture that was published or copied is not in its bucket, or is another one."""
 
     def __init__(self, picture: UUID, problem: str) -> None:
         super().__init__(f"picture {picture} {problem}")
@@ -76,6 +76,9 @@ class Pictures(Protocol):
     def fetch(self, picture: UUID) -> tuple[bytes, bytes]:
         """A picture's file, and what is published beside it. Raises `GoneError`."""
 
+    def copy(self, picture: UUID, sha256: str) -> bytes:
+        """The file of the copy of an imported picture. Raises `GoneError`."""
+
     def words(self, pictures: Sequence[UUID]) -> dict[UUID, ImportedPictureWords]:
         """What is known of imported pictures; erased ones are left out."""
 
@@ -113,22 +116,32 @@ class LiveLog:
             after = rows[-1][0]
 
 
-class SharedBucket:
-    """The shared bucket, and the vault."""
+class Buckets:
+    """The bucket of shared pictures, that of data sets, and the vault."""
 
-    def __init__(self, connection: Connection[Any], realm: int, objects: ObjectStore, bucket: str) -> None:
+    def __init__(
+        self, connection: Connection[Any], realm: int, objects: ObjectStore, *, shared: str, datasets: str
+    ) -> None:
         self._connection = connection
         self._realm = realm
         self._objects = objects
-        self._bucket = bucket
+        self._shared = shared
+        self._datasets = datasets
 
     def fetch(self, picture: UUID) -> tuple[bytes, bytes]:
         """See `Pictures`. Raises `GoneError`, `StorageUnavailableError`."""
         picture_key, metadata_key = shared_keys(picture)
         try:
-            return self._objects.get(self._bucket, picture_key), self._objects.get(self._bucket, metadata_key)
+            return self._objects.get(self._shared, picture_key), self._objects.get(self._shared, metadata_key)
         except ObjectMissingError:
             raise GoneError(picture, "is not in the shared bucket") from None
+
+    def copy(self, picture: UUID, sha256: str) -> bytes:
+        """See `Pictures`. Raises `GoneError`, `StorageUnavailableError`."""
+        try:
+            return self._objects.get(self._datasets, imported_key(picture, sha256))
+        except ObjectMissingError:
+            raise GoneError(picture, "has no copy in the bucket of data sets") from None
 
     def words(self, pictures: Sequence[UUID]) -> dict[UUID, ImportedPictureWords]:
         """See `Pictures`."""

@@ -16,7 +16,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from app.datasets.parts import tar_name
+from app.datasets.manifest import copies_name, tar_name
 from app.datasets.people import People
 from app.datasets.scratch import Scratch
 from events.base import ANONYMOUS
@@ -66,6 +66,7 @@ INSERT INTO pairs_of SELECT w.hash, count(*) FROM pair AS p JOIN present AS a ON
 """
 _PAIRS: Final = (
     "SELECT p.position, p.first, p.second, p.label, p.rater, p.at, p.source, a.part, b.part, f.sha256, s.sha256, "
+    "a.copy_part, b.copy_part, "
     "v.prompt, v.model, w.model, v.url, w.url, n.n FROM pair AS p CROSS JOIN present AS a ON a.id = p.first "
     "CROSS JOIN present AS b ON b.id = p.second JOIN picture AS f ON f.id = p.first JOIN picture AS s ON s.id = p.second "
     "JOIN words AS v ON v.picture = p.first JOIN words AS w ON w.picture = p.second "
@@ -155,13 +156,13 @@ def pair_rows(scratch: Scratch, people: People) -> Iterator[dict[str, Any]]:
     scratch.connection.executescript(_PAIRS_OF)
     for row in scratch.rows(_PAIRS):
         position, first, second, label, rater, at, source, part_0, part_1, sha_0, sha_1 = row[:11]
-        prompt, model_0, model_1, url_0, url_1, count = row[11:]
+        copy_0, copy_1, prompt, model_0, model_1, url_0, url_1, count = row[11:]
         best = {1.0: _text(first), 0.0: _text(second)}.get(label, "tie")
         yield {
             "image_0_uid": _text(first),
             "image_1_uid": _text(second),
-            "image_0_url": _place(first, part_0, url_0),
-            "image_1_url": _place(second, part_1, url_1),
+            "image_0_url": _place(first, part_0, copy_0, url_0),
+            "image_1_url": _place(second, part_1, copy_1, url_1),
             "label_0": label,
             "label_1": 1.0 - label,
             "are_different": sha_0 is None or sha_0 != sha_1,
@@ -230,5 +231,9 @@ def _text(key: bytes) -> str:
     return str(UUID(bytes=key))
 
 
-def _place(picture: bytes, part: int | None, url: str | None) -> str:
-    return (url or "") if part is None else f"{tar_name(part)}/{_text(picture)}.webp"
+def _place(picture: bytes, part: int | None, copy_part: int | None, url: str | None) -> str:
+    """Where a picture lies in the release; the address of an imported one of which it has no copy."""
+    if part is None and copy_part is None:
+        return url or ""
+    tar = copies_name(copy_part) if part is None and copy_part is not None else tar_name(part or 0)
+    return f"{tar}/{_text(picture)}.webp"

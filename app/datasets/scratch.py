@@ -24,6 +24,7 @@ from events.images import (
     PictureMirrored,
     PictureReported,
     PicturesTakenDown,
+    RedistributionSet,
 )
 from events.jobs import ImageJobSubmitted
 from events.moderation import CaseDecided, CaseOpened, Verdict
@@ -54,6 +55,7 @@ REMOVALS: Final[tuple[type[Event], ...]] = (
     PictureReported,
     PictureCaseDecided,
     PicturesTakenDown,
+    RedistributionSet,
 )
 #: all that a release is made from
 FACTS: Final[tuple[type[Event], ...]] = (
@@ -80,11 +82,11 @@ _CACHE: Final = 32 * 1024
 _TABLES: Final = """
 CREATE TABLE job (id BLOB PRIMARY KEY, drawn_from_picture INT, consent INT, text_version INT) WITHOUT ROWID;
 CREATE TABLE picture (position INT, ordinal INT, id BLOB, image_set BLOB, job BLOB, owner BLOB, sha256 TEXT, phash TEXT,
-  width INT, height INT, size INT, nsfw INT, model TEXT, at INT, hash TEXT, part INT,
+  width INT, height INT, size INT, nsfw INT, model TEXT, at INT, hash TEXT, part INT, original TEXT, copied TEXT, copy_part INT,
   removed INT, reason TEXT, hidden INT, PRIMARY KEY (position, ordinal)) WITHOUT ROWID;
 CREATE UNIQUE INDEX picture_id ON picture (id);
 CREATE INDEX picture_job ON picture (job) WHERE job IS NOT NULL;
-CREATE TABLE image_set (id BLOB PRIMARY KEY, name TEXT, licence TEXT) WITHOUT ROWID;
+CREATE TABLE image_set (id BLOB PRIMARY KEY, name TEXT, licence TEXT, redistributed INT) WITHOUT ROWID;
 CREATE TABLE rating (position INTEGER PRIMARY KEY, id BLOB, rater BLOB, picture BLOB, image_set BLOB, job BLOB, value INT,
   artifacts INT, tags TEXT, own INT, again INT, generated INT, given INT, age INT, balance INT, trusted INT, kind TEXT,
   client TEXT, version TEXT, took INT, at INT, hash TEXT);
@@ -103,9 +105,12 @@ SHARED: Final = (
 
 _PRESENT: Final = f"""
 DROP TABLE IF EXISTS present;
-CREATE TABLE present (id BLOB PRIMARY KEY, part INT, image_set BLOB, job BLOB, owner BLOB) WITHOUT ROWID;
-INSERT INTO present SELECT id, part, image_set, job, owner FROM picture WHERE {SHARED} ORDER BY id;
+CREATE TABLE present (id BLOB PRIMARY KEY, part INT, copy_part INT, image_set BLOB, job BLOB, owner BLOB) WITHOUT ROWID;
+INSERT INTO present SELECT id, part,
+  CASE WHEN image_set IN (SELECT s.id FROM image_set AS s WHERE s.redistributed) THEN copy_part END,
+  image_set, job, owner FROM picture WHERE {SHARED} ORDER BY id;
 CREATE INDEX present_part ON present (part);
+CREATE INDEX present_copy_part ON present (copy_part) WHERE copy_part IS NOT NULL;
 """  # noqa: S608
 
 
@@ -121,6 +126,9 @@ class Scratch:
             "PRAGMA temp_store=FILE;" + _TABLES
         )
         self._shared_pictures = 0
+        self._copies = 0
+        #: facts beyond the cut are folded now: only what takes something away counts
+        self._beyond = False
 
     def __enter__(self) -> Self:
         return self
@@ -128,9 +136,13 @@ class Scratch:
     def __exit__(self, *_: object) -> None:
         self.connection.close()
 
-    def fold(self, events: Iterable[Recorded]) -> int:
-        """Fold events in order; what a release does not need is passed over. The position of the last one, or 0."""
+    def fold(self, events: Iterable[Recorded], *, beyond: bool = False) -> int:
+        """Fold events in order; what a release does not need is passed over. The position of the last one, or 0.
+
+        With `beyond`, those are facts behind the cut: they only take away.
+        """
         position = 0
+        self._beyond = beyond
         self.connection.execute("BEGIN")
         for recorded in events:
             position = recorded.position
@@ -151,6 +163,10 @@ class Scratch:
         """How many parts the shared pictures make, withdrawn ones counted."""
         return -(-self._shared_pictures // PART_PICTURES)
 
+    def copy_parts(self) -> int:
+        """How many parts the copies of imported pictures make, in sets of which none are released, too."""
+        return -(-self._copies // PART_PICTURES)
+
     def _apply(self, fact: Fact, digest: bytes) -> None:
         event = fact.event
         match event:
@@ -164,14 +180,16 @@ class Scratch:
                 self._imported(event, fact, digest)
             case RatingsMarked() | RaterAssessed() | RaterJudged():
                 self._about_rater(event)
-            case ImageJobSubmitted() | ShareConsentGiven() | ShareConsentForced() | ImageSetOpened():
+            case (
+                ImageJobSubmitted()
+                | ShareConsentGiven()
+                | ShareConsentForced()
+                | ImageSetOpened()
+                | RedistributionSet()
+            ):
                 self._beginning(event, fact)
             case PictureMirrored():
-                said = (event.sha256, event.perceptual_hash, event.width, event.height, event.size)
-                self._do(
-                    "UPDATE picture SET sha256 = ?, phash = ?, width = ?, height = ?, size = ? WHERE id = ?",
-                    (*said, event.picture.bytes),
-                )
+                self._mirrored(event, digest)
             case _:
                 self._removed(event, fact.position)
 
@@ -188,8 +206,13 @@ class Scratch:
                 self._do("UPDATE job SET consent = ?, text_version = ? WHERE id = ?", said)
             case ImageSetOpened():
                 self._do(
-                    "INSERT INTO image_set VALUES (?, ?, ?)",
+                    "INSERT INTO image_set VALUES (?, ?, ?, 0)",
                     (event.image_set.bytes, event.name, event.licence),
+                )
+            case RedistributionSet() if not (self._beyond and event.allowed):
+                self._do(
+                    "UPDATE image_set SET redistributed = ? WHERE id = ?",
+                    (event.allowed, event.image_set.bytes),
                 )
             case _:
                 pass
@@ -243,6 +266,16 @@ class Scratch:
                 )
                 for ordinal, picture in enumerate(event.pictures)
             ),
+        )
+
+    def _mirrored(self, event: PictureMirrored, digest: bytes) -> None:
+        part = self._copies // PART_PICTURES
+        self._copies += 1
+        said = (event.sha256, event.perceptual_hash, event.width, event.height, event.size)
+        self._do(
+            "UPDATE picture SET sha256 = ?, phash = ?, width = ?, height = ?, size = ?, original = ?, copied = ?, "
+            "copy_part = ? WHERE id = ?",
+            (*said, event.original_sha256, digest.hex(), part, event.picture.bytes),
         )
 
     def _rated(self, event: ImageRated, fact: Fact, digest: bytes) -> None:
@@ -361,7 +394,7 @@ _WANTED: Final = frozenset(NAMES)
 _RATING: Final = (
     "INSERT INTO rating VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_PICTURE: Final = "INSERT INTO picture VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, 0)"
+_PICTURE: Final = "INSERT INTO picture VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL, NULL, NULL, NULL, 0)"
 
 
 def micros(fact: Fact) -> int:

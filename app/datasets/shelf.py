@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from psycopg import Connection
 
-from app.datasets.build import Adopted, Known, Progress, Source, build, workplace
+from app.datasets.build import Adopted, Known, PartKey, Progress, Source, build, workplace
 from app.datasets.manifest import (
     MANIFEST,
     RELEASE,
@@ -27,7 +27,6 @@ from app.datasets.manifest import (
     name_of,
     read_lines,
 )
-from app.datasets.parts import metadata_name, tar_name
 from app.platform.objects import ObjectStore
 from app.platform.storage_errors import ObjectMissingError
 
@@ -103,17 +102,18 @@ class Shelf:
     def _adopt(self, name: str, lines: dict[str, Line], work: Path) -> Adopted:
         """The parts that are there, with their tables fetched."""
         release = self.release(name)
-        parts: dict[int, Known] = {}
+        parts: dict[PartKey, Known] = {}
         for part in () if release is None else release.parts:
-            of_part = tuple(
-                lines[path] for path in (tar_name(part.part), metadata_name(part.part)) if path in lines
-            )
-            table = self._read(name, metadata_name(part.part))
-            if len(of_part) == 2 and table is not None:
-                target = work / metadata_name(part.part)
+            _, *tables = part.files()
+            of_part = tuple(lines[path] for path in part.files() if path in lines)
+            content = {path: self._read(name, path) for path in tables}
+            if len(of_part) < len(part.files()) or None in content.values():
+                continue
+            for path, table in content.items():
+                target = work / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(table)
-                parts[part.part] = Known(part, of_part)
+                target.write_bytes(table or b"")
+            parts[part.copies, part.part] = Known(part, of_part)
         return Adopted(parts)
 
     def _put(self, folder: Path, name: str, before: dict[str, Line]) -> None:

@@ -55,6 +55,7 @@ METADATA: Final = _schema(
         "pp": pa.list_(_TEXT),
         "user_hash": _TEXT,
         "sha256": _TEXT,
+        "original_sha256": _TEXT,
         "phash": _TEXT,
         "size": pa.int64(),
         "consent_position": pa.int64(),

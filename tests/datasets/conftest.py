@@ -13,7 +13,7 @@ PEPPER = "a pepper for tests only"
 
 @pytest.fixture(scope="session")
 def log() -> MadeUp:
-    return MadeUp(240, 1_500, users=24, imports=30, withdrawn=(3, 7), side=32)
+    return MadeUp(240, 1_500, users=24, imports=30, copies=12, withdrawn=(3, 7), side=32)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """What a release holds and what it never holds, and that it comes out the same however it was built."""
 
+import hashlib
 import json
 import shutil
 import tarfile
@@ -8,19 +9,21 @@ from uuid import UUID, uuid4
 
 import pyarrow.dataset as ds
 import pytest
+from msgspec.structs import replace
 
 from app.datasets import build as building
 from app.datasets.build import BuildError, Source, build
 from app.datasets.checking import check, diff
 from app.datasets.people import People
 from app.datasets.splits import prompt_hash
-from benchmarks.made_up_release import MadeUp, submitted
+from benchmarks.made_up_release import IMPORTED_SET, MadeUp, submitted
 from events.images import (
     SHARED_SET,
     PictureCaseDecided,
     PictureReported,
     PictureReportReason,
     PicturesTakenDown,
+    RedistributionSet,
     TakenDown,
 )
 from events.moderation import Verdict
@@ -249,3 +252,112 @@ def test_a_source_without_pictures_makes_a_release_of_nothing(tmp_path: Path):
     name = build(Source(log, log, People(PEPPER, 0)), 1, tmp_path).name
     assert check(tmp_path / name).faults == ()
     assert json.loads((tmp_path / name / "release.json").read_text())["pictures"] == 0
+
+
+def imported_tars(release: Path) -> dict[str, bytes]:
+    """The files in the tars of copies."""
+    found = {}
+    for path in sorted((release / "images").glob("imported-*.tar")):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                opened = tar.extractfile(member)
+                assert opened is not None
+                found[member.name] = opened.read()
+    return found
+
+
+def built(log: MadeUp, folder: Path, position: int | None = None) -> Path:
+    return folder / build(source_of(log), position or log.last(), folder).name
+
+
+def test_copies_of_imports_are_in_it_where_their_licence_allows(tmp_path: Path):
+    log = small(imports=5, copies=3)
+    release = built(log, tmp_path / "a")
+    there = {str(log.imported(number)) for number in range(3)}
+    inside = imported_tars(release)
+    assert {name.partition(".")[0] for name in inside} == there
+    one = str(log.imported(0))
+    about = json.loads(inside[f"{one}.json"])
+    assert about["sha256"] == hashlib.sha256(inside[f"{one}.webp"]).hexdigest()
+    assert (about["licence"], about["set_name"]) == ("CC-BY-4.0", "found")
+    assert inside[f"{one}.txt"].decode() == about["caption"] == f"found {log.imported(0).hex[:6]}"
+    rows = {
+        row["image_name"][:-5]: row
+        for row in ds.dataset(release / "metadata", format="parquet").to_table().to_pylist()
+        if row["user_type"] == "import"
+    }
+    assert {name for name, row in rows.items() if row["part_id"] == 0} == there
+    assert {row["original_sha256"] for name, row in rows.items() if name not in there} == {None}
+    assert all(row["url"] for row in rows.values())
+    said = json.loads((release / "release.json").read_text())
+    assert said["pictures"] == 12 - 2 + 3
+    assert check(release).faults == ()
+    assert files(built(log, tmp_path / "b")) == files(release), "built again it is the same"
+
+
+def test_without_a_licence_that_allows_it_there_are_hashes_only(tmp_path: Path):
+    log = small(imports=5, copies=3, redistributed=False)
+    release = built(log, tmp_path)
+    assert imported_tars(release) == {}
+    table = ds.dataset(release / "metadata", format="parquet").to_table().to_pylist()
+    copied = [row for row in table if row["original_sha256"] is not None]
+    assert len(copied) == 3
+    assert all(row["sha256"] and row["phash"] and row["url"] and row["part_id"] is None for row in copied)
+    assert "Imported pictures are not here" in (release / "README.md").read_text()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_licence_that_is_taken_back_reaches_earlier_releases_and_one_that_is_given_does_not(
+    first: bool, tmp_path: Path
+):
+    before = small(imports=5, copies=3, redistributed=first)
+    cut = before.last()
+    release = built(before, tmp_path / "a")
+    changed = RedistributionSet(image_set=IMPORTED_SET, allowed=not first)
+    after = small(imports=5, copies=3, redistributed=first, extra=[changed])
+    again = built(after, tmp_path / "b", cut)
+    if first:
+        assert imported_tars(release)
+        assert not imported_tars(again)
+        assert diff(release, again).unexplained == (), "their rows stay"
+    else:
+        assert files(again) == files(release)
+        assert imported_tars(built(after, tmp_path / "c"))
+
+
+def test_a_takedown_of_a_copy_changes_its_tar_and_leaves_a_tombstone(tmp_path: Path):
+    log = small(imports=5, copies=3)
+    cut, gone = log.last(), log.imported(1)
+    release = built(log, tmp_path / "a")
+    taken = PicturesTakenDown(
+        takedown=uuid4(), pictures=(TakenDown(picture=gone, image_set=IMPORTED_SET, job=None),)
+    )
+    again = built(small(imports=5, copies=3, extra=[taken]), tmp_path / "b", cut)
+    assert f"{gone}.webp" in imported_tars(release)
+    assert {name.partition(".")[0] for name in imported_tars(again)} == {
+        str(log.imported(number)) for number in (0, 2)
+    }
+    sha256 = hashlib.sha256(log.copy(gone, _sha256_of(log, gone))).hexdigest()
+    assert f"{sha256} {gone} TAKEN_DOWN" in (again / "TOMBSTONES").read_text()
+    shared = "images/00000.tar"
+    assert files(release)[shared] == files(again)[shared], "other tars are as they were"
+
+
+def _sha256_of(log: MadeUp, picture: UUID) -> str:
+    (found,) = (
+        event["sha256"]
+        for recorded in log.events(0, log.last(), ["images.PictureMirrored"])
+        if (event := json.loads(recorded.data))["picture"] == str(picture)
+    )
+    return str(found)
+
+
+def test_a_release_says_where_it_is_published(tmp_path: Path):
+    log = small()
+    there = replace(source_of(log), address="https://data.example/releases/")
+    name = build(there, log.last(), tmp_path).name
+    said = json.loads((tmp_path / name / "croissant.json").read_text())
+    assert said["url"] == f"https://data.example/releases/{name}/"
+    unsaid = json.loads((built(log, tmp_path / "b") / "croissant.json").read_text())
+    assert unsaid["url"] == "./"
+    assert {files["includes"] for files in unsaid["distribution"]} >= {"images/*.tar", "ratings/*.parquet"}

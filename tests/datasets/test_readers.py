@@ -88,7 +88,8 @@ def test_webdataset_reads_pictures_with_prompts(release: Path):
     for sample in samples:
         assert sample["webp"].size == (32, 32)
         assert sample["json"]["id"] == sample["__key__"]
-        assert sample["json"]["prompt"] == sample["txt"]
+        imported = "imported-" in sample["__url__"]
+        assert sample["json"]["caption" if imported else "prompt"] == sample["txt"]
 
 
 def test_croissant_metadata_are_valid_and_lead_to_the_rows(release: Path, monkeypatch: pytest.MonkeyPatch):

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import ssl
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -370,6 +371,34 @@ def test_a_set_is_redistributed_when_an_operator_says_so(house: House):
         refused = CliRunner(env=env).invoke(dataset_group, arguments)
         assert refused.exit_code == 2
         assert "Traceback" not in refused.output
+
+
+def test_a_release_holds_the_copies_that_may_be_passed_on(house: House, tmp_path: Path):
+    house.stranger.pages |= {f"/{name}": answer(picture(64, 64, seed=ord(name))) for name in "ab"}
+    house.load("a", "b")
+    house.mirror()
+
+    def copies(at: int, to: str) -> dict[str, bytes]:
+        built = house.command("build", "--at", str(at), "--to", str(tmp_path / to))
+        path = tmp_path / to / built["name"] / "images" / "imported-00000.tar"
+        if not path.exists():
+            return {}
+        with tarfile.open(path) as tar:
+            return {name: tar.extractfile(name).read() for name in tar.getnames() if "webp" in name}  # type: ignore[union-attr]
+
+    ((last,),) = house.sql("SELECT max(position) FROM log.event")
+    assert copies(last, "before") == {}
+    house.command("mirror", NAME, "--redistribute")
+    assert copies(last, "as-before") == {}, "what is allowed later changes no release"
+    wanted = {f"{house.id(name)}.webp": picture(64, 64, seed=ord(name)) for name in "ab"}
+    assert copies(last + 1, "after") == wanted
+    with make_pool(house.settings) as pool:
+        remover = make_remover(house.settings, pool, house.writer)
+        remover.carry_out(house.order(sha256=hashlib.sha256(wanted[f"{house.id('a')}.webp"]).hexdigest()))
+    del wanted[f"{house.id('a')}.webp"]
+    assert copies(last + 1, "after") == wanted
+    tombs = (tmp_path / "after" / f"v1-{last + 1}" / "TOMBSTONES").read_text()
+    assert f"{house.id('a')} TAKEN_DOWN" in tombs
 
 
 def test_actors_that_are_killed_while_they_fetch_are_followed_by_others(house: House, tmp_path: Path):

@@ -94,6 +94,8 @@ class MirrorFault(StrEnum):
     FORBIDDEN_ADDRESS = "FORBIDDEN_ADDRESS"
     #: its server took longer than it may, each time
     TOO_SLOW = "TOO_SLOW"
+    #: its server asks that its pictures come into no index and no data set (`X-Robots-Tag`)
+    DECLINED = "DECLINED"
     TOO_LARGE = "TOO_LARGE"
     NO_PICTURE = "NO_PICTURE"
     #: another one than the import's hash says

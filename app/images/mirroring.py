@@ -33,7 +33,7 @@ from app.platform.guarded import Lookup, Names
 from app.platform.ids import new_id
 from app.platform.objects import ObjectStore, imported_key, imported_prefix
 from app.platform.outside import Outside
-from app.platform.picture_fetch import FetchError, fetch
+from app.platform.picture_fetch import DeclinedError, FetchError, fetch
 from app.platform.picture_words import ImportedPictureWords, MirrorWait
 from app.platform.pictures.clean import Withheld, inspect
 from app.platform.takedowns import against
@@ -259,7 +259,11 @@ class Mirrorer:
                 tls=self._tls,
                 seconds=self._limits.seconds,
                 most=self._limits.most_bytes,
+                collecting=True,
             )
+        except DeclinedError:
+            await asyncio.to_thread(self._give_up, each, MirrorFault.DECLINED)
+            return None
         except FetchError as failed:
             passing = failed.passing or failed.cause is SourceFault.TOO_SLOW
             if passing and each.wait.attempts < len(self._pauses):

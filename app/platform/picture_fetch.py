@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from typing import Final
 
 import aiohttp
@@ -28,6 +29,8 @@ MAX_REDIRECTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 #: the server itself says that it may be otherwise soon
 _PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: what servers say of pictures that are to come into no index, or into no data set
+_DECLINING: Final = frozenset({"noindex", "noimageindex", "noai", "noimageai"})
 _CHUNK: Final = 64 * 1024
 _MAGIC_BYTES: Final = 32
 _HEADERS: Final = {
@@ -46,6 +49,10 @@ class FetchError(Exception):
         self.passing = passing
 
 
+class DeclinedError(Exception):
+    """A server asks that its picture be collected by nobody."""
+
+
 async def fetch(
     text: str,
     outside: Outside,
@@ -55,17 +62,20 @@ async def fetch(
     tls: ssl.SSLContext | None = None,
     seconds: float = TOTAL_SECONDS,
     most: int = MAX_SOURCE_BYTES,
+    collecting: bool = False,
 ) -> bytes:
     """The file that a URL leads to: a still picture within the limits of sources; with `alpha`, one with an alpha channel.
 
-    It has at most `most` bytes, which is never more than a source may have.
+    It has at most `most` bytes, which is never more than a source may have. Whoever is `collecting` pictures heeds what
+    their servers say about that; who was sent a picture's URL to work on it need not.
 
     Raises:
+        DeclinedError: its server asks not to collect it.
         FetchError: there is none, or it may not be asked for.
     """
     try:
         async with asyncio.timeout(seconds):
-            data = await _followed(text, outside, lookup, tls, most)
+            data = await _followed(text, outside, lookup, tls, most, collecting=collecting)
     except TimeoutError:
         raise FetchError(SourceFault.TOO_SLOW) from None
     fault = fault_of(len(data), read_header(data[:HEADER_BYTES]), alpha=alpha)
@@ -75,12 +85,14 @@ async def fetch(
 
 
 async def _followed(
-    text: str, outside: Outside, lookup: Lookup, tls: ssl.SSLContext | None, most: int
+    text: str, outside: Outside, lookup: Lookup, tls: ssl.SSLContext | None, most: int, *, collecting: bool
 ) -> bytes:
     try:
         url = outside.url(text)
         for _ in range(1 + MAX_REDIRECTS):
             async with asked("GET", url, outside, lookup, tls, headers=_HEADERS) as answer:
+                if collecting and declines(answer.headers.getall("X-Robots-Tag", [])):
+                    raise DeclinedError
                 if answer.status not in _REDIRECTS:
                     return await _picture(answer, min(most, MAX_SOURCE_BYTES))
                 url = url.join(URL(answer.headers.get("Location", ""))).with_fragment(None)
@@ -111,3 +123,16 @@ async def _picture(answer: aiohttp.ClientResponse, most: int) -> bytes:
         if len(data) >= _MAGIC_BYTES and sniff_image(bytes(data[:_MAGIC_BYTES])) is None:
             raise FetchError(SourceFault.NO_IMAGE)
     return bytes(data)
+
+
+def declines(told: Sequence[str]) -> bool:
+    """Whether headers `X-Robots-Tag` ask everybody, or us, to collect nothing; what they say to others is theirs."""
+    for value in told:
+        agent, colon, rest = value.partition(":")
+        named = bool(colon) and "," not in agent
+        if named and agent.strip().lower() != _HEADERS["User-Agent"].lower():
+            continue
+        words = (rest if named else value).split(",")
+        if not _DECLINING.isdisjoint(word.strip().lower() for word in words):
+            return True
+    return False

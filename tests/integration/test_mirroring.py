@@ -179,6 +179,8 @@ def pages(stranger: Stranger, inside: Stranger) -> dict[str, str | None]:
         "/meta": redirect("http://169.254.169.254/latest/meta-data"),
         "/large": answer(picture(2_000, 2_000, kind="PNG") + bytes(200_000)),
         "/page": answer(b"<html>" * 10),
+        "/declined": answer(good, x_robots_tag="noai, noimageai"),
+        "/indexed": answer(good, x_robots_tag="otherbot: noindex"),
         "/cut": answer(good[:-40]),
         "/drip": drip,
     }
@@ -191,6 +193,8 @@ def pages(stranger: Stranger, inside: Stranger) -> dict[str, str | None]:
         "meta": "FORBIDDEN_ADDRESS",
         "large": "TOO_LARGE",
         "page": "NO_PICTURE",
+        "declined": "DECLINED",
+        "indexed": None,
         "cut": "NO_PICTURE",
         "drip": "TOO_SLOW",
         "missing": "UNREACHABLE",

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import re
 import ssl
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,9 +89,6 @@ _FAULTS: Final[Mapping[SourceFault, MirrorFault]] = {
     SourceFault.TOO_LARGE: MirrorFault.TOO_LARGE,
     SourceFault.NO_IMAGE: MirrorFault.NO_PICTURE,
 }
-#: what an import's `hash` may be the hash of its file by: anything else says nothing about it
-_SHA256: Final = re.compile(r"[0-9a-f]{64}", re.IGNORECASE)
-_MD5: Final = re.compile(r"[0-9a-f]{32}", re.IGNORECASE)
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,13 +116,15 @@ def enqueue(connection: Connection[Any], realm: int, image_set: UUID, limit: int
 
 
 def changed(words: ImportedPictureWords, file: bytes) -> bool:
-    """Whether a file is another one than its import's hash says, where that is a SHA-256 or MD5."""
-    told = (words.hash or "").lower()
-    if _SHA256.fullmatch(told):
-        return hashlib.sha256(file).hexdigest() != told
-    if _MD5.fullmatch(told):
-        return hashlib.md5(file, usedforsecurity=False).hexdigest() != told
-    return False
+    """Whether a file is another one than its import says, where that says what the file hashes to."""
+    kind, _, told = (words.hash or "").partition(":")
+    match kind:
+        case "sha256":
+            return hashlib.sha256(file).hexdigest() != told
+        case "md5":
+            return hashlib.md5(file, usedforsecurity=False).hexdigest() != told
+        case _:
+            return False
 
 
 class Mirrorer:

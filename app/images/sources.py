@@ -31,6 +31,8 @@ MOST_PIXELS: Final = 65_535
 SAFE: Final = frozenset({"UNLIKELY", "SAFE", "FALSE", "0"})
 
 _PICTURES: Final = frozenset({"jpg", "jpeg", "png", "webp"})
+#: columns that say what the file itself hashes to; `hash` may be of anything
+_OF_FILE: Final = ("sha256", "md5")
 #: by what other names columns go
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "url": ("url", "image_url", "link"),
@@ -40,7 +42,7 @@ _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "nsfw": ("nsfw",),
     "similarity": ("similarity",),
     "aesthetic_score": ("aesthetic_score", "aesthetic"),
-    "hash": ("hash", "sha256", "md5"),
+    "hash": ("hash", *_OF_FILE),
     "punsafe": ("punsafe",),
     "pwatermark": ("pwatermark",),
 }
@@ -136,7 +138,7 @@ def _row(number: int, given: Mapping[str, Any], **known: Any) -> Row:
         nsfw=_text(given, "nsfw")[:32] or None,
         similarity=_number(given, "similarity"),
         aesthetic_score=_number(given, "aesthetic_score"),
-        hash=_text(given, "hash")[:128] or None,
+        hash=_hash(given),
         punsafe=_number(given, "punsafe"),
         pwatermark=_number(given, "pwatermark"),
         **known,
@@ -151,6 +153,14 @@ def _text(given: Mapping[str, Any], field: str) -> str:
     value = _found(given, field)
     # PostgreSQL keeps no NUL
     return "" if value is None else str(value).replace("\0", "")
+
+
+def _hash(given: Mapping[str, Any]) -> str | None:
+    """`sha256:…` or `md5:…` of the file, if that is there; else whatever is called `hash`."""
+    for name in _OF_FILE:
+        if given.get(name) not in (None, ""):
+            return f"{name}:{str(given[name]).strip().lower()}"[:128]
+    return _text(given, "hash")[:128] or None
 
 
 def _number(given: Mapping[str, Any], field: str) -> float | None:

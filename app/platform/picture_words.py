@@ -32,7 +32,7 @@ class ImportedPictureWords(msgspec.Struct, frozen=True):
     nsfw: str | None = None
     similarity: float | None = None
     aesthetic_score: float | None = None
-    #: the data set's own hash of address and caption, or of the picture
+    #: `sha256:…` or `md5:…` of the file, hexadecimal; or the data set's own hash of address and caption, or whatever
     hash: str | None = None
     punsafe: float | None = None
     pwatermark: float | None = None

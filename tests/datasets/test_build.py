@@ -361,3 +361,14 @@ def test_a_release_says_where_it_is_published(tmp_path: Path):
     unsaid = json.loads((built(log, tmp_path / "b") / "croissant.json").read_text())
     assert unsaid["url"] == "./"
     assert {files["includes"] for files in unsaid["distribution"]} >= {"images/*.tar", "ratings/*.parquet"}
+
+
+def test_words_that_are_erased_change_the_tar_of_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    log = small(imports=5, copies=3)
+    release = built(log, tmp_path)
+    one = f"{log.imported(0)}.json"
+    assert json.loads(imported_tars(release)[one])["url"]
+    monkeypatch.setattr(log, "words", lambda _: {})
+    built(log, tmp_path)
+    about = json.loads(imported_tars(release)[one])
+    assert (about["url"], about["caption"]) == (None, None)

@@ -47,7 +47,7 @@ from app.datasets.parts import (
 )
 from app.datasets.people import People
 from app.datasets.reading import GoneError, Log, Pictures
-from app.datasets.scores import Estimate, aggregate_rows, pair_rows, plain, rating_rows
+from app.datasets.scores import aggregate_rows, pair_rows, rating_rows
 from app.datasets.scratch import NAMES, REMOVAL_NAMES, Scratch
 from app.datasets.splits import prompt_hash, split_rows
 from app.datasets.tables import TABLES, TOMBSTONES, TableWriter
@@ -88,7 +88,6 @@ class Source(msgspec.Struct, frozen=True):
     log: Log
     pictures: Pictures
     people: People
-    estimate: Estimate = plain
     #: where releases are published, without the last `/`; empty where nobody said
     address: str = ""
 
@@ -290,7 +289,7 @@ class _Attempt:
         people = self._source.people
         tables: dict[str, Iterable[dict[str, Any]]] = {
             "ratings": rating_rows(scratch, people, 1, self._position),
-            "aggregates": aggregate_rows(scratch, self._source.estimate),
+            "aggregates": aggregate_rows(scratch),
             "pairs": pair_rows(scratch, people),
             "splits": split_rows(scratch, people),
         }

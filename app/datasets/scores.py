@@ -1,30 +1,27 @@
 """Tables of ratings, aggregates and pairs, row by row from the scratch index.
 
 Only pictures that are in the release appear. Sums leave out repeats and ratings of one's own pictures; trusted ones are
-also not marked as suspect and not anonymous. Look next: `app.datasets.scratch`, `app.datasets.build`.
+also not marked as suspect and not anonymous, and of them the robust score is estimated. Look next:
+`app.datasets.scratch`, `app.datasets.build`.
 """
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.datasets.manifest import copies_name, tar_name
 from app.datasets.people import People
 from app.datasets.scratch import Scratch
+from app.estimation.model import fit
+from app.estimation.table import Floats, Ints, table_of_values
 from events.base import ANONYMOUS
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int32]
-#: raters, pictures (both as numbers from 0), values, how many pictures: each picture's score, and its standard error
-Estimate = Callable[[Ints, Ints, Ints, int], tuple[Floats, Floats]]
 
 _VOUCHED: Final = "GOOD"
 _CLEARED: Final = "CLEARED"
@@ -74,17 +71,6 @@ _PAIRS: Final = (
 )
 
 
-def plain(_raters: Ints, pictures: Ints, values: Ints, count: int) -> tuple[Floats, Floats]:
-    """Means of trusted ratings and their standard errors: what holds without an estimate of raters."""
-    n = np.bincount(pictures, minlength=count).astype(np.float64)
-    total = np.bincount(pictures, weights=values, minlength=count)
-    squares = np.bincount(pictures, weights=values.astype(np.float64) ** 2, minlength=count)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / n
-        variance = np.maximum(squares - n * mean**2, 0.0) / (n - 1)
-        return mean, np.sqrt(variance / n)
-
-
 def rating_rows(scratch: Scratch, people: People, first: int, last: int) -> Iterator[dict[str, Any]]:
     """The ratings from one position to another."""
     for row in scratch.rows(_RATINGS, (first, last)):
@@ -123,10 +109,10 @@ def rating_rows(scratch: Scratch, people: People, first: int, last: int) -> Iter
         }
 
 
-def aggregate_rows(scratch: Scratch, estimate: Estimate) -> Iterator[dict[str, Any]]:
+def aggregate_rows(scratch: Scratch) -> Iterator[dict[str, Any]]:
     """What was said of each picture that was judged, in the order of their ids."""
     scratch.connection.executescript(_WON)
-    scores, errors = _estimated(scratch, estimate)
+    scores, errors = _estimated(scratch)
     groups = groupby(scratch.rows(_VALUES, (ANONYMOUS.bytes,)), key=lambda row: row[0])
     group = next(groups, None)
     number = 0
@@ -180,24 +166,33 @@ def pair_rows(scratch: Scratch, people: People) -> Iterator[dict[str, Any]]:
         }
 
 
-def _estimated(scratch: Scratch, estimate: Estimate) -> tuple[Floats, Floats]:
-    """Scores and errors of the pictures with trusted ratings, in the order of their ids."""
-    raters: dict[bytes, int] = {}
-    of_rater, of_picture, of_value = array("i"), array("i"), array("i")
-    pictures, before = -1, None
+def _estimated(scratch: Scratch) -> tuple[Floats, Floats]:
+    """Scores and errors of the pictures with trusted ratings, in the order of their ids (`app.estimation.model`)."""
+    raters: dict[UUID, int] = {}
+    pictures: list[UUID] = []
+    of_rater, of_picture, of_value = array("q"), array("q"), array("q")
+    before = None
     for picture, rater, value, _artifacts, trusted in scratch.rows(_VALUES, (ANONYMOUS.bytes,)):
         if not trusted:
             continue
         if picture != before:
-            pictures, before = pictures + 1, picture
-        of_rater.append(raters.setdefault(rater, len(raters)))
-        of_picture.append(pictures)
+            pictures.append(UUID(bytes=picture))
+            before = picture
+        of_rater.append(raters.setdefault(UUID(bytes=rater), len(raters)))
+        of_picture.append(len(pictures) - 1)
         of_value.append(value)
-    return estimate(_column(of_rater), _column(of_picture), _column(of_value), pictures + 1)
+    if not pictures:
+        return np.zeros(0), np.zeros(0)
+    fitted = fit(
+        table_of_values(
+            tuple(raters), tuple(pictures), _column(of_rater), _column(of_picture), _column(of_value)
+        )
+    )
+    return fitted.score, fitted.error
 
 
 def _column(numbers: array[int]) -> Ints:
-    return np.frombuffer(numbers, dtype=np.int32)
+    return np.frombuffer(numbers, dtype=np.int64)
 
 
 def _statistics(said: Sequence[Sequence[Any]]) -> dict[str, Any]:

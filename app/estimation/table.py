@@ -108,6 +108,29 @@ def table_of(ratings: Iterable[Given]) -> Table:
     )
 
 
+def table_of_values(
+    raters: tuple[UUID, ...], pictures: tuple[UUID, ...], rater: Ints, picture: Ints, value: Ints
+) -> Table:
+    """Ratings of which nothing else matters, in the order of their pictures: enough to estimate, not to assess raters.
+
+    What is not known takes no memory, however many they are.
+    """
+    many = len(value)
+    unknown = np.broadcast_to(np.int64(UNKNOWN), many)
+    return Table(
+        raters,
+        pictures,
+        rater=rater,
+        picture=picture,
+        value=value,
+        position=unknown,
+        at=np.broadcast_to(np.float64(0), many),
+        took=unknown,
+        again=np.broadcast_to(np.False_, many),
+        network=unknown,
+    )
+
+
 def _places(keys: list[UUID]) -> tuple[tuple[UUID, ...], Ints]:
     order = tuple(sorted(set(keys)))
     place = {key: at for at, key in enumerate(order)}

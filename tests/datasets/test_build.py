@@ -5,9 +5,10 @@ import json
 import shutil
 import tarfile
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from msgspec.structs import replace
 
@@ -16,6 +17,8 @@ from app.datasets.build import BuildError, Source, build
 from app.datasets.checking import check, diff
 from app.datasets.people import People
 from app.datasets.splits import prompt_hash
+from app.estimation.model import fit
+from app.estimation.table import Given, table_of
 from benchmarks.made_up_release import IMPORTED_SET, MadeUp, submitted
 from events.images import (
     SHARED_SET,
@@ -90,6 +93,28 @@ def test_a_finished_part_that_was_damaged_is_made_again(tmp_path: Path):
     assert check(tmp_path / name).faults
     build(source_of(log), log.last(), tmp_path)
     assert files(tmp_path / name) == sound
+
+
+def test_the_robust_score_can_be_computed_again_from_the_releases_own_ratings(release: Path):
+    given = [
+        Given(
+            rater=uuid5(NAMESPACE_OID, row["user_id"]),
+            picture=UUID(row["id"]),
+            value=row["rating"],
+            position=row["position"],
+            at=0.0,
+        )
+        for row in pq.read_table(release / "ratings").to_pylist()
+        if not (row["own"] or row["again"] or row["suspect"]) and row["account_kind"] != "ANONYMOUS"
+    ]
+    table = table_of(given)
+    fitted = fit(table)
+    mine = dict(zip(table.pictures, zip(fitted.score, fitted.error, strict=True), strict=True))
+    rows = [row for row in pq.read_table(release / "aggregates").to_pylist() if row["n_trusted"]]
+    assert len(rows) == len(mine) > 100
+    for row in rows:
+        assert (row["robust_score"], row["robust_error"]) == pytest.approx(mine[UUID(row["id"])])
+    assert any(abs(row["robust_score"] - row["mean"]) > 0.5 for row in rows), "it is not the mean"
 
 
 def test_what_was_withdrawn_is_named_and_not_there(release: Path, log: MadeUp):

@@ -16,7 +16,9 @@ from app.datasets.checking import Diff, check, diff
 from app.datasets.librarian import source_of
 from app.datasets.manifest import Release, ReleaseError
 from app.datasets.reading import LiveLog
-from app.datasets.shelf import PREFIX, Shelf, alone
+from app.datasets.shelf import PREFIX, Shelf
+from app.platform import alone as locks
+from app.platform.alone import alone
 from app.platform.objects import ObjectStore
 from app.platform.settings import Settings
 from app.platform.terminal import (
@@ -61,7 +63,7 @@ def build_command(
             if folder is not None:
                 release = build(source, at, folder, None, progress)
             else:
-                with alone(connection, settings.realm):
+                with alone(connection, locks.releases(settings.realm)):
                     release = Shelf(objects, settings.bucket_datasets).publish(source, at, work, progress)
         except BuildError as error:
             raise WrongError(str(error)) from None

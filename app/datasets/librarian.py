@@ -20,7 +20,9 @@ from app.datasets.hourly import HourlyRatings
 from app.datasets.people import People
 from app.datasets.reading import Buckets, LiveLog
 from app.datasets.scratch import REMOVAL_NAMES
-from app.datasets.shelf import Shelf, alone
+from app.datasets.shelf import Shelf
+from app.platform import alone as locks
+from app.platform.alone import alone
 from app.platform.objects import ObjectStore
 from app.platform.settings import Settings
 
@@ -58,7 +60,7 @@ class Librarian:
             OSError, StorageError, psycopg.Error: not now.
         """
         connection = self._connected()
-        with alone(connection, self._settings.realm, wait=False) as held:
+        with alone(connection, locks.releases(self._settings.realm), wait=False) as held:
             if held:
                 log = LiveLog(connection, self._settings.realm)
                 self._clear(connection, log)

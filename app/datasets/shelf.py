@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
-
-from psycopg import Connection
+from typing import Final
 
 from app.datasets.build import Adopted, Known, PartKey, Progress, Source, build, workplace
 from app.datasets.manifest import (
@@ -39,9 +36,6 @@ _KINDS: Final = {
     "json": "application/json",
     "md": "text/markdown; charset=utf-8",
 }
-_LOCK: Final = "SELECT pg_advisory_lock(hashtextextended(%s, 0))"
-_TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-_UNLOCK: Final = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
 
 
 class Shelf:
@@ -130,16 +124,3 @@ class Shelf:
             return self._objects.get(self._bucket, f"{PREFIX}{name}/{path}", limit=_LIMIT)
         except ObjectMissingError:
             return None
-
-
-@contextlib.contextmanager
-def alone(connection: Connection[Any], realm: int, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock on the bucket of data sets; without `wait`, false if somebody else has it."""
-    name = (f"datasets:{realm}",)
-    row = connection.execute(_LOCK if wait else _TRY_LOCK, name).fetchone()
-    held = wait or bool(row and row[0])
-    try:
-        yield held
-    finally:
-        if held:
-            connection.execute(_UNLOCK, name)

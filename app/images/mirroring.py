@@ -15,7 +15,7 @@ import hashlib
 import logging
 import ssl
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,7 +26,9 @@ from yarl import URL
 
 from app.images.copies import TRIES, mirrored
 from app.images.decider import FailMirror, MirrorSettled
+from app.platform import alone as locks
 from app.platform import metrics, vault
+from app.platform.alone import alone
 from app.platform.commands import Command, Rejection, Request
 from app.platform.guarded import Lookup, Names
 from app.platform.ids import new_id
@@ -58,8 +60,6 @@ _DECODED_AT_ONCE: Final = 2
 _SETTINGS: Final = "-c timezone=UTC -c jit=off -c application_name=hoard-mirror"
 _WORDS = vault.TABLES[ImportedPictureWords]
 _WAITS = vault.TABLES[MirrorWait]
-_TRY_LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
-_UNLOCK: Final = "SELECT pg_advisory_unlock(hashtextextended(%s, 0))"
 _DUE: Final = f"SELECT EXISTS (SELECT FROM {vault.SCHEMA}.mirror_wait WHERE realm = %s AND due <= now())"  # noqa: S608
 _PAGE: Final = f"""
 SELECT {", ".join(f"w.{column.name}" for column in _WAITS.columns)},
@@ -180,7 +180,7 @@ class Mirrorer:
         row = connection.execute(_DUE, (self._realm,)).fetchone()
         if row is None or not row[0]:
             return 0
-        with self._alone(connection) as held:
+        with alone(connection, locks.mirrors(self._realm), wait=False) as held:
             page = self._page(connection) if held else []
             if page:
                 asyncio.run(self._mirror_all(page))
@@ -199,17 +199,6 @@ class Mirrorer:
                 self._database_url, autocommit=True, connect_timeout=5, options=_SETTINGS
             )
         return self._connection
-
-    @contextlib.contextmanager
-    def _alone(self, connection: Connection[Any]) -> Iterator[bool]:
-        name = (f"mirror:{self._realm}",)
-        row = connection.execute(_TRY_LOCK, name).fetchone()
-        held = bool(row and row[0])
-        try:
-            yield held
-        finally:
-            if held:
-                connection.execute(_UNLOCK, name)
 
     def _page(self, connection: Connection[Any]) -> list[Waiting]:
         """What is due; what nobody needs any more is let go."""

@@ -19,10 +19,11 @@ from app.images.decider import (
     TakeDownPictures,
     takedown_of_case,
 )
+from app.platform import alone as locks
+from app.platform.alone import alone
 from app.platform.commands import Command, Done, Request
 from app.platform.ids import new_id
 from app.platform.objects import ObjectStore, imported_prefix, shared_keys
-from app.platform.pictures.publishing import alone
 from app.platform.writer import Writer
 from events.codec import fact_of
 from events.images import PictureCaseDecided, TakedownOrdered
@@ -130,7 +131,7 @@ class Remover:
         row = connection.execute(_SETTLED, (self._realm, picture)).fetchone()
         assert row is not None, "a shared picture is a generation"
         # an attempt to publish it, or to put it back, must not come in between
-        with alone(connection, self._realm, row[0]):
+        with alone(connection, locks.picture(self._realm, row[0])):
             for key in reversed(shared_keys(picture)):
                 self._objects.remove(self._shared, key)
 

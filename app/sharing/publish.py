@@ -17,7 +17,9 @@ import msgspec
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
+from app.platform import alone as locks
 from app.platform import metrics
+from app.platform.alone import alone
 from app.platform.commands import Command, Done, Request
 from app.platform.ids import new_id
 from app.platform.objects import (
@@ -29,7 +31,6 @@ from app.platform.objects import (
     shared_keys,
 )
 from app.platform.pictures.clean import CleanPicture, Withheld, inspect
-from app.platform.pictures.publishing import alone
 from app.platform.storage_errors import ObjectMissingError
 from app.platform.takedowns import against
 from app.platform.writer import Writer
@@ -109,7 +110,7 @@ class Publisher:
             NotShareableError: it calls for nothing.
             UnsettledError, UnrepairableError, StorageUnavailableError, WriterBusyError, psycopg.Error: not now.
         """
-        with self._pool.connection() as connection, alone(connection, self._realm, position):
+        with self._pool.connection() as connection, alone(connection, locks.picture(self._realm, position)):
             story = story_of(connection, self._realm, position)
             if story.generation.withheld is not None:
                 self._remove(story.generation.id)
@@ -131,7 +132,7 @@ class Publisher:
             job = job_to_withdraw(connection, self._realm, position)
             for published in to_withdraw(connection, self._realm, job):
                 assert published.settled is not None, "what was published was delivered"
-                with alone(connection, self._realm, published.settled):
+                with alone(connection, locks.picture(self._realm, published.settled)):
                     self._remove(published.id)
             request = Request(WithdrawPictures(job=job), new_id(), causation=position)
             if not isinstance(self._writer.execute_sync(request), Done):

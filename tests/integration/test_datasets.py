@@ -17,8 +17,10 @@ from app.dataset_commands import dataset_group
 from app.datasets.hourly import HourlyRatings
 from app.datasets.librarian import Librarian, source_of
 from app.datasets.people import People
-from app.datasets.shelf import Shelf, alone
+from app.datasets.shelf import Shelf
 from app.jobs.decider import WithdrawConsent
+from app.platform import alone as locks
+from app.platform.alone import alone
 from app.platform.objects import ObjectStore
 from app.platform.settings import Settings
 from app.platform.writer import Writer
@@ -61,7 +63,7 @@ def test_a_release_in_the_bucket_is_rewritten_without_what_is_withdrawn(
             publisher.publish(delivery.position)
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
         source, shelf = source_of(settings, connection, objects), Shelf(objects, settings.bucket_datasets)
-        with alone(connection, settings.realm):
+        with alone(connection, locks.releases(settings.realm)):
             release = shelf.publish(source, source.log.last(), tmp_path)
         there = everything(objects, settings.bucket_datasets, "releases/")
         prefix = f"releases/{release.name}/"
@@ -119,7 +121,10 @@ def test_a_schedule_builds_a_release_once_there_is_news(gallery: Gallery, settin
     run(gallery.writer, register())
     assert librarian.step()
     assert [release.name for release in shelf.releases()] == [first.name], "an hour is not over"
-    with psycopg.connect(settings.database_url, autocommit=True) as other, alone(other, settings.realm):
+    with (
+        psycopg.connect(settings.database_url, autocommit=True) as other,
+        alone(other, locks.releases(settings.realm)),
+    ):
         assert not librarian.step(), "somebody else is at it"
     librarian.close()
 

@@ -1,6 +1,7 @@
-"""Composition root of the actors: one process, four threads, one writer, two loops (fetching sources, telling webhooks), a librarian, a mirrorer.
+"""Composition root of the actors: one process with threads for messages, loops and regular work, and one writer.
 
-May not hold rules of its own: it only joins slices to the broker, the database and storage. Look next:
+Four threads of messages; loops for fetching sources and telling webhooks; a librarian, a mirrorer and an examiner of raters,
+which look now and then. May not hold rules of its own: it only joins slices to the broker, the database and storage. Look next:
 `app.sharing.actors`, `app.sources.actors`, `app.webhooks.actors`, `app.platform.broker`, `app.relay.main`, which sends the messages.
 """
 
@@ -10,6 +11,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -37,6 +39,8 @@ from app.platform.stopping import stop_on_signals
 from app.platform.versions import LOOK_SECONDS, look
 from app.platform.writer import Writer
 from app.platform.writer.gather import VersionMismatchError
+from app.raters import decider as raters
+from app.raters.examining import Examiner
 from app.sharing import actors, decider
 from app.sharing.publish import SETTINGS, Buckets, Publisher
 from app.sources import actors as sources_actors
@@ -56,6 +60,8 @@ DELIVERER_CONNECTIONS: Final = 2
 LIBRARIAN_SECONDS: Final = 20.0
 #: and at what is to be mirrored
 MIRRORER_SECONDS: Final = 2.0
+#: and at raters
+EXAMINER_SECONDS: Final = 5.0
 #: milliseconds after which an idle thread looks again
 POLL_MS: Final = 100
 #: milliseconds that running actors have to finish in; what they leave undone is done again
@@ -82,7 +88,7 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
     writer = Writer(
         settings.database_url,
         settings.realm,
-        rules(decider.RULES, sources.RULES, webhooks.RULES, images.RULES),
+        rules(decider.RULES, sources.RULES, webhooks.RULES, images.RULES, raters.RULES),
         on_fatal=give_up,
         rows=settings.writer_rows,
     )
@@ -102,14 +108,17 @@ def run(settings: Settings, stop: threading.Event | None = None) -> int:
         images_actors.declare(broker, remover.carry_out, remover.uphold)
         librarian = Background("librarian", LIBRARIAN_SECONDS, partial(make_librarian, settings))
         mirrorer = Background("mirrorer", MIRRORER_SECONDS, partial(make_mirrorer, settings, writer))
+        examiner = Background("examiner", EXAMINER_SECONDS, partial(make_examiner, settings, writer))
         writer.start()
         fetcher.start()
         deliverer.start()
         librarian.start()
         mirrorer.start()
+        examiner.start()
         try:
             _work(broker, stop, partial(_look, pool, settings.realm, give_up))
         finally:
+            examiner.stop()
             mirrorer.stop()
             librarian.stop()
             deliverer.stop()
@@ -201,6 +210,12 @@ def make_mirrorer(settings: Settings, writer: Writer) -> Mirrorer:
             seconds=settings.mirror_seconds,
         ),
     )
+
+
+def make_examiner(settings: Settings, writer: Writer) -> Examiner:
+    """The slice of raters, by the schedule of the settings."""
+    every = timedelta(hours=settings.assess_every_hours)
+    return Examiner(settings.database_url, settings.realm, writer, every)
 
 
 def make_librarian(settings: Settings) -> Steps:

@@ -60,6 +60,7 @@ from app.platform.versions import stand_by, watch
 from app.platform.waiting import Polls, Room, reader
 from app.platform.writer import Writer
 from app.platform.writer.gather import VersionMismatchError
+from app.raters import decider as raters
 from app.ratings import case_decider as picture_cases
 from app.ratings import decider as ratings
 from app.ratings import job_decider as own_ratings
@@ -101,6 +102,7 @@ API_RULES: Rules = rules(
     ratings.RULES,
     own_ratings.RULES,
     picture_cases.RULES,
+    raters.RULES,
 )
 
 

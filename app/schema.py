@@ -28,6 +28,7 @@ from app.platform.graphql.scalars import SCALAR_MAP
 from app.platform.graphql.shared import Node
 from app.platform.handling import parse_id
 from app.platform.services import Info
+from app.raters.graphql import RaterMutations, RaterQueries
 from app.ratings.cases_graphql import PictureCaseMutations, PictureCaseQueries
 from app.ratings.graphql import RatingMutations
 from app.ratings.library_graphql import RatingQueries, load_image_set, load_picture
@@ -84,6 +85,7 @@ class Query(
     WebhookQueries,
     RatingQueries,
     PictureCaseQueries,
+    RaterQueries,
     ModerationQueries,
     TakedownQueries,
     OperationQueries,
@@ -112,6 +114,7 @@ class Mutation(
     RatingMutations,
     OwnRatingMutations,
     PictureCaseMutations,
+    RaterMutations,
     ModerationMutations,
     TakedownMutations,
     HouseMutations,

@@ -205,5 +205,9 @@ PROJECTION = Projection(
     FACTS,
     keys,
     evolve,
-    indexes=("(realm, standing, id)", "(realm, id) WHERE appeal IS NOT NULL"),
+    indexes=(
+        "(realm, standing, id)",
+        "(realm, id) WHERE appeal IS NOT NULL",
+        "(realm, judged_at) WHERE judged_at IS NOT NULL",
+    ),
 )

@@ -22,7 +22,7 @@ _MAX_WRITER_ROWS: Final = 10_000_000
 _MAX_RETENTION: Final = 10 * 365 * 86_400
 #: what was told must be known for as long as it may be told again
 _MIN_WEBHOOK_RETENTION: Final = 2 * 86_400
-_MAX_RELEASE_HOURS: Final = 10 * 365 * 24
+_MAX_HOURS: Final = 10 * 365 * 24
 _MIN_PEPPER: Final = 16
 #: bytes of a picture that is mirrored, at most: those of a source image
 _MAX_MIRROR_BYTES: Final = 10 * 1024 * 1024
@@ -100,6 +100,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: Bytes of such a picture, and seconds that fetching it may take with all redirects.
     mirror_bytes: int = _MAX_MIRROR_BYTES
     mirror_seconds: int = 20
+    #: Hours between two assessments of all raters by the actors; 0: only `hoard raters assess`.
+    assess_every_hours: int = 1
     #: A JSON file with what the operator tells everybody; read again when it changes.
     news_file: str | None = None
 
@@ -143,12 +145,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "webhook_retention_seconds": reader.integer(
                 "webhook_retention_seconds", 604_800, _MIN_WEBHOOK_RETENTION, _MAX_RETENTION
             ),
-            "release_every_hours": reader.integer("release_every_hours", 0, 0, _MAX_RELEASE_HOURS),
+            "release_every_hours": reader.integer("release_every_hours", 0, 0, _MAX_HOURS),
             "releases_url": reader.optional_url("releases_url", ("https", "http")),
             "mirror_at_once": reader.integer("mirror_at_once", 16, 1, _MAX_MIRRORS),
             "mirror_per_host": reader.integer("mirror_per_host", 2, 1, _MAX_MIRRORS),
             "mirror_bytes": reader.integer("mirror_bytes", _MAX_MIRROR_BYTES, 1_024, _MAX_MIRROR_BYTES),
             "mirror_seconds": reader.integer("mirror_seconds", 20, 1, 600),
+            "assess_every_hours": reader.integer("assess_every_hours", 1, 0, _MAX_HOURS),
             "news_file": reader.optional_text("news_file"),
         }
         if reader.faults:

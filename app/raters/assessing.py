@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -36,7 +37,11 @@ WHERE r.realm = %s AND r.state = 'DONE' AND r.value IS NOT NULL AND NOT r.own AN
 ORDER BY r.settled DESC LIMIT %s"""  # noqa: S608
 _KNOWN: Final = "SELECT picture, lowest, highest FROM vault.known_answer WHERE realm = %s"
 _STANDING: Final = (
-    f"SELECT id, standing FROM {LIVE}.raters WHERE realm = %s AND (standing = 'SUSPECT' OR marked > 0)"  # noqa: S608
+    f"SELECT id, standing FROM {LIVE}.raters WHERE realm = %(realm)s AND (standing = 'SUSPECT' OR marked > 0)"  # noqa: S608
+)
+_JUDGED: Final = (
+    f"SELECT id, standing FROM {LIVE}.raters WHERE realm = %(realm)s AND "  # noqa: S608
+    "judged_at >= clock_timestamp() - %(judged)s::interval"
 )
 _TO_MARK: Final = f"""
 SELECT id, picture FROM {LIVE}.ratings WHERE realm = %(realm)s AND rater = %(rater)s AND state = 'DONE' AND value IS NOT NULL
@@ -81,10 +86,12 @@ class Assessor:
         marked, lifted = self.mark()
         return AssessedAll(len(given), dict(sorted(standings.items())), marked, lifted)
 
-    def mark(self) -> tuple[int, int]:
-        """Bring marks to what the standings call for: (ratings marked, marks lifted)."""
+    def mark(self, judged: timedelta | None = None) -> tuple[int, int]:
+        """Bring marks to what the standings call for, or only of who was judged lately: (ratings marked, marks lifted)."""
         changed = {True: 0, False: 0}
-        for rater, standing in self._connection.execute(_STANDING, (self._realm,)).fetchall():
+        statement = _STANDING if judged is None else _JUDGED
+        of = {"realm": self._realm, "judged": judged}
+        for rater, standing in self._connection.execute(statement, of).fetchall():
             suspect = standing == Standing.SUSPECT.value
             asked = {"realm": self._realm, "rater": rater, "suspect": suspect, "most": MARKED_AT_ONCE}
             while page := self._connection.execute(_TO_MARK, asked).fetchall():

@@ -11,11 +11,14 @@ from typing import Final
 from uuid import UUID
 
 from app.ledger import postings
-from app.ledger.rating_rewards import believed
+from app.ledger.rating_rewards import HELD_BACK, believed
 from app.ledger.standing import moderates
 from app.platform.commands import Command, Decision, Needs, Rejection, Result, Rule
+from app.platform.picture_words import AppealWords
 from app.platform.rows import Draft, Rows
+from events.base import ANONYMOUS
 from events.ratings import (
+    AppealMade,
     RaterAssessed,
     RaterCause,
     RaterJudged,
@@ -39,6 +42,10 @@ MORE_PERCENT: Final = 25
 #: what earns a rater trust: so many ratings that count, from an account so old, of a standing that is good
 TRUST_RATINGS: Final = 100
 TRUST_AGE: Final = timedelta(days=7)
+#: characters of an appeal
+MAX_NOTE: Final = 2_000
+#: after a decision a rater may appeal again
+APPEAL_AGAIN: Final = timedelta(days=7)
 
 
 class AssessRater(Command, frozen=True, kw_only=True):
@@ -68,6 +75,15 @@ class JudgeRater(Command, frozen=True, kw_only=True):
     rater: UUID
     verdict: RaterVerdict
     by: UUID | None
+
+
+class AppealStanding(Command, frozen=True, kw_only=True):
+    """A rater asks moderators to look at its standing again."""
+
+    rater: UUID
+    appeal: UUID
+    #: 1 to `MAX_NOTE` characters; kept in the vault until it is erased
+    note: str
 
 
 class RaterStands(Result, frozen=True, kw_only=True):
@@ -145,6 +161,29 @@ def judge_rater(command: JudgeRater, rows: Rows) -> Decision | Rejection:
             )
         )
     return Decision(draft.events, _stands(draft, rater.id))
+
+
+def appeal_standing(command: AppealStanding, rows: Rows) -> Decision | Rejection:
+    """One appeal at a time, against a standing that costs something; again a while after moderators have decided."""
+    if not command.note.strip() or len(command.note) > MAX_NOTE or "\0" in command.note:
+        message = f"an appeal's note has 1 to {MAX_NOTE} characters, and no NUL"
+        return Rejection(code="INVALID_INPUT", message=message, path=("input", "note"))
+    rater = rows.rater(command.rater)
+    if rater is None or rater.id == ANONYMOUS or rater.standing not in HELD_BACK:
+        message = "only who is watched or suspect can appeal"
+        return Rejection(code="INVALID_INPUT", message=message, path=("input",))
+    if rater.appeal is not None:
+        message = "your appeal is open: moderators have not decided yet"
+        return Rejection(code="INVALID_INPUT", message=message, path=("input",))
+    draft = rows.draft()
+    if rater.judged_at is not None and draft.now < (again := rater.judged_at + APPEAL_AGAIN):
+        message = (
+            f"moderators have decided; you may appeal again from {again.isoformat(timespec='seconds')} on"
+        )
+        return Rejection(code="INVALID_INPUT", message=message, path=("input",))
+    draft.add(AppealMade(rater=rater.id, appeal=command.appeal))
+    words = AppealWords(command.appeal, rater.id, command.note)
+    return Decision(draft.events, _stands(draft, rater.id), (words,))
 
 
 def _news(rater: Rater, standing: Standing, command: AssessRater) -> bool:
@@ -231,4 +270,5 @@ RULES = (
     Rule(AssessRater, RaterStands, lambda c: _needs(c.rater), assess_rater),
     Rule(MarkRatings, RaterStands, _marking, mark_ratings),
     Rule(JudgeRater, RaterStands, lambda c: _needs(c.rater, by=c.by), judge_rater),
+    Rule(AppealStanding, RaterStands, lambda c: _needs(c.rater), appeal_standing),
 )

@@ -23,6 +23,7 @@ from app.platform import metrics
 from app.platform.broker import QUEUE, make_sender
 from app.platform.presence import online_prefix
 from app.platform.settings import Settings
+from app.raters.examining import FOLLOWER as EXAMINER
 from app.relay.retention import FOLLOWER as RETENTION
 from events.store import log
 from projections.store.tables import LIVE
@@ -39,12 +40,12 @@ AT_ONCE: Final = 100_000
 _VALKEY_SECONDS: Final = 1.0
 
 _SETTINGS = "-c statement_timeout=5s -c timezone=UTC -c jit=off -c application_name=hoard-statistics"
-#: what retention has not seen says nothing: it follows some facts only, and those when they are old enough
+#: what retention and the examiner of raters have not seen says nothing: they look at it when it is old enough
 _FOLLOWERS = """
 SELECT c.follower, greatest(0, %(last)s - c.position),
   coalesce(greatest(0, extract(epoch FROM now() - (SELECT e.occurred_at FROM log.event AS e
     WHERE e.realm = c.realm AND e.position = c.position + 1))), 0)::float8
-FROM relay.checkpoint AS c WHERE c.realm = %(realm)s AND c.follower <> %(retention)s
+FROM relay.checkpoint AS c WHERE c.realm = %(realm)s AND c.follower <> ALL(%(unhurried)s)
 """
 _REACTIONS = """
 SELECT o.actor, o.calls, o.again, coalesce(greatest(0, extract(epoch FROM now() - (SELECT e.occurred_at
@@ -126,7 +127,7 @@ class Statistics:
         """Everything of the database; (id, kind, threads) of all workers."""
         row = connection.execute(log.LAST_POSITION, (self._realm,)).fetchone()
         last = row[0] if row else 0
-        asked = {"realm": self._realm, "last": last, "retention": RETENTION}
+        asked = {"realm": self._realm, "last": last, "unhurried": [RETENTION, EXAMINER]}
         metrics.LOG_POSITION.labels(str(self._realm)).set(last)
         lags = (metrics.FOLLOWER_LAG, metrics.FOLLOWER_LAG_SECONDS)
         metrics.tell(lags, connection.execute(_FOLLOWERS, asked))

@@ -78,6 +78,8 @@ MUTATIONS = (
     "liftTakedown",
     "orderTakedown",
     "rateJob",
+    "judgeRater",
+    "appealStanding",
 )
 
 HOSTILE: tuple[Any, ...] = (
@@ -258,6 +260,8 @@ class Stage:
             "orderTakedown": {"sha256": "0" * 64},
             "liftTakedown": {"takedown": str(uuid4())},
             "rateJob": {"job": self.own, "ratings": [{"generation": generation, "rating": 5}]},
+            "judgeRater": {"rater": str(uuid4()), "verdict": "CLEARED"},
+            "appealStanding": {"note": "I look closely"},
             "setMode": {"mode": "INVITE_ONLY", "on": False},
         }
         return made[mutation]

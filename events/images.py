@@ -118,7 +118,7 @@ class PictureMirrored(PictureEvent, frozen=True, kw_only=True, forbid_unknown_fi
     height: int
     #: size of the copy in bytes
     size: int
-    #: SHA-256 of the file as it was at its address, hexadecimal; None where the file itself was imported
+    #: SHA-256 of the file that the copy was made from, hexadecimal; None where nobody kept it
     original_sha256: str | None = None
 
 

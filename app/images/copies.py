@@ -15,9 +15,7 @@ from app.platform.pictures.clean import CleanPicture
 TRIES: Final = 5
 
 
-def mirrored(
-    words: ImportedPictureWords, clean: CleanPicture, takedowns: int, original: str | None = None
-) -> RecordMirror:
+def mirrored(words: ImportedPictureWords, clean: CleanPicture, takedowns: int, original: str) -> RecordMirror:
     """What says that the copy of a picture lies where its words say; `original`: hash of the file it was made from."""
     return RecordMirror(
         picture=words.picture,

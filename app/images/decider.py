@@ -118,8 +118,8 @@ class RecordMirror(Command, frozen=True, kw_only=True):
     size: int
     #: how many takedowns it was held against
     takedowns: int
-    #: of the file that the copy was made from; None where that was imported
-    original_sha256: str | None = None
+    #: of the file that the copy was made from
+    original_sha256: str
 
 
 class FailMirror(Command, frozen=True, kw_only=True):

@@ -7,9 +7,11 @@ next: `app.images.sources`, `app.images.decider`, docs/image-sets.md.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,6 +21,7 @@ from psycopg_pool import ConnectionPool
 
 from app.images.copies import TRIES, mirrored
 from app.images.decider import (
+    FailMirror,
     Import,
     Imported,
     ImportPictures,
@@ -35,9 +38,9 @@ from app.platform.ids import new_id
 from app.platform.objects import ObjectStore, imported_key
 from app.platform.picture_words import ImageImport, ImportedPictureWords
 from app.platform.pictures.clean import CleanPicture, Withheld, inspect
-from app.platform.takedowns import against
+from app.platform.takedowns import Against, against
 from app.platform.writer import Writer
-from events.images import IMPORTED_AT_ONCE, ImportedPicture
+from events.images import IMPORTED_AT_ONCE, ImportedPicture, MirrorFault
 
 #: pictures of files that are cleaned and put at a time
 AT_ONCE: Final = 4
@@ -77,7 +80,15 @@ class Progress(msgspec.Struct, frozen=True):
 
 Tell = Callable[[Progress], None]
 TellBad = Callable[[Bad], None]
-_Cleaned = tuple[Row, CleanPicture]
+
+
+class _File(msgspec.Struct, frozen=True):
+    """A picture of a source that was read and cleaned."""
+
+    row: Row
+    clean: CleanPicture
+    #: SHA-256 of what was read, hexadecimal
+    original: str
 
 
 class Importer:
@@ -150,11 +161,12 @@ class Importer:
         """What of a page is bad after all, and how many pictures came in."""
         imports = [_of_address(image_set, row) for row in rows if row.read is None]
         with ThreadPoolExecutor(AT_ONCE) as threads:
-            looked = list(threads.map(self._cleaned, (row for row in rows if row.read is not None)))
-            files = [found for found in looked if not isinstance(found, Bad)]
-            imports += [_of_file(image_set, row, clean) for row, clean in files]
+            of_files = [row for row in rows if row.read is not None]
+            looked = list(threads.map(partial(self._cleaned, image_set), of_files))
+            files = [found for found in looked if isinstance(found, _File)]
+            imports += [_of_file(image_set, file.row, file.clean) for file in files]
             added = self._added(image_set, imports) if imports else 0
-            recorded = threads.map(lambda found: self._recorded(image_set, *found), files)
+            recorded = threads.map(partial(self._recorded, image_set), files)
             refused = [found for found in recorded if found is not None]
         return [found for found in looked if isinstance(found, Bad)] + refused, added
 
@@ -163,37 +175,51 @@ class Importer:
         assert isinstance(result, Imported)
         return result.added
 
-    def _cleaned(self, row: Row) -> _Cleaned | Bad:
+    def _cleaned(self, image_set: UUID, row: Row) -> _File | Bad:
         assert row.read is not None, "addresses are not read"
         try:
-            clean = inspect(row.read(), None)
+            data = row.read()
         except OSError as error:
             return Bad(row.number, f"cannot be read ({error.strerror})")
+        clean = inspect(data, None)
         if isinstance(clean, Withheld):
             return Bad(row.number, f"no picture to show ({clean.reason.lower()})")
-        with self._pool.connection() as connection:
-            if against(connection, self._realm, clean.sha256, clean.perceptual_hash).takedown is not None:
-                return Bad(row.number, "it was taken down")
-        return row, clean
+        file = _File(row, clean, hashlib.sha256(data).hexdigest())
+        if self._against(file).takedown is not None:
+            return self._taken_down(file, _of_file(image_set, row, clean))
+        return file
 
-    def _recorded(self, image_set: UUID, row: Row, clean: CleanPicture) -> Bad | None:
+    def _against(self, file: _File) -> Against:
+        with self._pool.connection() as connection:
+            return against(
+                connection, self._realm, file.clean.sha256, file.clean.perceptual_hash, file.original
+            )
+
+    def _taken_down(self, file: _File, item: Import) -> Bad:
+        """Leave nothing of it, and nobody it is handed to: an earlier run may have named it in the log, without a copy."""
+        failed = FailMirror(picture=item.picture.id, reason=MirrorFault.BLOCKLISTED)
+        outcome = self._writer.execute_sync(Request(failed, new_id()))
+        if isinstance(outcome, Rejection) and outcome.code != "NOT_FOUND":
+            raise RefusedError(outcome)
+        self._objects.remove(self._bucket, item.words.key)
+        return Bad(file.row.number, "it was taken down")
+
+    def _recorded(self, image_set: UUID, file: _File) -> Bad | None:
         """Put the file, and say that it is there. Both may be done again."""
-        item = _of_file(image_set, row, clean)
+        item = _of_file(image_set, file.row, file.clean)
         for _ in range(TRIES):
-            with self._pool.connection() as connection:
-                held = against(connection, self._realm, clean.sha256, clean.perceptual_hash)
+            held = self._against(file)
             if held.takedown is not None:
-                self._objects.remove(self._bucket, item.words.key)
-                return Bad(row.number, "it was taken down")
-            self._objects.put(self._bucket, item.words.key, clean.webp, "image/webp")
-            command = mirrored(item.words, clean, held.known)
+                return self._taken_down(file, item)
+            self._objects.put(self._bucket, item.words.key, file.clean.webp, "image/webp")
+            command = mirrored(item.words, file.clean, held.known, file.original)
             outcome = self._writer.execute_sync(Request(command, new_id()))
             if not isinstance(outcome, Rejection):
                 assert isinstance(outcome.result, MirrorSettled)
                 return None
             if outcome.code != "TRY_AGAIN":
                 raise RefusedError(outcome)
-        return Bad(row.number, "takedowns keep being ordered: import it again")
+        return Bad(file.row.number, "takedowns keep being ordered: import it again")
 
     def _execute(self, command: Command) -> Any:
         outcome = self._writer.execute_sync(Request(command, new_id()))

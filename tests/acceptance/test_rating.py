@@ -191,9 +191,12 @@ def test_what_others_say_is_shown_to_who_has_rated(horde: Horde, alice: User, bo
     assert carol.api.ask("query($id: ID!) { node(id: $id) { __typename } }", id=picture)["node"] == {
         "__typename": "Picture"
     }
-    sets = carol.api.ask("{ imageSets { edges { node { id name licence pictures ratings } } } }")["imageSets"]
+    sets = carol.api.ask(
+        "{ imageSets { edges { node { id name licence pictures mirrored redistributed } } } }"
+    )["imageSets"]
     first = sets["edges"][0]["node"]
     assert (first["name"], first["licence"]) == ("shared", "CC0-1.0")
+    assert (first["mirrored"], first["redistributed"]) == (0, True)
     assert hand(dave.api, imageSet=first["id"], model=model)["reason"] == "NOTHING_LEFT"
 
 

@@ -4,6 +4,7 @@ Whatever is killed and run again adds nothing twice and leaves nothing behind.
 """
 
 import csv
+import hashlib
 import io
 import json
 import tarfile
@@ -338,3 +339,32 @@ def _set_of(application: psycopg.Connection[Any]) -> UUID:
     row = application.execute("SELECT image_set FROM projections.pictures").fetchone()
     assert row is not None
     return UUID(str(row[0]))
+
+
+def test_a_file_that_is_taken_down_while_it_is_imported_is_shown_to_nobody(
+    gallery: Gallery,
+    importer: Importer,
+    application: psycopg.Connection[Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    (tmp_path / "pictures").mkdir()
+    for number, name in enumerate(("a", "b")):
+        (tmp_path / "pictures" / f"{name}.png").write_bytes(picture(64, 64, kind="PNG", seed=number))
+    hashes = [hashlib.sha256(picture(64, 64, kind="PNG", seed=number)).hexdigest() for number in range(2)]
+    put = gallery.objects.put
+
+    def ordered(*arguments: Any) -> str:
+        etag = put(*arguments)
+        if hashes:
+            gallery.take_down(sha256=hashes.pop(0))
+        return etag
+
+    with monkeypatch.context() as patched:
+        patched.setattr(importer._objects, "put", ordered)
+        done, bad = load(importer, tmp_path / "pictures")
+    assert (done.added, [row.reason for row in bad]) == (2, ["it was taken down"] * 2)
+    assert [row[1] for row in pictures(application)] == ["REMOVED"] * 2
+    bucket = gallery.settings.bucket_datasets
+    for row in pictures(application):
+        assert not list(gallery.objects.entries(bucket, imported_prefix(row[0])))

@@ -227,7 +227,8 @@ def test_each_address_has_a_copy_or_a_reason(house: House):
         assert (fact["original_sha256"], fact["width"], fact["height"]) == (sha256, 96, 64)
         assert fact["size"] == len(lies)
     seen = len(house.stranger.visits)
-    assert house.command("mirror", NAME)["queued"] == 0, "what is settled is not asked for again"
+    told = house.command("mirror", NAME, "--wait")
+    assert (told["queued"], told["waiting"]) == (0, 0), "what is settled is not asked for again"
     assert (house.mirror(), len(house.stranger.visits)) == (0, seen)
     links = asyncio.run(_links(house, "good", "cut"))
     assert f"/{house.bucket}/{house.state('good')[2]}?" in links[house.id("good")]

@@ -31,6 +31,8 @@ from app.dataset_commands import dataset_group
 from app.images.decider import picture_id, set_id
 from app.images.mirroring import Limits, Mirrorer, enqueue
 from app.main import make_services, run_services
+from app.platform import alone as locks
+from app.platform.alone import alone
 from app.platform.objects import imported_key, imported_prefix
 from app.platform.settings import Settings
 from app.platform.writer import Writer
@@ -354,9 +356,11 @@ def test_one_host_is_asked_for_a_few_at_a_time_and_a_limit_holds(house: House):
     assert house.mirror(limits=msgspec.structs.replace(LIMITS, of_one_host=2)) == 5
     assert most == 2
     assert house.command("mirror", NAME, "--limit", "5")["queued"] == 3
-    with house.mirrorer() as first, house.mirrorer() as second, first._alone(first._connected()) as held:
-        assert held
-        assert second.step() == 0, "one process of the house fetches at a time"
+    realm, at = house.settings.realm, house.settings.database_url
+    with house.mirrorer() as mirrorer, psycopg.connect(at, autocommit=True) as other:
+        with alone(other, locks.mirrors(realm)):
+            assert mirrorer.step() == 0, "one process of the house fetches at a time"
+        assert mirrorer.step() == 3
 
 
 def test_a_set_is_redistributed_when_an_operator_says_so(house: House):

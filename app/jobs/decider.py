@@ -31,6 +31,8 @@ from projections.generations import GenerationState
 EXPIRY = timedelta(minutes=20)
 #: version of the consent text in `docs/sharing.md`
 CONSENT_TEXT_VERSION = 1
+#: jobs of which one command takes the consent back, so that no transaction grows with what a user ever shared
+WITHDRAWN_AT_ONCE = 100
 
 
 class SubmitImageJob(ImageWish, frozen=True, kw_only=True):
@@ -68,6 +70,14 @@ class WithdrawConsent(Command, frozen=True, kw_only=True):
     job: UUID
 
 
+class WithdrawAllConsent(Command, frozen=True, kw_only=True):
+    """Take back the consent to share the pictures of some of a user's jobs, which were seen to be shared."""
+
+    requester: UUID
+    #: at most `WITHDRAWN_AT_ONCE`; those that are another's, or not shared, are passed over
+    jobs: tuple[UUID, ...]
+
+
 class Submitted(Result, frozen=True, kw_only=True):
     """The job that was accepted."""
 
@@ -80,6 +90,12 @@ class Closed(Result, frozen=True, kw_only=True):
     """The job that was cancelled or expired or whose consent was taken back, or of which all this is true already."""
 
     job: UUID
+
+
+class Unshared(Result, frozen=True, kw_only=True):
+    """How many jobs are shared no longer by this command."""
+
+    jobs: int
 
 
 def submit_image_job(command: SubmitImageJob, rows: Rows) -> Decision | Rejection:
@@ -195,6 +211,29 @@ def withdraw_consent(command: WithdrawConsent, rows: Rows) -> Decision | Rejecti
     return Decision((ShareConsentWithdrawn(job=job.id, requester=job.requester),), Closed(job=job.id))
 
 
+def withdraw_all_consent(command: WithdrawAllConsent, rows: Rows) -> Decision | Rejection:
+    """As for each job alone."""
+    if command.requester == ANONYMOUS:
+        return anonymous_shares()
+    named = (rows.job(job) for job in command.jobs)
+    shared = [
+        job
+        for job in named
+        if job is not None and job.requester == command.requester and job.shared and job.unshared is None
+    ]
+    events = [ShareConsentWithdrawn(job=job.id, requester=job.requester) for job in shared]
+    return Decision(events, Unshared(jobs=len(shared)))
+
+
+def anonymous_shares() -> Rejection:
+    """Why nobody takes back what was shared without an account."""
+    message = (
+        "without an account nothing can be taken back: pictures of anonymous users are always shared, and nobody "
+        "can show which of them are theirs; a single one can be reported"
+    )
+    return Rejection(code="FORBIDDEN", message=message)
+
+
 def _close(job_id: UUID, rows: Rows, state: JobState) -> Decision | Rejection:
     job = rows.job(job_id)
     if job is None:
@@ -216,6 +255,7 @@ RULES = (
         submit_image_job,
     ),
     Rule(WithdrawConsent, Closed, lambda c: Needs(jobs=(c.job,)), withdraw_consent),
+    Rule(WithdrawAllConsent, Unshared, lambda c: Needs(jobs=c.jobs), withdraw_all_consent),
     Rule(CancelJob, Closed, lambda c: Needs(jobs=(c.job,)), cancel_job),
     Rule(ExpireJob, Closed, lambda c: Needs(jobs=(c.job,)), expire_job),
     *text_decider.RULES,

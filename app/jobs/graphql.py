@@ -78,6 +78,32 @@ WithdrawConsentResult = Annotated[
 ]
 
 
+@strawberry.input(description="That everything is meant.")
+class WithdrawAllConsentInput:
+    """Input of withdrawAllConsent."""
+
+    confirm: bool = strawberry.field(description="Must be true: it is about everything that you ever shared.")
+
+
+@strawberry.type(
+    description="Nothing more of these jobs is published, and what was published is being removed."
+)
+class WithdrawAllConsentSuccess:
+    """Result of withdrawAllConsent."""
+
+    jobs: int = strawberry.field(description="How many jobs are shared no longer by this call.")
+    complete: bool = strawberry.field(
+        description="Whether that was everything. If not, there were very many: call again, which goes on with the rest."
+    )
+    position: Position = strawberry.field(description="The log position at which it stands.")
+
+
+WithdrawAllConsentResult = Annotated[
+    WithdrawAllConsentSuccess | errors.InvalidInput | errors.Forbidden | errors.TryAgain,
+    strawberry.union("WithdrawAllConsentResult", description="What came of withdrawAllConsent."),
+]
+
+
 @strawberry.type
 class JobQueries:
     """Queries of jobs."""
@@ -126,6 +152,25 @@ class JobMutations:
             return error_of(outcome)
         job = job_of(await read_job(services, outcome.result.job))
         return WithdrawConsentSuccess(job=job, position=Position(outcome.position))
+
+    @strawberry.mutation(
+        description="Take back the consent to share the pictures of all your jobs: they are removed from the shared "
+        "bucket, and are not in later releases. Copies that others made are beyond reach. Anonymous users cannot.",
+        graphql_type=WithdrawAllConsentResult,
+    )
+    async def withdraw_all_consent(
+        self,
+        info: Info,
+        input: Annotated[WithdrawAllConsentInput, strawberry.argument(description="That it is meant.")],
+    ) -> Any:
+        """Again it changes nothing, or goes on where it was broken off."""
+        actor = info.context.viewer.subject
+        outcome = await handlers.withdraw_all_consent(services_of(info), actor, confirmed=input.confirm)
+        if isinstance(outcome, Rejection):
+            return error_of(outcome)
+        return WithdrawAllConsentSuccess(
+            jobs=outcome.jobs, complete=outcome.complete, position=Position(outcome.position)
+        )
 
 
 @strawberry.type

@@ -6,16 +6,25 @@ Look next: `app.jobs.asking`, `app.jobs.decider`, `app.jobs.servability`.
 from __future__ import annotations
 
 import secrets
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from app.jobs.advice import Note, NoteCode
 from app.jobs.asking import Asked, given_sources
-from app.jobs.decider import CancelJob, SubmitImageJob, Submitted, WithdrawConsent
+from app.jobs.decider import (
+    WITHDRAWN_AT_ONCE,
+    CancelJob,
+    SubmitImageJob,
+    Submitted,
+    WithdrawAllConsent,
+    WithdrawConsent,
+    anonymous_shares,
+)
 from app.jobs.image_params import resolve_seeds
 from app.jobs.payload import payload_of
-from app.jobs.queries import ACCOUNT, JOBS
+from app.jobs.queries import ACCOUNT, JOBS, STILL_SHARED
 from app.jobs.servability import servable, work_of
 from app.jobs.wish import Settled, plain_quote, settle
 from app.ledger.quote import ImageQuote
@@ -31,6 +40,20 @@ from events.base import ANONYMOUS
 from projections.accounts import Account
 from projections.jobs import Job
 from projections.queue import Work
+
+#: batches of one call: more jobs than these hold are taken by the next call
+_BATCHES: Final = 20
+
+
+class Withdrawn(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of taking back everything."""
+
+    #: jobs that are shared no longer by this call
+    jobs: int
+    #: whether every job is taken back that was shared when the call came
+    complete: bool
+    #: of the last event
+    position: int
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -140,6 +163,32 @@ async def withdraw_consent(
     if job is None:
         return _no_such_job()
     return await run(services, WithdrawConsent(job=job.id), actor=actor)
+
+
+async def withdraw_all_consent(services: Services, actor: UUID, *, confirmed: bool) -> Withdrawn | Rejection:
+    """Take back the consent to share everything of a user's, job by job in bounded batches, oldest first.
+
+    What is taken back stays so whatever happens after; calling again goes on with the rest.
+    """
+    if actor == ANONYMOUS:
+        return anonymous_shares()
+    if not confirmed:
+        message = "must be true: the consent to share every job of yours is taken back"
+        return Rejection(code="INVALID_INPUT", message=message, path=("input", "confirm"))
+    count, after = 0, 0
+    for _ in range(_BATCHES):
+        page = await STILL_SHARED.all(
+            services.pool, realm=services.realm, requester=actor, after=after, limit=WITHDRAWN_AT_ONCE
+        )
+        command = WithdrawAllConsent(requester=actor, jobs=tuple(job.id for job in page))
+        done = await run(services, command, actor=actor)
+        if isinstance(done, Rejection):
+            return done
+        count += done.result.jobs
+        if len(page) < WITHDRAWN_AT_ONCE:
+            return Withdrawn(jobs=count, complete=True, position=done.position)
+        after = page[-1].position
+    return Withdrawn(jobs=count, complete=False, position=done.position)
 
 
 def _no_such_job() -> Rejection:

@@ -38,6 +38,19 @@ PAGE = rows_of(
     limit="limit",
 )
 
+#: jobs of a user whose pictures are shared, oldest first
+STILL_SHARED = rows_of(
+    "jobs",
+    sa.and_(
+        jobs.c.requester == bind("requester", sa.Uuid),
+        jobs.c.position > bind("after", sa.BigInteger),
+        jobs.c.shared,
+        jobs.c.unshared.is_(None),
+    ),
+    jobs.c.position.asc(),
+    limit="limit",
+)
+
 
 class GenerationView(msgspec.Struct, frozen=True, array_like=True):
     """A generation as its client sees it."""

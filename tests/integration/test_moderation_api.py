@@ -43,6 +43,8 @@ DECIDE = """mutation($input: DecideCaseInput!) { decideCase(input: $input) { __t
   ... on UserError { code message path } ... on DecideCaseSuccess { case { id state } } } }"""
 WITHDRAW = """mutation($input: WithdrawConsentInput!) { withdrawConsent(input: $input) { __typename
   ... on UserError { code message path } ... on WithdrawConsentSuccess { job { id shared } } } }"""
+WITHDRAW_ALL = """mutation($input: WithdrawAllConsentInput!) { withdrawAllConsent(input: $input) { __typename
+  ... on UserError { code message path } ... on WithdrawAllConsentSuccess { jobs complete } } }"""
 
 Ask = Callable[..., Any]
 
@@ -210,3 +212,24 @@ async def test_a_client_takes_consent_back_and_nobody_elses(ask: Ask):
     made = await ask(ANONYMOUS, SUBMIT, input=wish(1))
     opened = {"id": made["job"]["id"], "accessKey": made["accessKey"]}
     assert (await ask(ANONYMOUS, WITHDRAW, input=opened))["__typename"] == "Forbidden"
+
+
+async def test_a_client_takes_back_everything_at_once_however_much(
+    ask: Ask, writer: Writer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("app.jobs.handlers.WITHDRAWN_AT_ONCE", 2)
+    monkeypatch.setattr("app.jobs.handlers._BATCHES", 2)
+    for shared in (True, False, True, True, True, True):
+        run(writer, submit(CLIENT, shared=shared))
+    theirs = submit(HOST, shared=True)
+    run(writer, theirs)
+    sure = {"confirm": True}
+    said = [await ask(CLIENT, WITHDRAW_ALL, input=sure) for _ in range(3)]
+    assert [(each["jobs"], each["complete"]) for each in said] == [(4, False), (1, True), (0, True)]
+    kept = await ask(HOST, "query($id: ID!) { job(id: $id) { shared } }", id=str(theirs.job))
+    assert kept == {"shared": True}
+    refused = await ask(CLIENT, WITHDRAW_ALL, input={"confirm": False})
+    assert (refused["__typename"], refused["path"]) == ("InvalidInput", ["input", "confirm"])
+    refused = await ask(ANONYMOUS, WITHDRAW_ALL, input=sure)
+    assert refused["__typename"] == "Forbidden"
+    assert "nobody can show which of them are theirs" in refused["message"]

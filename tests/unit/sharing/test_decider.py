@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from app.accounts.decider import GrantRole, OpenRealm
-from app.jobs.decider import WithdrawConsent
+from app.jobs.decider import Unshared, WithdrawAllConsent, WithdrawConsent
 from app.moderation.decider import DecideCase
 from app.platform.commands import rules
 from app.sharing.decider import RULES as SHARING
@@ -128,6 +128,22 @@ def test_consent_is_taken_back_once():
 def test_anonymous_jobs_are_shared_without_consent():
     anonymous = scene().and_given(OpenRealm(), submit(ANONYMOUS, job=uid(50), shared=True))
     anonymous.when(WithdrawConsent(job=uid(50))).then_rejected("FORBIDDEN", "input", "id")
+
+
+def test_all_consent_is_taken_back_of_what_is_ones_own_and_shared():
+    theirs, private, gone = uid(60), uid(61), uid(62)
+    given = scene().and_given(
+        register(uid(70), 100_070),
+        submit(uid(70), job=theirs, shared=True),
+        submit(USER, job=private),
+        submit(USER, job=gone, shared=True),
+        WithdrawConsent(job=gone),
+    )
+    everything = WithdrawAllConsent(requester=USER, jobs=(JOB, theirs, private, gone, uid(99)))
+    then = given.when(everything).then(ShareConsentWithdrawn(job=JOB, requester=USER))
+    assert then.result == Unshared(jobs=1)
+    given.and_given(everything).when(everything).then_nothing()
+    given.when(WithdrawAllConsent(requester=ANONYMOUS, jobs=())).then_rejected("FORBIDDEN", match="anonymous")
 
 
 def test_nothing_is_published_after_consent_was_taken_back():

@@ -33,6 +33,7 @@ _COMMANDS = {
     "role": ("app.accounts.commands", "role_command"),
     "trust": ("app.accounts.commands", "trust_command"),
     "limit": ("app.accounts.commands", "limit_command"),
+    "user": ("app.user_commands", "user_group"),
     "mode": ("app.operations.mode_commands", "mode_command"),
     "config": ("app.operations.commands", "config_command"),
     "backup": ("app.operations.backup.commands", "backup_command"),

@@ -175,7 +175,7 @@ async def withdraw_all_consent(services: Services, actor: UUID, *, confirmed: bo
     if not confirmed:
         message = "must be true: the consent to share every job of yours is taken back"
         return Rejection(code="INVALID_INPUT", message=message, path=("input", "confirm"))
-    count, after = 0, 0
+    count = after = position = 0
     for _ in range(_BATCHES):
         page = await STILL_SHARED.all(
             services.pool, realm=services.realm, requester=actor, after=after, limit=WITHDRAWN_AT_ONCE
@@ -184,11 +184,11 @@ async def withdraw_all_consent(services: Services, actor: UUID, *, confirmed: bo
         done = await run(services, command, actor=actor)
         if isinstance(done, Rejection):
             return done
-        count += done.result.jobs
+        count, position = count + done.result.jobs, done.position
         if len(page) < WITHDRAWN_AT_ONCE:
-            return Withdrawn(jobs=count, complete=True, position=done.position)
+            return Withdrawn(jobs=count, complete=True, position=position)
         after = page[-1].position
-    return Withdrawn(jobs=count, complete=False, position=done.position)
+    return Withdrawn(jobs=count, complete=False, position=position)
 
 
 def _no_such_job() -> Rejection:

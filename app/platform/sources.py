@@ -83,9 +83,14 @@ class ResolvedSource(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def uploads_of(subject: UUID) -> str:
+    """What the keys of all uploads of a caller begin with, in the bucket of sources."""
+    return f"uploads/{subject}/"
+
+
 def upload_key(subject: UUID, upload: UUID) -> str:
     """Where in the bucket of sources a caller's upload lies."""
-    return f"uploads/{subject}/{upload}"
+    return f"{uploads_of(subject)}{upload}"
 
 
 def new_source_key() -> str:

@@ -8,6 +8,8 @@ the one before is neither made nor sent again. Look next: `app.datasets.build`, 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -44,6 +46,8 @@ class Shelf:
     def __init__(self, objects: ObjectStore, bucket: str) -> None:
         self._objects = objects
         self._bucket = bucket
+        place = hashlib.sha256(f"{objects.url}/{bucket}".encode()).hexdigest()[:12]
+        self._workplace = f"hoard-release-{place}-"
 
     def names(self) -> list[str]:
         """All folders of releases, finished or not."""
@@ -71,13 +75,19 @@ class Shelf:
             BuildError: it cannot be built.
             OSError, StorageUnavailableError, psycopg.Error: not now.
         """
-        with tempfile.TemporaryDirectory(prefix="hoard-release-", dir=work) as temporary:
+        self._sweep(work)
+        with tempfile.TemporaryDirectory(prefix=self._workplace, dir=work) as temporary:
             folder, name = Path(temporary), name_of(position)
             lines = self._lines(name)
             adopted = self._adopt(name, lines, workplace(folder, position))
             release = build(source, position, folder, adopted, progress)
             self._put(folder / name, name, lines)
         return release
+
+    def _sweep(self, work: Path | None) -> None:
+        """Remove what builds for this bucket left on this machine when they were killed: whoever builds is alone."""
+        for left in Path(work or tempfile.gettempdir()).glob(f"{self._workplace}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def remove_unfinished(self) -> None:
         """Remove what builds that died have left. The caller holds the lock."""

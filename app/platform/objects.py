@@ -121,6 +121,8 @@ class ObjectStore:
             region: must be given, or the first link would cost a blocking request.
         """
         self._failed_at: float | None = None
+        #: of the storage
+        self.url = url
         parts = urlsplit(url)
         self._client = Minio(
             parts.netloc,

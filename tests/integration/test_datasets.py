@@ -1,11 +1,19 @@
 """Releases and hourly ratings in the real bucket: put there, rewritten when something is withdrawn, made again the same."""
 
+import contextlib
 import io
 import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Self
 
 import msgspec
 import psycopg
@@ -14,6 +22,8 @@ import pytest
 from click.testing import CliRunner
 
 from app.dataset_commands import dataset_group
+from app.datasets.build import build
+from app.datasets.checking import check
 from app.datasets.hourly import HourlyRatings
 from app.datasets.librarian import Librarian, source_of
 from app.datasets.people import People
@@ -26,7 +36,7 @@ from app.platform.settings import Settings
 from app.platform.writer import Writer
 from benchmarks.made_up_release import MadeUp
 from tests.factories import register, run
-from tests.gallery import ALL_RULES, Gallery, picture
+from tests.gallery import ALL_RULES, Gallery, eventually, picture
 
 
 @pytest.fixture
@@ -41,6 +51,12 @@ def objects_of(settings: Settings) -> ObjectStore:
 def everything(objects: ObjectStore, bucket: str, prefix: str) -> dict[str, bytes]:
     return {
         entry.key: objects.get(bucket, entry.key, limit=2**30) for entry in objects.entries(bucket, prefix)
+    }
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
 
 
@@ -110,6 +126,122 @@ def test_a_release_in_the_bucket_is_rewritten_without_what_is_withdrawn(
         )
         assert built.exit_code == 0, built.output
         assert json.loads(built.stdout)["manifest"] == again.manifest, "in a folder it is the same release"
+
+
+class Builders:
+    """Processes of `hoard dataset build` that are killed: forks of one that has loaded the program."""
+
+    PROGRAM = """
+import json, os, sys
+import app.cli, app.dataset_commands
+for line in sys.stdin:
+    if not (child := os.fork()):
+        app.cli.main(json.loads(line), prog_name="hoard")
+    print(child, flush=True)
+    sys.stdin.readline()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+    def __init__(self, variables: dict[str, str]) -> None:
+        self._parent = subprocess.Popen(
+            [sys.executable, "-c", self.PROGRAM],
+            env={**os.environ, **variables, "OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            bufsize=1,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parent.communicate()
+
+    def kill(self, command: list[str], seen: Callable[[], set[Any]], most: int) -> int:
+        """Build, and kill it once it has put so many files: its exit status, 0 if it was quicker than we look."""
+        before, found = seen(), set[Any]()
+        child = int(self._ask(["dataset", "build", *command, "--json"]))
+        ended = select.poll()
+        ended.register(descriptor := os.pidfd_open(child), select.POLLIN)
+
+        def ripe() -> bool:
+            found.update(seen() - before)
+            return len(found) >= most or bool(ended.poll(0))
+
+        try:
+            eventually(ripe, 60, "the build has come so far")
+        finally:
+            os.close(descriptor)
+            os.kill(child, signal.SIGKILL)  # it is there, dead or alive, until its parent is told to look
+            status = int(self._ask([]))
+        assert status in (0, -signal.SIGKILL)
+        return status
+
+    def _ask(self, line: list[str]) -> str:
+        assert self._parent.stdin is not None
+        assert self._parent.stdout is not None
+        self._parent.stdin.write(json.dumps(line) + "\n")
+        while not (said := self._parent.stdout.readline().strip()).lstrip("-").isdigit():
+            assert self._parent.poll() is None
+        return said
+
+
+def test_a_build_that_is_killed_leaves_no_half_release_and_the_next_one_ends_it(
+    gallery: Gallery, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    objects, dice = emptied(settings), random.Random()
+    with gallery.publisher() as publisher:
+        for seed in range(3):
+            publisher.publish(gallery.deliver(picture(64, 64, seed=seed), width=64, height=64).position)
+    variables = settings.to_env()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    folder, work, quiet = (tmp_path / name for name in ("folder", "work", "quiet"))
+    for each in (folder, work, quiet):
+        each.mkdir()
+    shelf, bucket = Shelf(objects, settings.bucket_datasets), settings.bucket_datasets
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        source = source_of(settings, connection, objects)
+        at = source.log.last()
+        release = build(source, at, quiet)
+    whole = contents(quiet / release.name)
+    to_folder, to_bucket = ["--to", str(folder)], ["--bucket", "--work", str(work)]
+
+    def files(place: Path) -> set[Any]:
+        found = set()
+        for path in place.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                found.add((path.name, path.stat().st_ino))
+        return found
+
+    def uploads() -> set[Any]:
+        return {entry.key for entry in objects.entries(bucket, "releases/")}
+
+    with Builders(variables) as builders:
+        for command, seen in (
+            (to_folder, lambda: files(folder)),
+            (to_folder, lambda: files(folder)),
+            (to_bucket, lambda: files(work)),
+            (to_bucket, uploads),
+        ):
+            most = dice.randint(1, len(whole))
+            builders.kill(["--at", str(at), *command], seen, most)
+            there = folder / release.name
+            assert not there.exists() or contents(there) == whole, f"killed at {most} files"
+            assert shelf.releases() in ([], [release]), f"killed at {most} files"
+
+    for command in (to_folder, to_bucket):
+        done = CliRunner().invoke(dataset_group, ["build", "--at", str(at), *command, "--json"])
+        assert done.exit_code == 0, done.output
+    assert check(folder / release.name).faults == ()
+    assert contents(folder / release.name) == whole
+    stored = everything(objects, bucket, f"releases/{release.name}/")
+    assert {name.removeprefix(f"releases/{release.name}/"): data for name, data in stored.items()} == whole
+    assert (shelf.names(), shelf.releases()) == ([release.name], [release])
+    assert [path.name for path in folder.iterdir()] == [release.name], "nothing unfinished is left"
+    assert list(work.iterdir()) == []
 
 
 def test_a_schedule_builds_a_release_once_there_is_news(gallery: Gallery, settings: Settings):

@@ -49,6 +49,7 @@ SETTINGS: Any = SimpleNamespace(
     s3_secret_key="",
     s3_region="",
     retention_seconds=604_800,
+    writer_rows=20_000,
     webhook_retention_seconds=604_800,
 )
 #: threads of an actors' process

@@ -121,6 +121,10 @@ def paid_at_once(**fields: Any) -> Any:
     return REAL["delivery"](**{**fields, "trusted_owner": True})
 
 
+def paid_as_the_dearest(draft: Any, lease: Any, *others: Any) -> Any:
+    return REAL["_terms"](draft, msgspec.structs.replace(lease, price=None), *others)
+
+
 def own_among_others(self: Any, text: str) -> Any:
     return {
         question: Found(tuple(sorted(found.candidates, key=lambda c: (-c.rank, c.position))), found.after)
@@ -129,6 +133,7 @@ def own_among_others(self: Any, text: str) -> Any:
 
 
 REAL: dict[str, Any] = {
+    "_terms": payment._terms,
     "answers": search.Questions.answers,
     "_queued": accounts._queued,
     "delivery": postings.delivery,
@@ -183,7 +188,7 @@ FAULTS: dict[str, Fault] = {
         lambda _, job, rows: tuple(g.id for g in rows.generations_of(job.id) if g.state.value == "WAITING"),
     ),
     "what any model may serve is not found": (serving, "token", lambda *_, **__: "*none"),
-    "every model is paid as the dearest": (payment, "price_of", lambda _, job: job.price),
+    "every model is paid as the dearest": (payment, "_terms", paid_as_the_dearest),
     "a source costs nothing": (PriceBook, "_surcharge_percents", lambda *_: iter(())),
     "all is paid out at once": (postings, "delivery", paid_at_once),
     "what is being fetched is given out": (jobs, "_submitted", queued_at_once),

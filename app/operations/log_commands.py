@@ -1,4 +1,4 @@
-"""`hoard log export|verify|replay`. They only read options and print.
+"""`hoard log export|verify|replay|tables`. They only read options and print.
 
 With `--from DIR` a command needs neither settings nor a database. Look next: `app.operations.log_source`,
 `app.operations.export`, `app.operations.verify_log`, `app.operations.replay`; `app.research` for what is asked of it.
@@ -26,6 +26,7 @@ from app.operations.log_source import (
     source_options,
     until_option,
 )
+from app.operations.log_tables import SCRIPT, TablesError, write_tables
 from app.operations.replay import Replayed, replay
 from app.operations.segments import Copy, CopyError
 from app.operations.verify_log import Proof, verify_copy, verify_live
@@ -156,6 +157,38 @@ def replay_command(
         click.echo(f"{seconds:.1f} s, {speed} events/s")
     if replayed.total != 0:
         raise WrongError("the accounts do not sum to zero")
+
+
+@log_group.command("tables")
+@source_options
+@until_option
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder to write: it must be empty, or not there.",
+)
+@json_option
+@one_line_errors
+def tables_command(
+    folder: Path | None, until: Until | None, out: Path, *, bucket: bool, as_json: bool
+) -> None:
+    """Write the rows of every projection, as they are or were, as Parquet files with a DuckDB script that opens them."""
+    with (
+        opened(folder, bucket=bucket) as source,
+        progress_bar("folding", shown=not as_json) as progress,
+        broken_log(),
+    ):
+        last = end_of(source, until)
+        try:
+            described = write_tables(source.realm, source.events(last), last, out, progress)
+        except TablesError as error:
+            raise WrongError(str(error)) from None
+    if as_json:
+        print_json(described)
+        return
+    _print_counts("rows", described.tables)
+    click.echo(f"{out}: position {described.position}; open it by: cd {out} && duckdb -init {SCRIPT}")
 
 
 def _replayed(

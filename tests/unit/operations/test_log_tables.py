@@ -1,5 +1,6 @@
 """The log as tables: rows as the folds make them, at any position, the same bytes each time, whole or not there."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,16 @@ def test_nested_values_and_ratings_can_be_asked_for(events: list[Recorded], tmp_
     quoted = sql.execute("SELECT sum(item.f1) FROM (SELECT unnest(quote) AS item FROM jobs)").fetchone()
     assert quoted is not None
     assert quoted[0] == sum(amount for job in state["jobs"].values() for _, amount in job.quote)  # type: ignore[attr-defined]
+
+
+def test_the_queries_of_the_docs_run(events: list[Recorded], tmp_path: Path):
+    written(events, tmp_path / "tables")
+    page = (Path(__file__).parents[3] / "docs/research.md").read_text(encoding="utf-8")
+    (queries,) = re.findall(r"```sql\n(.*?)```", page, flags=re.DOTALL)
+    sql = opened(tmp_path / "tables")
+    for query in queries.strip().split("\n"):
+        counted = f"SELECT count(*) FROM ({query.partition(';')[0]})"
+        assert (sql.execute(counted).fetchone() or (0,))[0] > 0, query
 
 
 def test_a_position_before_the_end_and_the_same_bytes_again(events: list[Recorded], tmp_path: Path):

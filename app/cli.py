@@ -39,6 +39,7 @@ _COMMANDS = {
     "backup": ("app.operations.backup.commands", "backup_command"),
     "restore": ("app.operations.backup.commands", "restore_command"),
     "log": ("app.operations.log_commands", "log_group"),
+    "why": ("app.research_commands", "why_group"),
     "projections": ("app.operations.commands", "projections_group"),
     "dataset": ("app.dataset_commands", "dataset_group"),
     "takedown": ("app.images.commands", "takedown_group"),

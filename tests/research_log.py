@@ -47,12 +47,13 @@ def research_log(users: int = 6, jobs: int = 30) -> MemoryLog:
         log.wait(chance.uniform(1, 20))
         if number % 3 == 2:
             for turn in range(2):
-                _serve(log, worker, host, 2 * number + turn)
+                serve(log, worker, host, 2 * number + turn)
     _rate(log, people, chance)
     return log
 
 
-def _serve(log: MemoryLog, worker: UUID, host: UUID, number: int) -> None:
+def serve(log: MemoryLog, worker: UUID, host: UUID, number: int) -> None:
+    """The worker asks, and delivers what it is given."""
     lease = name("lease", number)
     log.run(pop(worker, host, lease=lease))
     taken = log.state["leases"].get(lease)

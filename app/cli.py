@@ -40,6 +40,7 @@ _COMMANDS = {
     "restore": ("app.operations.backup.commands", "restore_command"),
     "log": ("app.operations.log_commands", "log_group"),
     "why": ("app.research_commands", "why_group"),
+    "shadow": ("app.research_commands", "shadow_command"),
     "projections": ("app.operations.commands", "projections_group"),
     "dataset": ("app.dataset_commands", "dataset_group"),
     "takedown": ("app.images.commands", "takedown_group"),

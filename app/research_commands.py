@@ -1,4 +1,4 @@
-"""`hoard why job|price|balance|rater`: the questions of `app.research`, asked of any log that commands can read.
+"""`hoard why job|price|balance|rater` and `hoard shadow`: `app.research`, asked of any log that commands can read.
 
 Only joins slices. Look next: `app.research`, `app.operations.log_source`, docs/research.md.
 """
@@ -13,6 +13,7 @@ from uuid import UUID
 
 import click
 
+from app.ledger.priority import AGEING, RankRule
 from app.operations.log_source import (
     LogSource,
     Until,
@@ -22,14 +23,18 @@ from app.operations.log_source import (
     source_options,
     until_option,
 )
+from app.platform.model_reference import ModelReference
 from app.platform.terminal import WrongError, json_option, kudos, one_line_errors, print_json
 from app.raters.explaining import explained
 from app.raters.findings import findings_of
 from app.research.answers import NothingError, Why
 from app.research.balance import why_balance
+from app.research.books import BookError, read_book
 from app.research.job import place_of, why_job
 from app.research.price import why_price
 from app.research.rater import why_rater
+from app.research.shadow import Shadow, shadow
+from app.research.shadow_rank import ShadowRank, shadow_rank
 from events.ratings import RaterScores
 
 
@@ -111,3 +116,84 @@ def _print(why: Why, *, as_json: bool) -> None:
 
 def _listed(positions: tuple[int, ...]) -> str:
     return ", ".join(map(str, positions))
+
+
+@click.command("shadow")
+@source_options
+@until_option
+@click.option(
+    "--book",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A TOML file of what another price book says otherwise.",
+)
+@click.option("--model-reference", "reference", help="What is known of models, if not the shipped file.")
+@click.option(
+    "--ageing", type=click.FloatRange(0, 10_000), help="Kudos that a second of waiting weighs as much as."
+)
+@click.option("--one-tier", is_flag=True, help="The anonymous user waits among all others.")
+@json_option
+@one_line_errors
+def shadow_command(
+    folder: Path | None,
+    until: Until | None,
+    book: Path | None,
+    ageing: float | None,
+    reference: str | None,
+    *,
+    bucket: bool,
+    one_tier: bool,
+    as_json: bool,
+) -> None:
+    """Try another price book, or another rank rule, on the jobs of a log. Nothing is changed."""
+    ranked = ageing is not None or one_tier
+    if (book is not None) is ranked:
+        raise click.UsageError("give --book FILE, or --ageing KUDOS and --one-tier")
+    with opened(folder, bucket=bucket) as source, broken_log():
+        events = source.events(end_of(source, until))
+        if ranked:
+            hundredths = AGEING if ageing is None else round(100 * ageing)
+            rule = RankRule(ageing=hundredths, anonymous_last=not one_tier)
+            _print_ranks(shadow_rank(events, rule), as_json=as_json)
+            return
+        assert book is not None, "one of them is given"
+        try:
+            other = read_book(book)
+        except BookError as error:
+            raise WrongError(str(error)) from None
+        parameters = ModelReference.load(reference).parameters
+        _print_shadow(shadow(events, other, parameters), as_json=as_json)
+
+
+def _print_shadow(made: Shadow, *, as_json: bool) -> None:
+    if as_json:
+        print_json(made)
+        return
+    click.echo(f"{'':<32} {'jobs':>8} {'quoted':>14} {'burnt':>14} {'by the other':>14} {'burnt':>14}")
+    rows = {"all": made.total} | made.kinds | made.requesters | made.models
+    for name, sums in rows.items():
+        amounts = (sums.quoted, sums.burnt, sums.shadow, sums.shadow_burnt)
+        click.echo(f"{name:<32} {sums.jobs:>8} {' '.join(f'{kudos(each):>14}' for each in amounts)}")
+    click.echo(
+        f"jobs whose requester had it in hand, and would not: {made.too_dear}; the other way round: {made.within_reach}"
+    )
+    for each in made.most_changed:
+        click.echo(f"{each.job}  {kudos(each.quoted)} -> {kudos(each.shadow)}  [{each.position}]")
+    for kind, count in made.left_out.items():
+        click.echo(f"left out, since the log does not hold all that decides their price: {count} of {kind}")
+    click.echo("at other prices people would have asked for other things: how much is not known")
+
+
+def _print_ranks(made: ShadowRank, *, as_json: bool) -> None:
+    if as_json:
+        print_json(made)
+        return
+    for name, places in made.requesters.items():
+        click.echo(
+            f"{name}: {places.jobs} jobs, {places.ahead / places.jobs:.1f} ahead on average, by the other rule "
+            f"{places.shadow / places.jobs:.1f}; further in front {places.better}, further behind {places.worse}"
+        )
+    for each in made.most_moved:
+        click.echo(f"{each.job}  {each.ahead} ahead -> {each.shadow}  [{each.position}]")
+    click.echo(
+        "the queue is the real one at each submission: whom the other rule would have served before is not known"
+    )

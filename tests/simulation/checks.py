@@ -16,6 +16,8 @@ import msgspec
 
 from app.accounts.decider import GrantKudos, TransferKudos
 from app.jobs.decider import CancelJob, SubmitImageJob
+from app.jobs.interrogation_decider import SubmitInterrogationJob
+from app.jobs.text_decider import SubmitTextJob
 from app.platform.commands import Done, Rejection, Request
 from app.platform.objects import shared_keys
 from app.platform.vault import JobSource
@@ -29,6 +31,7 @@ from events.jobs import (
     GenerationFailed,
     GenerationsLeased,
     ImageJobSubmitted,
+    InterrogationJobSubmitted,
     JobCancelled,
     JobExpired,
     LeaseExpired,
@@ -38,19 +41,21 @@ from events.jobs import (
     SourcesRefused,
 )
 from events.moderation import CaseOpened
+from events.ratings import ImageRated
 from events.sharing import PicturePublished, PicturesWithdrawn, PictureWithheld, ShareConsentWithdrawn
 from projections import memory
 from projections.registry import TAILING
 from tests.model import MemoryLog
 from tests.property.test_histories import bare, check_log, check_money, check_work
 from tests.simulation.cluster import BUCKETS, SOURCES, Cluster
-from tests.simulation.people import Known, Operation, foundation
+from tests.simulation.foundation import foundation
+from tests.simulation.people import Known, Operation
 from tests.simulation.scheduler import Failure
 
 _metadata = msgspec.json.Decoder(Metadata)
 FOLLOWERS = ("reactions", *(f"projection:{projection.name}" for projection in TAILING))
 #: commands whose acceptance always appends something
-ALWAYS_APPENDS = (SubmitImageJob, TransferKudos, GrantKudos)
+ALWAYS_APPENDS = (SubmitImageJob, SubmitTextJob, SubmitInterrogationJob, TransferKudos, GrantKudos)
 
 
 def must(holds: object, message: str) -> None:
@@ -74,6 +79,7 @@ class Watch:
         self._settled: set[UUID] = set()
         self._until: dict[UUID, datetime] = {}
         self._commands: set[UUID] = set()
+        self._rated: set[UUID] = set()
 
     def look(self) -> None:
         """Check what was appended since the last look."""
@@ -111,6 +117,9 @@ class Watch:
             case LeaseReleased() | JobCancelled() | JobExpired() | SourcesRefused():
                 for generation in event.generations:
                     self._claimed.pop(generation, None)
+            case ImageRated():
+                must(event.rating not in self._rated, f"{event.rating} is given twice")
+                self._rated.add(event.rating)
             case LeaseExpired():
                 must(event.lease not in self._claimed.values(), f"{event.lease} ended and still claims")
                 must(self._until[event.lease] <= fact.occurred_at, f"{event.lease} ended before its time")
@@ -270,9 +279,10 @@ def check_sources(cluster: Cluster) -> set[tuple[int, str]]:
     calls: set[tuple[int, str]] = set()
     for fact in cluster.log.facts:
         match event := fact.event:
-            case ImageJobSubmitted() if event.fetching:
+            case ImageJobSubmitted() | InterrogationJobSubmitted() if event.fetching:
                 calls.add((fact.position, FETCH_SOURCES))
-                must(not event.shared, f"{event.job} is from a source and is shared")
+                shared = isinstance(event, ImageJobSubmitted) and event.shared
+                must(not shared, f"{event.job} is from a source and is shared")
             case SourcesFetched():
                 kept: Any = cluster.server.words[JobSource, event.job]
                 must(not kept.url, f"the address of {event.job}'s source is kept")

@@ -18,9 +18,11 @@ from dramatiq.middleware import Retries
 
 from app.accounts import decider as accounts
 from app.jobs import decider as jobs
+from app.jobs import interrogation_decider as interrogations
 from app.platform.broker import MAX_BACKOFF_MS, MIN_BACKOFF_MS
 from app.platform.commands import Outcome, Request, rules
 from app.platform.writer import Writer
+from app.ratings import decider as ratings
 from app.relay.main import Relay
 from app.sharing import actors as sharing_actors
 from app.sharing import decider as sharing
@@ -36,7 +38,9 @@ from tests.simulation.outside import Broker, Storage
 from tests.simulation.scheduler import Failure, Process, Scheduler, Task
 from tests.simulation.stand_ins import Event, Pool, Psycopg, driven
 
-API_RULES = rules(accounts.RULES, jobs.RULES, workers.RULES, leases.RULES)
+API_RULES = rules(
+    accounts.RULES, jobs.RULES, interrogations.RULES, workers.RULES, leases.RULES, ratings.RULES
+)
 BUCKETS = Buckets("results", "shared")
 SOURCES = "sources"
 #: what programs take from settings

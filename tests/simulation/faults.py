@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -21,17 +22,21 @@ from app.platform.writer import thread
 from app.platform.writer.batch import Batch
 from app.platform.writer.gather import Gathered
 from app.platform.writer.recent import Recent
+from app.ratings import decider as ratings
 from app.relay.leader import Term
 from app.relay.reactions import _ADVANCE, _CHECKPOINT, FOLLOWER, PAGE, Reactions
 from app.sharing import decider as sharing
 from app.sharing.decider import PublishPicture, Verdict
 from app.sharing.publish import Publisher
+from app.sources import actors as sources_actors
 from app.sources.fetching import Fetcher
 from events.chain import genesis
 from events.codec import fact_of
+from events.jobs import ImageJobSubmitted
 from events.sharing import WithheldReason
 from events.store import log
 from events.store.log import Head
+from projections.ratings import RatingState
 from tests.simulation import statements
 from tests.simulation.database import View
 
@@ -195,6 +200,11 @@ FAULTS: dict[str, list[Patch]] = {
     "a source that is kept is removed": [(Fetcher, "_record", _unkept)],
     "later commands do not see earlier ones": [(Rows, "accept", Rows.discard)],
     "a session that stood still is no lost connection": [(thread, "LOST", (psycopg.OperationalError,))],
+    "what interrogations ask about is not fetched": [(sources_actors, "SUBMISSIONS", (ImageJobSubmitted,))],
+    "a rating that is given again is paid again": [
+        (ratings, "RatingState", SimpleNamespace(ASSIGNED=RatingState.ASSIGNED, DONE=None)),
+        (ratings, "_over", lambda *_: None),
+    ],
 }
 
 
@@ -207,6 +217,7 @@ WEATHER: dict[str, frozenset[str]] = {
     "the verdict comes before its files": frozenset({"long", "failing", "kill", "actors"}),
     "what is not shared any more stays in the bucket": frozenset({"long"}),
     "a session that stood still is no lost connection": frozenset({"long", "stall", "apis"}),
+    "what interrogations ask about is not fetched": frozenset({"long"}),
 }
 
 

@@ -5,7 +5,6 @@ Every request is kept with what became of it, for `checks.py`.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -14,14 +13,19 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from app.accounts.decider import GrantKudos, OpenRealm, RegisterUser, TransferKudos
+from app.accounts.decider import GrantKudos, TransferKudos
 from app.jobs.decider import CancelJob, SubmitImageJob, WithdrawConsent
+from app.jobs.interrogation_decider import SubmitInterrogationJob
+from app.jobs.interrogation_wish import ToldBefore
+from app.jobs.text_decider import SubmitTextJob
 from app.platform import ids
 from app.platform.commands import Command, Done, Idempotency, Request
 from app.platform.handling import idempotency
 from app.platform.objects import result_key
 from app.platform.vault import JobSource, SourceRole
 from app.platform.writer import WriterBusyError
+from app.ratings.decider import Candidate, RateImage, RequestRatings, SkipImage
+from app.ratings.identity import rating_id
 from app.workers.decider import CheckIn
 from app.workers.lease_decider import (
     ExtendLease,
@@ -32,17 +36,27 @@ from app.workers.lease_decider import (
     SubmitResults,
 )
 from events.base import ANONYMOUS
-from events.jobs import SourceProcessing
+from events.jobs import JobKind, SourceProcessing
+from events.ratings import Assigned
+from projections.generations import GenerationState
+from projections.pictures import PictureState
 from projections.queue import ALLOWED_BEFORE
-from tests.factories import capabilities, check_in, many_workers, pop, submit, uid
+from tests.factories import (
+    capabilities,
+    check_in,
+    form_capabilities,
+    pop,
+    submit,
+    submit_forms,
+    submit_text,
+    text_capabilities,
+)
+from tests.property.words import FORMS, made_of
 from tests.simulation.cluster import BUCKETS, Cluster, UnreachableError, VanishedError
-from tests.simulation.database import SimulatedLog
+from tests.simulation.foundation import MODELS, TELLERS, TEXT_MODELS, USERS, WORKERS, WRITERS, owner_of
 from tests.simulation.outside import etag_of
 from tests.simulation.scheduler import Failure
 
-MODELS = ("a", "b")
-USERS = tuple(uid(number) for number in (1, 2, 3))
-WORKERS = tuple(uid(0x100 + number) for number in range(3))
 #: what workers do besides drawing from words
 ALLOWS = (
     (*ALLOWED_BEFORE, "img2img"),
@@ -51,7 +65,9 @@ ALLOWS = (
     ("not_extra_slow", "img2img", "not_covered"),
 )
 #: commands that may be repeated without a key: the second one finds nothing to do
-NATURAL = (CancelJob, CheckIn, ExtendLease, ReleaseLease, SubmitResults, WithdrawConsent)
+NATURAL = (
+    CancelJob, CheckIn, ExtendLease, RateImage, ReleaseLease, SkipImage, SubmitResults, WithdrawConsent,
+)  # fmt: skip
 #: asked again so often at most while nobody says what became of a request
 PATIENCE = 12
 
@@ -96,36 +112,16 @@ def _with_new_ids(command: Command) -> Command:
             job = ids.new_id()
             given = tuple(replace(source, job=job) for source in command.sources)
             return replace(command, job=job, generations=made, sources=given)
+        case SubmitTextJob():
+            made = tuple(ids.new_id() for _ in command.generations)
+            return replace(command, job=ids.new_id(), generations=made)
+        case SubmitInterrogationJob():
+            made, job = tuple(ids.new_id() for _ in command.generations), ids.new_id()
+            given = tuple(replace(source, job=job) for source in command.sources)
+            return replace(command, job=job, generations=made, sources=given)
         case GrantKudos():
             return replace(command, note=ids.new_id())
     return command
-
-
-def owner_of(worker: UUID) -> UUID:
-    """Whose worker it is."""
-    return USERS[worker.int % len(USERS)]
-
-
-def foundation() -> tuple[SimulatedLog, dict[UUID, Request]]:
-    """A log in which the realm is open and users and workers are there, and the commands that made it so."""
-    log, requests = _foundation()
-    return log.copy(), requests
-
-
-@functools.cache
-def _foundation() -> tuple[SimulatedLog, dict[UUID, Request]]:
-    commands: list[Command] = [OpenRealm()]
-    commands += [
-        RegisterUser(user=user, key=user, key_hash=user.bytes, username="", number=user.int) for user in USERS
-    ]
-    commands += [many_workers(user) for user in USERS]
-    commands += [check_in(worker, owner_of(worker), capabilities(MODELS)) for worker in WORKERS]
-    commands += [GrantKudos(user=user, amount=4_000, note=user, reason="") for user in USERS[:2]]
-    requests = [Request(command, uid(0x1000 + number)) for number, command in enumerate(commands)]
-    log = SimulatedLog()
-    for request in requests:
-        log.commit([request])
-    return log, {request.id: request for request in requests}
 
 
 class People:
@@ -151,6 +147,9 @@ class People:
             self._spawn(f"user{number}", lambda user=user: self._user(user))
         for number, worker in enumerate(self.dice.sample(WORKERS, self.dice.choice((1, 2, 3)))):
             self._spawn(f"worker{number}", lambda worker=worker: self._worker(worker))
+        for number, worker in enumerate((*WRITERS, *TELLERS)):
+            if self.dice.random() < 0.4:
+                self._spawn(f"other{number}", lambda worker=worker: self._worker_of_words(worker))
 
     def leave(self) -> None:
         """Nobody begins anything new."""
@@ -233,18 +232,24 @@ class People:
                     mine.append(got.result.job)
             elif choice < 0.73 and mine:
                 self.ask(CancelJob(job=dice.choice(mine)), user, promised=False)
-            elif choice < 0.78 and mine:
+            elif choice < 0.79 and mine:
                 self.ask(WithdrawConsent(job=dice.choice(mine)), user, promised=False)
+            elif choice < 0.84 and user != ANONYMOUS:
+                self._rate(user)
             elif user != ANONYMOUS:
                 target = dice.choice(USERS)
                 amount = dice.choice((1, 300, 2_000))
                 money = TransferKudos(source=user, target=target, amount=amount)
-                wanted = money if choice < 0.9 else self._grant(user, amount)
+                wanted = money if choice < 0.94 else self._grant(user, amount)
                 self.ask(wanted, user, promised=dice.random() < 0.7)
 
     def _job(self, user: UUID) -> Any:
         """From words, from a picture that is to be fetched, or for some workers only."""
         dice, job, kind = self.dice, ids.new_id(), self.dice.random()
+        if kind > 0.9:
+            return self._text(user)
+        if kind > 0.8:
+            return self._forms(user)
         params: dict[str, Any] = {}
         wish: dict[str, Any] = {}
         if kind < 0.15:
@@ -263,6 +268,85 @@ class People:
             wish=wish,
             **params,
         )
+
+    def _text(self, user: UUID) -> Any:
+        """Of a model, of any, or for some workers only."""
+        dice = self.dice
+        return submit_text(
+            user,
+            job=ids.new_id(),
+            generations=[ids.new_id() for _ in range(dice.choice((1, 2)))],
+            models=dice.choice((TEXT_MODELS, TEXT_MODELS[:1], ())),
+            max_length=dice.choice((33, 80)),
+            wish={"denied_workers": WRITERS[:1]} if dice.random() < 0.2 else {},
+        )
+
+    def _forms(self, user: UUID) -> Any:
+        """One or more of a picture, which is there or is to be fetched."""
+        dice, job = self.dice, ids.new_id()
+        if (told := self._told()) and dice.random() < 0.5:
+            asked = tuple(dict.fromkeys((told.form, FORMS[0])))
+            made = [ids.new_id() for _ in asked]
+            return submit_forms(user, *asked, job=job, generations=made, tiles=2, told=(told,))
+        forms = dice.choice((FORMS, FORMS[:1], FORMS[:2], FORMS[1:]))
+        fetched = dice.random() < 0.4
+        url = f"https://{dice.choice(('there', 'there', 'busy', 'gone'))}.example/dog.png" if fetched else ""
+        return submit_forms(
+            user,
+            *forms,
+            job=job,
+            generations=[ids.new_id() for _ in forms],
+            tiles=0 if fetched else 2,
+            sources=(JobSource(job, SourceRole.SOURCE, 0, 1.0, "" if fetched else "uploads/dog", url),),
+        )
+
+    def _told(self) -> ToldBefore | None:
+        """A form that was told of some picture: whoever asks about the same has it for nothing."""
+        rows: Any = self.cluster.log.state["generations"].values()
+        told = [
+            row
+            for row in rows
+            if row.form in FORMS[:3] and row.state is GenerationState.DONE and row.reused is None
+        ]
+        if not told:
+            return None
+        row = self.dice.choice(told)
+        return ToldBefore(row.form, row.id, row.lease, "{}")
+
+    def _rate(self, user: UUID) -> None:
+        """Be handed shared pictures of others, and rate them, or give them back."""
+        dice = self.dice
+        rows: Any = self.cluster.log.state["pictures"].values()
+        shown = [row for row in rows if row.state is PictureState.OPEN and row.owner != user]
+        if not shown:
+            return
+        chosen = dice.sample(shown, min(len(shown), dice.choice((1, 2, 3))))
+        handed = [
+            Assigned(id=rating_id(user, row.id), picture=row.id, image_set=row.image_set) for row in chosen
+        ]
+        candidates = tuple(Candidate(assigned=each, wanted=True) for each in handed)
+        wanted = RequestRatings(rater=user, amount=len(handed), candidates=candidates)
+        self.ask(wanted, user, promised=dice.random() < 0.8)
+        for each in handed:
+            if dice.random() < 0.2:
+                self.ask(SkipImage(rating=each.id, rater=user), user, promised=False)
+                continue
+            value, artifacts = dice.randrange(1, 11), dice.choice((None, 2))
+            rating = RateImage(
+                rating=each.id, rater=user, picture=each.picture, value=value, artifacts=artifacts
+            )
+            self.ask(rating, user, promised=dice.random() < 0.5)
+
+    def _worker_of_words(self, worker: UUID) -> None:
+        """Writes texts, or tells several forms at once, each by itself."""
+        dice, owner = self.dice, owner_of(worker)
+        able: Any = text_capabilities(TEXT_MODELS) if worker in WRITERS else form_capabilities(FORMS)
+        while not self.leaving:
+            self._idle()
+            wanted = pop(worker, owner, able, lease=ids.new_id(), amount=dice.choice((1, 2, 3)))
+            got = self.ask(wanted, owner, promised=dice.random() < 0.8)
+            if isinstance(got, Done) and got.result.lease is not None:
+                self._work(got.result.lease, owner)
 
     def _worker(self, worker: UUID) -> None:
         dice, owner = self.dice, owner_of(worker)
@@ -301,7 +385,7 @@ class People:
         elif choice < 0.26 + self.lateness:
             self._oversleep(lease)
         self.scheduler.sleep(0.0 if self.leaving else dice.choice((0.05, 0.3, 1.5)))
-        results = [self._result(key, generation) for generation in lease.generations]
+        results = [self._result(lease, generation) for generation in lease.generations]
         if len(results) > 1 and dice.random() < 0.3:
             self.ask(self._delivery(key, owner, results[:1]), owner, promised=False)
             results = results[dice.randrange(2) :]
@@ -317,11 +401,14 @@ class People:
     def _delivery(self, lease: UUID, owner: UUID, results: list[GenerationResult]) -> Command:
         return SubmitResults(lease=lease, owner=owner, results=tuple(results))
 
-    def _result(self, lease: UUID, generation: UUID) -> GenerationResult:
+    def _result(self, lease: Any, generation: UUID) -> GenerationResult:
         state = self.dice.choices(tuple(ResultState), (16, 1, 1, 2))[0]
+        if lease.kind is not JobKind.IMAGE:
+            row: Any = self.cluster.log.state["generations"][generation]
+            return made_of(lease.kind, row, state, self.dice.randrange(3))
         etag = None
         if state is ResultState.OK:
             data = self.dice.choice((b"good ", b"good ", b"good ", b"bad ")) + generation.bytes
-            self.cluster.storage.objects[BUCKETS.results, result_key(lease, generation)] = data
+            self.cluster.storage.objects[BUCKETS.results, result_key(lease.id, generation)] = data
             etag = etag_of(data)
         return GenerationResult(generation=generation, state=state, etag=etag, seed="1", metadata=None)

@@ -9,7 +9,8 @@ import msgspec
 
 from tests.simulation import checks
 from tests.simulation.cluster import Cluster
-from tests.simulation.people import People, foundation
+from tests.simulation.foundation import foundation
+from tests.simulation.people import People
 from tests.simulation.scheduler import Line, Scheduler
 from tests.simulation.stand_ins import installed
 from tests.simulation.weather import Weather

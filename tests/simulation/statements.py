@@ -14,9 +14,8 @@ from uuid import UUID
 import msgspec
 from psycopg import errors, sql
 
-from app.platform import takedowns, vault
+from app.platform import alone, takedowns, vault
 from app.platform.commands import Idempotency, Needs
-from app.platform.pictures import publishing
 from app.platform.rows import Rows
 from app.platform.writer import thread
 from app.platform.writer.apply import Writes, channel
@@ -410,8 +409,8 @@ STATEMENTS: dict[str, tuple[str, Handler]] = {
         ("wanted sources", fetching._WANTED, _wanted),
         ("unfetched sources", fetching._UNFETCHED, _unfetched),
         ("takedowns", takedowns._AGAINST, _against),
-        ("lock picture", publishing._LOCK, _advisory),
-        ("unlock picture", publishing._UNLOCK, _advisory_free),
+        ("lock picture", alone._LOCK, _advisory),
+        ("unlock picture", alone._UNLOCK, _advisory_free),
     )
 }
 

@@ -1,8 +1,8 @@
 """What each process uses while the soak runs: memory, open files, and what waits in the database.
 
-A process that is started again is another life: each is measured for itself. Memory is the proportional set size (PSS:
-pages that several processes share are divided among them) of a process and its children, in MiB. Look next:
-`tests/soak/report.py`.
+A process that is started again is another life: each is measured for itself. Memory is what a process and its children hold
+of their own, in MiB: not the pages of libraries, whose share grows whenever another process that maps them is killed. Look
+next: `tests/soak/report.py`.
 """
 
 import contextlib
@@ -99,9 +99,9 @@ class Meter:
 
 
 def memory(pid: int) -> int:
-    """Proportional set size in KiB. Raises OSError if it has ended."""
+    """What is its own, in KiB. Raises OSError if it has ended."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return int(next(line for line in lines if line.startswith("Pss:")).split()[1])
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "SwapPss:")))
 
 
 def children() -> dict[int, list[int]]:

@@ -88,6 +88,6 @@ def _backlog(soak: Soak) -> list[str]:
     lines += [
         "",
         f"- {last[1]['events']:,} events; the database is {size}, with all projections, vault and indexes.",
-        "- Memory is PSS with children. `open calls` are reactions of the relay whose actor has not settled them.",
+        "- Memory is anonymous and proportional, with children: what processes hold of their own, not libraries nor shared buffers. `open calls` are reactions of the relay whose actor has not settled them.",
     ]
     return lines

@@ -33,6 +33,7 @@ from app.ratings.cases_graphql import PictureCaseMutations, PictureCaseQueries
 from app.ratings.graphql import RatingMutations
 from app.ratings.library_graphql import RatingQueries, load_image_set, load_picture
 from app.ratings.own_graphql import OwnRatingMutations
+from app.research.graphql import ResearchQueries
 from app.sources.graphql import SourceMutations
 from app.teams.graphql import TeamMutations, TeamQueries, load_team
 from app.webhooks.graphql import WebhookMutations, WebhookQueries, load_webhook
@@ -91,6 +92,7 @@ class Query(
     OperationQueries,
     StatusQueries,
     HouseQueries,
+    ResearchQueries,
     NodeQueries,
 ):
     """The root of queries."""

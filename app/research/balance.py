@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from app.platform.terminal import kudos
+from app.ledger.quote import decimal_text as kudos
 from app.research.answers import NothingError, Statement, Why, statement, told_of
 from events.base import Recorded, postings_of
 from events.jobs import GenerationCensored, GenerationDelivered

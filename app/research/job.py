@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.platform.terminal import kudos
+from app.ledger.quote import decimal_text as kudos
 from app.research.answers import NothingError, Statement, Told, Why, statement, told_of
 from app.research.price import Submitted
 from events.base import Event, Recorded
@@ -103,13 +103,13 @@ def place_of(job: UUID, events: Iterable[Recorded]) -> Place:
     return Place(len(ahead), behind, *(tuple(groups[name]) for name in ("overtook", "passed", "served")))
 
 
-def why_job(job: UUID, events: Sequence[Recorded], place: Place, position: int) -> Why:
+def why_job(job: UUID, events: Sequence[Recorded], place: Place | None, position: int) -> Why:
     """A job's history in sentences.
 
     Args:
         job: the job.
         events: its stream, in order.
-        place: see `place_of`.
+        place: see `place_of`; None where the log was not read so far.
         position: up to which the log was read.
 
     Raises:
@@ -121,7 +121,8 @@ def why_job(job: UUID, events: Sequence[Recorded], place: Place, position: int) 
         message = f"no job {job} was submitted"
         raise NothingError(message)
     recorded, event = submission
-    lines = [_submitted(recorded, event), *_around(recorded, place), *_history(story, recorded.occurred_at)]
+    around = [] if place is None else _around(recorded, place)
+    lines = [_submitted(recorded, event), *around, *_history(story, recorded.occurred_at)]
     return Why(question="job", id=str(job), position=position, statements=tuple(lines))
 
 

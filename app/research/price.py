@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from app.platform.terminal import kudos
+from app.ledger.quote import decimal_text as kudos
 from app.research.answers import NothingError, Statement, Told, Why, statement, told_of
 from events.base import Event, Recorded, postings_of
 from events.jobs import (

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from app.platform.terminal import kudos
+from app.ledger.quote import decimal_text as kudos
 from app.research.answers import NothingError, Statement, Told, Why, statement, told_of
 from events.base import Recorded
 from events.ratings import (

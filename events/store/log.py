@@ -52,6 +52,8 @@ INSERT_POSTINGS = (
 
 #: Binds: realm, after, limit.
 READ = f"SELECT {_COLUMNS} FROM log.event WHERE realm = %s AND position > %s ORDER BY position LIMIT %s"  # noqa: S608
+#: Binds: realm, stream, limit.
+READ_STREAM = f"SELECT {_COLUMNS} FROM log.event WHERE realm = %s AND stream = %s ORDER BY position LIMIT %s"  # noqa: S608
 #: Binds (by name): realm, after, names, limit. Places first, from each type's own index and at most `limit` of each,
 #: then the events at the first of them: a type that hardly ever occurs costs a look into the index, not a scan.
 READ_TYPES = f"""
@@ -194,6 +196,14 @@ async def read_page(
     else:
         asked = {"realm": realm, "after": after, "names": list(names), "limit": limit}
         cursor = await connection.execute(READ_TYPES, asked, binary=True)
+    return [recorded(row) for row in await cursor.fetchall()]
+
+
+async def read_stream(
+    connection: AsyncConnection[Any], realm: int, stream: str, limit: int
+) -> list[Recorded]:
+    """The first events of a stream, in order."""
+    cursor = await connection.execute(READ_STREAM, (realm, stream, limit), binary=True)
     return [recorded(row) for row in await cursor.fetchall()]
 
 

@@ -146,6 +146,7 @@ class Storm:
         self._revive_all()
         while self.ledger.count == before and not self.crowd.faults and time.monotonic() - struck < PATIENCE:
             time.sleep(0.05)
+            self._revive_all()  # what was killed a moment ago may have looked alive
         assert not self.crowd.faults, self.crowd.faults
         assert self.ledger.count > before, f"nothing was acknowledged for {PATIENCE} s after {victims} died"
         self.longest_silence = max(self.longest_silence, time.monotonic() - struck)

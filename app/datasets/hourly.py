@@ -42,7 +42,7 @@ class HourlyRatings:
         self._bucket = bucket
         self._people = people
         self._folder = tempfile.TemporaryDirectory(prefix="hoard-ratings-")
-        self._scratch = Scratch(Path(self._folder.name) / "scratch.sqlite")
+        self._scratch = Scratch(Path(self._folder.name) / "scratch.sqlite", _CACHE)
         self._position = 0
         self._end: datetime | None = None
         self._first: int | None = None
@@ -111,3 +111,5 @@ class HourlyRatings:
 
 #: events that are folded at a time
 _BATCH: Final = 10_000
+#: KiB of the index that stay in memory: an actor process has it as long as it lives
+_CACHE: Final = 2 * 1024

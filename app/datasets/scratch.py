@@ -117,12 +117,15 @@ CREATE INDEX present_copy_part ON present (copy_part) WHERE copy_part IS NOT NUL
 class Scratch:
     """An index on disk. One thread at a time; everything blocks."""
 
-    def __init__(self, path: Path) -> None:
-        """Make an empty index; what was there is thrown away. Raises `OSError`, `sqlite3.Error`."""
+    def __init__(self, path: Path, cache: int = _CACHE) -> None:
+        """Make an empty index that keeps at most `cache` KiB of itself in memory; what was there is thrown away.
+
+        Raises `OSError`, `sqlite3.Error`.
+        """
         path.unlink(missing_ok=True)
         self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self.connection.executescript(
-            f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-{_CACHE}; "
+            f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-{cache}; "
             "PRAGMA temp_store=FILE;" + _TABLES
         )
         self._shared_pictures = 0

@@ -30,6 +30,7 @@ from app.operations import decider as operations
 from app.platform.commands import Command, Done, Request, rules
 from app.platform.model_reference import ModelReference
 from app.platform.writer import Writer
+from app.raters import decider as raters
 from app.ratings import case_decider as picture_cases
 from app.ratings import decider as ratings
 from app.ratings import job_decider as own_ratings
@@ -78,6 +79,7 @@ RULES = rules(
     ratings.RULES,
     own_ratings.RULES,
     picture_cases.RULES,
+    raters.RULES,
 )
 
 #: what is known of models, as servers have it

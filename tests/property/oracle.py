@@ -31,7 +31,17 @@ from events.jobs import (
     kind_of,
 )
 from events.kudos import AllowancePaid, EscrowReleased, KudosAdjusted, KudosGranted, KudosTransferred
-from events.ratings import BestNamed, ImageRated, PicturesCompared
+from events.ratings import (
+    BestNamed,
+    ImageRated,
+    PicturesCompared,
+    RaterAssessed,
+    RatingEscrowReleased,
+    RatingRewardsRestored,
+    RatingRewardsReversed,
+    RatingsMarked,
+    Standing,
+)
 from events.workers import UptimeRewarded
 from tests.model import day_of
 
@@ -67,6 +77,12 @@ class Books:
         self.paid_to: dict[UUID, UUID] = {}
         self.late: dict[tuple[UUID, int], int] = defaultdict(int)
         self._captured: dict[UUID, int] = defaultdict(int)
+        #: raters: how they stand, who earned trust, what ratings earned, what of it went back, which are marked
+        self.standing: dict[UUID, Standing] = defaultdict(lambda: Standing.NEW)
+        self.trusted_raters: set[UUID] = set()
+        self.rated: dict[UUID, int] = defaultdict(int)
+        self.reversed: dict[UUID, int] = defaultdict(int)
+        self.marked: set[UUID] = set()
 
     def held(self, user: UUID) -> int:
         """What of a user's balance is reserved."""
@@ -82,6 +98,11 @@ class Books:
     def trusted(self, user: UUID) -> bool:
         """Whether a user's workers earn all at once: by three of the roles."""
         return bool(self.roles[user] & {Role.TRUSTED, Role.MODERATOR, Role.OPERATOR})
+
+    def believed(self, rater: UUID) -> bool:
+        """Whether what a rater earns is paid at once."""
+        watched = self.standing[rater] in (Standing.WATCHED, Standing.SUSPECT)
+        return not watched and (self.trusted(rater) or rater in self.trusted_raters)
 
     def read(self, facts: Iterable[Fact]) -> "Books":
         """Keep the books of a whole history."""
@@ -119,9 +140,30 @@ class Books:
                 self.rewarded[event.worker] = fact.occurred_at
                 self._earn(event.owner, event.amount, 0 if self.trusted(event.owner) else event.amount)
             case ImageRated() | PicturesCompared() | BestNamed():
-                assert event.escrowed == (0 if self.trusted(event.rater) else event.reward), "all or nothing"
+                waits = 0 if self.believed(event.rater) else event.reward
+                assert event.escrowed == waits, "all or nothing"
+                self.rated[event.rater] += event.reward
                 self.of_ratings[event.rater] += event.escrowed
                 self._earn(event.rater, event.reward, event.escrowed)
+            case RaterAssessed():
+                self.standing[event.rater] = event.standing
+            case RatingsMarked():
+                self._mark(event)
+            case RatingRewardsReversed():
+                self._reverse(event)
+            case RatingRewardsRestored():
+                self.reversed[event.rater] -= event.amount
+                assert self.reversed[event.rater] >= 0, "more is paid again than went back"
+                assert event.escrowed == (0 if self.believed(event.rater) else event.amount)
+                self.of_ratings[event.rater] += event.escrowed
+                self._earn(event.rater, event.amount, event.escrowed)
+            case RatingEscrowReleased():
+                assert self.standing[event.rater] is Standing.GOOD, "who is looked into waits"
+                assert event.amount == self.of_ratings[event.rater] > 0, "all that ratings earned"
+                self.of_ratings[event.rater] = 0
+                self.escrow[event.rater] -= event.amount
+                self.balance[event.rater] += event.amount
+                self.trusted_raters.add(event.rater)
             case KudosGranted() | KudosAdjusted() | AllowancePaid():
                 self.balance[event.user] += event.amount
             case KudosTransferred():
@@ -179,6 +221,27 @@ class Books:
         assert self.told[event.reused] == dict(zip(job.generations, job.forms, strict=True))[event.generation]
         self.settled.add(event.generation)
         self.reused.add(event.generation)
+
+    def _mark(self, event: RatingsMarked) -> None:
+        """Each rating is marked once, until its mark is lifted."""
+        named = {mark.rating for mark in event.marks}
+        assert len(named) == len(event.marks)
+        if event.suspect:
+            assert not named & self.marked, "marked twice"
+            self.marked |= named
+        else:
+            assert named <= self.marked, "no mark to lift"
+            self.marked -= named
+
+    def _reverse(self, event: RatingRewardsReversed) -> None:
+        """Never more than was earned and is still there."""
+        rater = event.rater
+        self.reversed[rater] += event.amount
+        assert self.reversed[rater] <= self.rated[rater], "more goes back than was paid"
+        assert 0 <= event.escrowed <= min(event.amount, self.of_ratings[rater])
+        self.of_ratings[rater] -= event.escrowed
+        self.escrow[rater] -= event.escrowed
+        self.balance[rater] -= event.amount - event.escrowed
 
     def _offer(self, event: GenerationsLeased) -> tuple[int, int]:
         """What the model, or the family that it is of, was offered at; never more than what was quoted."""

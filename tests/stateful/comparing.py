@@ -11,6 +11,7 @@ from events.operations import HOUSE
 from projections.queue import requirement_mask
 from tests.stateful.checks import LogChecks
 from tests.stateful.model import NAMES, Job, Lease, Model, User, Worker
+from tests.stateful.rules.rated import Judge, Shown, Task
 from tests.stateful.rules.shapes import Hook
 from tests.stateful.rules.wishes import CONTEXT
 
@@ -74,6 +75,9 @@ def _expected(model: Model) -> dict[str, Rows]:
             for key, team in model.teams.items()
         },
         "modes": _modes(model),
+        "pictures": {str(key): _picture(key, picture) for key, picture in model.shown.items()},
+        "ratings": {str(task.id): _task(task) for task in model.tasks.values()},
+        "raters": {str(key): _judge(key, judge) for key, judge in model.judges.items()},
         "hooks": {str(key): _hook(key, hook) for key, hook in model.hooks.items()},
     }
 
@@ -95,6 +99,58 @@ def _hook(key: Any, hook: Hook) -> dict[str, Any]:
     }
 
 
+def _picture(key: Any, picture: Shown) -> dict[str, Any]:
+    return {
+        "id": str(key),
+        "owner": _plain(picture.owner),
+        "job": _plain(picture.job),
+        "state": picture.state,
+        "target": picture.target,
+        "ratings": picture.ratings,
+        "comparisons": picture.comparisons,
+        "wanted": picture.wanted,
+        "report": _plain(picture.case),
+        "reporter": _plain(picture.reporter),
+    }
+
+
+def _task(task: Task) -> dict[str, Any]:
+    return {
+        "id": str(task.id),
+        "rater": str(task.rater),
+        "picture": str(task.picture),
+        "other": _plain(task.other),
+        "state": task.state,
+        "expires_at": str(task.until),
+        "again": task.again,
+        "value": task.value,
+        "artifacts": task.flaws,
+        "preference": task.preference,
+        "reward": task.reward,
+        "suspect": task.suspect,
+    }
+
+
+def _judge(key: Any, judge: Judge) -> dict[str, Any]:
+    return {
+        "id": str(key),
+        "given": judge.given,
+        "with_artifacts": judge.with_flaws,
+        "repeated": judge.repeated,
+        "comparisons": judge.comparisons,
+        "skipped": judge.skipped,
+        "reported": judge.reported,
+        "paid_today": judge.paid[1],
+        "rewarded": judge.rewarded,
+        "reversed": judge.reversed,
+        "restored": judge.restored,
+        "trusted": judge.trusted,
+        "standing": judge.standing,
+        "marked": judge.marked,
+        "verdict": judge.verdict,
+    }
+
+
 def _account(model: Model, key: Any, user: User) -> dict[str, Any]:
     return {
         "id": str(key),
@@ -113,6 +169,8 @@ def _account(model: Model, key: Any, user: User) -> dict[str, Any]:
         "public_workers": user.public_workers,
         "suspicions": user.suspicions,
         "distrusted": user.distrusted,
+        "rated": user.rated,
+        "rating_escrow": user.of_ratings,
     }
 
 

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleStrategy
 
 from tests.stateful.clients import Clients
 from tests.stateful.faults import Faults
+from tests.stateful.galleries import Galleries
 from tests.stateful.hours import Hours
 from tests.stateful.retries import Retries
 from tests.stateful.rooms import Rooms
@@ -45,7 +46,7 @@ class CoreAlways(RuleStrategy):
         return super()._rule_is_enabled(rule)
 
 
-class Hoard(Clients, Rooms, Scenes, Hours, Retries, Faults, Upkeep):
+class Hoard(Clients, Rooms, Scenes, Galleries, Hours, Retries, Faults, Upkeep):
     """A realm in which everything happens."""
 
     def __init__(self) -> None:

@@ -4,10 +4,13 @@ Written from the rules (`docs/architecture.md`, `docs/decisions/`), not from the
 both would have to be wrong in the same way. Each method is one command; it says how the command must be answered and
 moves the world on. Amounts are hundredths of kudos. In `rules/`: `shapes.py` has the things, `realm.py` people, `orders.py` jobs,
 `fleet.py` workers and teams, `work.py` leases, `results.py` deliveries and pay, `pictures.py` what becomes of them, `house.py`
-modes, `wishes.py` what may be asked for, a class a kind of work, `telling.py` who else is told. Look next: `machine.py`, which
+modes, `wishes.py` what may be asked for, a class a kind of work, `telling.py` who else is told, `rated.py`
+raters and what they are shown. Look next: `machine.py`, which
 plays commands against it and the real server.
 """
 
+from tests.stateful.rules.rated import Offer, Task
+from tests.stateful.rules.rated import Rated as Model
 from tests.stateful.rules.shapes import (
     JOB_LIVES,
     Answer,
@@ -19,7 +22,6 @@ from tests.stateful.rules.shapes import (
     Worker,
     version_of,
 )
-from tests.stateful.rules.telling import Telling as Model
 from tests.stateful.rules.wishes import (
     FORMS,
     MODELS,
@@ -45,8 +47,10 @@ __all__ = [
     "Job",
     "Lease",
     "Model",
+    "Offer",
     "PictureWish",
     "Refused",
+    "Task",
     "TextWish",
     "User",
     "Wish",

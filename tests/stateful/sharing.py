@@ -44,6 +44,7 @@ class Sharing(Town):
             width=1,
             height=1,
             size=1,
+            takedowns=len(self.model.takedowns),
         )
         self.send(lambda: (command, lambda: self.model.verdict(generation, sha)))
 

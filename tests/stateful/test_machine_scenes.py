@@ -6,7 +6,6 @@ history finds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from projections import jobs, queue
 from projections.store import search
 from tests.stateful.machine import Hoard
 from tests.stateful.model import PictureWish, TextWish
+from tests.stateful.playing import Scene, played
 from tests.stateful.world import Clockwork
 
 REAL: dict[str, Any] = {
@@ -113,7 +113,6 @@ def closed(town: Hoard) -> None:
     town.write_as(list(town.model.users)[1], TextWish())
 
 
-Scene = Callable[[Hoard], None]
 FAULTS: dict[str, tuple[Scene, Any, str, Any]] = {
     "lists of workers are forgotten": (chosen, jobs, "_submitted", for_everybody),
     "friends come with the others": (befriended, search, "FIND", among_the_others()),
@@ -126,23 +125,10 @@ FAULTS: dict[str, tuple[Scene, Any, str, Any]] = {
 }
 
 
-def _played(clockwork: Clockwork, scene: Scene) -> None:
-    """Play a scene in a realm of its own, to its end."""
-    town = type("Realm", (Hoard,), {"clockwork": clockwork})()
-    try:
-        town.first_workers()
-        scene(town)
-        town.flush()
-        town.relay_turns()
-        town.prove()
-    finally:
-        town.world.close()
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_scene_finds_a_planted_fault(fault: str, clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch):
     scene, where, name, wrong = FAULTS[fault]
-    _played(clockwork, scene)
+    played(clockwork, scene)
     monkeypatch.setattr(where, name, wrong)
     with pytest.raises(AssertionError):
-        _played(clockwork, scene)
+        played(clockwork, scene)

@@ -98,6 +98,8 @@ class Town(RuleBasedStateMachine):
         #: promises made by idempotency keys, and the kept answers of those that changed something
         self.promised: list[tuple[Idempotency, Ask]] = []
         self.kept: dict[str, tuple[bytes, Done]] = {}
+        #: sets of pictures that are open, by how many raters they want
+        self.opened: set[int] = set()
         #: how often rules were played that need not be played often
         self.spent: Counter[str] = Counter()
         #: while a repeat is made, which has ids of its own

@@ -71,7 +71,7 @@ _POSTINGS = (
 #: what of each table is compared with the model
 COLUMNS = {
     "accounts": "id, balance, escrow, held, consumed, earned, uptime, roles, waiting, waiting_forms, waiting_limit, workers, worker_limit, "
-    "public_workers, suspicions, distrusted",
+    "public_workers, suspicions, distrusted, rated, rating_escrow",
     "jobs": "id, requester, kind, state, waiting, processing, done, censored, faulted, cancelled, held, charged, price, surcharge, "
     "tax, mask, allowed_workers, denied_workers, fetching, source_fault, shared, active_at, ended_at IS NOT NULL AS ended, "
     "unshared, withdrawing",
@@ -81,6 +81,10 @@ COLUMNS = {
     "paused, deleted, team, fulfilled, failed, earned, uptime, speed, suspicions",
     "teams": "id, creator, workers, deleted",
     "modes": "id, maintenance, invite_only, raid",
+    "pictures": "id, owner, job, state, target, ratings, comparisons, wanted, report, reporter",
+    "ratings": "id, rater, picture, other, state, expires_at, again, value, artifacts, preference, reward, suspect",
+    "raters": "id, given, with_artifacts, repeated, comparisons, skipped, reported, paid_today, rewarded, reversed, restored, "
+    "trusted, standing, marked, verdict",
 }
 _WEBHOOKS = """
 SELECT e->>'id' AS id, w.id AS owner, e->'events' AS events, (e->>'active')::boolean AS active, e->>'suspended' AS suspended,

@@ -99,7 +99,7 @@ class Realm:
         account = self.users[user]
         account.roles.add(role)
         account.distrusted = account.distrusted and role != "trusted"
-        released = account.escrow if self.trusted(user) else 0
+        released = account.escrow - account.of_ratings if self.trusted(user) else 0
         account.escrow -= released
         account.balance += released
         return released
@@ -127,7 +127,11 @@ class Realm:
         user.escrow += kept
         user.earned += amount if by_work else 0
         user.uptime += 0 if by_work else amount
-        worthy = user.escrow > TRUST_OVER and user.earned >= TRUST_EARNED and user.suspicions < SUSPICIOUS
+        worthy = (
+            user.escrow - user.of_ratings > TRUST_OVER
+            and user.earned >= TRUST_EARNED
+            and user.suspicions < SUSPICIOUS
+        )
         if worthy and not user.distrusted and user.opened and self.now - user.opened >= TRUST_AGE:
             self._trust(owner, "trusted")
 

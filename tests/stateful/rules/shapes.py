@@ -68,6 +68,9 @@ Answer = Refused | Done
 class User:
     balance: int = 0
     escrow: int = 0
+    #: what of the escrow ratings earned, and all that they earned less what went back
+    of_ratings: int = 0
+    rated: int = 0
     opened: datetime | None = None
     #: trust was taken away: work does not earn it back
     distrusted: bool = False

@@ -54,7 +54,8 @@ class Work(Orders, Fleet):
         slow = worker.extra_slow or 0 < worker.speed < FAST[worker.kind]
         trusted = self.trusted(worker.owner)
         shown = {"trusted_worker": trusted, "untrusted_unsafe_address": trusted, "not_slow": not slow}
-        return worker.allows | {name for name, true in shown.items() if true}
+        # no worker of the machine minds addresses that the operator calls unsafe
+        return worker.allows | {"unsafe_address"} | {name for name, true in shown.items() if true}
 
     def crowded(self) -> bool:
         """Whether more waits than one look at the queue is promised to see."""

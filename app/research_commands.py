@@ -161,7 +161,11 @@ def shadow_command(
         except BookError as error:
             raise WrongError(str(error)) from None
         parameters = ModelReference.load(reference).parameters
-        _print_shadow(shadow(events, other, parameters), as_json=as_json)
+        try:
+            made = shadow(events, other, parameters)
+        except ArithmeticError:
+            raise WrongError(f"{book}: by such numbers no price can be computed") from None
+        _print_shadow(made, as_json=as_json)
 
 
 def _print_shadow(made: Shadow, *, as_json: bool) -> None:

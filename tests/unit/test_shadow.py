@@ -132,6 +132,12 @@ def test_who_could_pay_and_could_not_is_counted(book: Callable[[str], dict[str, 
         ('tax = "much"', "$.tax"),
         ("[families]\nnone = 2", "Invalid enum value 'none'"),
         ("tax = ", "book.toml"),
+        ("step = nan", "`step` is NaN"),
+        ('step = "-1"', "`step` is -1"),
+        ("area_factor = inf", "`area_factor` is Infinity"),
+        ("reference_pixels = 4096", "`reference_pixels` is 4096"),
+        ("[texts]\ntokens_for_a_kudo = 0", "`texts.tokens_for_a_kudo` is 0"),
+        ("step = 1e999999", "no price can be computed"),
     ],
 )
 def test_a_file_that_is_no_book_is_one_line(

@@ -160,9 +160,9 @@ def shadow_command(
             other = read_book(book)
         except BookError as error:
             raise WrongError(str(error)) from None
-        parameters = ModelReference.load(reference).parameters
+        known = ModelReference.load(reference)
         try:
-            made = shadow(events, other, parameters)
+            made = shadow(events, other, known)
         except ArithmeticError:
             raise WrongError(f"{book}: by such numbers no price can be computed") from None
         _print_shadow(made, as_json=as_json)

@@ -8,13 +8,12 @@ prices: nothing here says how much. Look next: `app.research.shadow_rank`, `app.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import product
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
 
-from app.ledger.families import Family
+from app.ledger.families import Family, family_of, token
 from app.ledger.price_book import PRICE_BOOKS, PriceBook, WorkerChoice
 from app.ledger.text_classes import TextClass, text_token
 from app.ledger.work import accurate_steps
@@ -31,8 +30,20 @@ _SUBMISSIONS: Final = frozenset(
     {"jobs.ImageJobSubmitted", "jobs.TextJobSubmitted", "jobs.InterrogationJobSubmitted"}
 )
 
-#: parameters of a text model; None where nobody knows
-Parameters = Callable[[str], int | None]
+#: every token that stands for a family
+_TOKENS: Final = {
+    token(family, inpainting=inpainting): family for family in Family for inpainting in (False, True)
+}
+
+
+class Reference(Protocol):
+    """What is known of models; `app.platform.model_reference.ModelReference` is one."""
+
+    def baseline(self, name: str) -> str:
+        """What an image model was trained from; empty where nobody knows."""
+
+    def parameters(self, name: str) -> int | None:
+        """Of a text model; None where nobody knows."""
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -101,13 +112,13 @@ class Shadow(msgspec.Struct, kw_only=True):
     most_changed: tuple[Changed, ...] = ()
 
 
-def shadow(events: Iterable[Recorded], book: PriceBook, parameters: Parameters) -> Shadow:
+def shadow(events: Iterable[Recorded], book: PriceBook, reference: Reference) -> Shadow:
     """Try a book on all jobs.
 
     Args:
         events: the log.
         book: the other book.
-        parameters: of text models, as the model reference has them.
+        reference: what is known of models.
     """
     made = Shadow()
     changed: list[Changed] = []
@@ -116,7 +127,7 @@ def shadow(events: Iterable[Recorded], book: PriceBook, parameters: Parameters) 
             continue
         event = fact_of(recorded).event
         assert isinstance(event, Submitted)
-        costs = _costs(event, book, parameters)
+        costs = _costs(event, book, reference)
         if costs is None:
             made.left_out[event.kind.value] = made.left_out.get(event.kind.value, 0) + 1
             continue
@@ -135,10 +146,10 @@ def shadow(events: Iterable[Recorded], book: PriceBook, parameters: Parameters) 
     return made
 
 
-def _costs(event: Submitted, book: PriceBook, parameters: Parameters) -> tuple[Cost, Cost] | None:
+def _costs(event: Submitted, book: PriceBook, reference: Reference) -> tuple[Cost, Cost] | None:
     """What a job cost by its own book, and by the other one; None if its own does not come to what was recorded."""
     recorded = (event.price, event.surcharge, event.tax, sum(amount for _, amount in event.quote))
-    for reading in _readings(event, parameters):
+    for reading in _readings(event, reference):
         was = reading(PRICE_BOOKS[event.price_book])
         if (was.price, was.surcharge, was.tax, was.total) == recorded:
             return was, reading(book)
@@ -153,14 +164,14 @@ def _groups(made: Shadow, event: Submitted) -> Iterator[Sums]:
     yield made.requesters.setdefault("anonymous" if event.tier else "registered", Sums())
 
 
-def _readings(event: Submitted, parameters: Parameters) -> Iterator[Reading]:
+def _readings(event: Submitted, reference: Reference) -> Iterator[Reading]:
     """Ways to understand a job: what narrows its workers, and what its models cost, is in the log by its price only."""
     for slow_refused in (False, True):
         choice = WorkerChoice(slow_refused=slow_refused, denied=len(event.denied_workers))
         if isinstance(event, ImageJobSubmitted):
-            yield from _image_readings(event, choice)
+            yield from _image_readings(event, choice, reference)
         elif isinstance(event, TextJobSubmitted):
-            yield _text_reading(event, choice, parameters)
+            yield _text_reading(event, choice, reference)
         else:
             yield _form_reading(event, choice)
 
@@ -183,9 +194,10 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
     transparent: bool
 
 
-def _image_readings(event: ImageJobSubmitted, choice: WorkerChoice) -> Iterator[Reading]:
-    maps = (False, True) if event.control_type is not None else (False,)
-    for family, returned in product(Family, maps):
+def _image_readings(
+    event: ImageJobSubmitted, choice: WorkerChoice, reference: Reference
+) -> Iterator[Reading]:
+    for returned in (False, True) if event.control_type is not None else (False,):
         shape = _Shape(
             width=event.width,
             height=event.height,
@@ -201,23 +213,57 @@ def _image_readings(event: ImageJobSubmitted, choice: WorkerChoice) -> Iterator[
             workflow=event.workflow,
             transparent=event.transparent,
         )
+        families = _families(event, shape, reference)
+        if families is None:
+            continue
 
-        def cost(book: PriceBook, shape: _Shape = shape, family: Family = family) -> Cost:
-            base = book.base_price(shape.width, shape.height, accurate_steps(shape.steps, shape.sampler))
-            work = base + sum(amount for _, amount in book.additions(shape, base))
-            price = work * book.multiplier(family, shape)
+        def cost(book: PriceBook, shape: _Shape = shape, families: frozenset[Family] = families) -> Cost:
+            work = _work(book, shape)
+            price = max(work * book.multiplier(family, shape) for family in families)
             surcharge = sum(amount for _, amount in book.surcharges(shape, choice, price))
             return _times(len(event.generations), price, surcharge, book.tax_on(shared=event.shared))
 
         yield cost
 
 
-def _text_reading(event: TextJobSubmitted, choice: WorkerChoice, parameters: Parameters) -> Reading:
+def _work(book: PriceBook, shape: _Shape) -> int:
+    """What a generation earns with a plain model."""
+    base = book.base_price(shape.width, shape.height, accurate_steps(shape.steps, shape.sampler))
+    return base + sum(amount for _, amount in book.additions(shape, base))
+
+
+def _families(event: ImageJobSubmitted, shape: _Shape, reference: Reference) -> frozenset[Family] | None:
+    """Those of all models that may serve: by another book another one may be the dearest. None if a price fits no family.
+
+    Each is what the model reference says, or what its token stands for, if the recorded price agrees; else the
+    first that the price agrees with, since the reference may have said otherwise then.
+    """
+    book = PRICE_BOOKS[event.price_book]
+    work = _work(book, shape)
+    found = set()
+    for model, price in _prices(event):
+        known = _TOKENS.get(model) or family_of(reference.baseline(model))
+        fitting = (f for f in (known, *Family) if work * book.multiplier(f, shape) == price)
+        family = next(fitting, None)
+        if family is None:
+            return None
+        found.add(family)
+    return frozenset(found)
+
+
+def _prices(event: ImageJobSubmitted) -> list[tuple[str, int]]:
+    """What a generation earns by each model or token; where no offers were recorded, each costs the job's price."""
+    if event.offers:
+        return [(model, price) for model, price, _ in event.offers]
+    return [(model, event.price) for model in event.models or ("",)]
+
+
+def _text_reading(event: TextJobSubmitted, choice: WorkerChoice, reference: Reference) -> Reading:
     classes = {text_token(size): size for size in TextClass}
 
     def cost(book: PriceBook) -> Cost:
         texts = book.texts
-        sizes = [parameters(name) or texts.undescribed for name in event.models]
+        sizes = [reference.parameters(name) or texts.undescribed for name in event.models]
         sizes = sizes or [texts.classes[classes[model]] for model, _, _ in event.offers]
         price = texts.price(max(sizes), length=event.max_length, prompt_tokens=event.prompt_tokens)
         surcharge = sum(amount for _, amount in book.form_surcharges(choice, price))

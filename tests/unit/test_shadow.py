@@ -9,10 +9,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
-from app.jobs.image_params import Lora, Sampler
+from app.jobs.image_params import Lora, Sampler, Workflow
+from app.ledger.families import Family
+from app.ledger.price_book import CURRENT
 from app.platform.post_processors import PostProcessor
+from app.research.shadow import shadow
 from events.base import ANONYMOUS
-from events.jobs import InterrogationForm
+from events.jobs import ImageJobSubmitted, InterrogationForm
 from tests.factories import grant, submit, submit_forms, submit_text
 from tests.model import MemoryLog
 from tests.research_log import name, research_log
@@ -113,6 +116,45 @@ def test_families_texts_and_forms_are_priced_by_the_other_book(book: Callable[[s
     assert halved["shadow"] < halved["quoted"]
     forms = book("form = 200\nform_tile = 400\n")["kinds"]["INTERROGATION"]
     assert forms["shadow"] - forms["quoted"] == 100 + 3 * 100, "a caption, and three tiles"
+
+
+def test_another_of_its_models_may_be_the_dearest_by_the_other_book(tmp_path: Path):
+    """Two jobs of 512 x 512 and 30 steps: 6.50 of work and 3.00 of tax, twice the work with SDXL."""
+    log = research_log(jobs=0)
+    log.run(grant(RICH, 1_000_000))
+    log.run(submit(RICH, models=("SDXL 1.0", "stable")))
+    log.run(submit(RICH, models=(), max_kudos=1_600))
+    (tmp_path / "book.toml").write_text("[families]\nplain = 5\n", encoding="utf-8")
+    write_copy(tmp_path, log.events, 1_000)
+    asked = ["shadow", "--book", str(tmp_path / "book.toml"), "--from", str(tmp_path), "--json"]
+    found = msgspec.json.decode(CliRunner().invoke(main, asked).stdout)
+    assert found["total"]["quoted"] == 2 * (2 * 650 + 300), "both are offered to SDXL, too"
+    assert found["total"]["shadow"] == 2 * (5 * 650 + 300), "plain models are the dearest now"
+
+
+def test_a_family_is_what_the_reference_says_where_prices_do_not_tell():
+    """Of QR codes, SDXL cost four times the work, as Stable Cascade does; by the first book all cost alike."""
+    log = research_log(jobs=0)
+    log.run(grant(RICH, 1_000_000))
+    log.run(submit(RICH, models=("Stable Cascade 1.0",), workflow=Workflow.QR_CODE))
+    (event,) = [fact.event for fact in log.facts if isinstance(fact.event, ImageJobSubmitted)]
+    log.append(
+        msgspec.structs.replace(
+            event, job=name("job", 50), price_book=1, price=650, offers=(), quote=(("all", 950),)
+        )
+    )
+    book = msgspec.structs.replace(CURRENT, families={Family.CASCADE: 9}, families_qr_code={})
+
+    class Known:
+        def baseline(self, name: str) -> str:
+            return "stable_cascade"
+
+        def parameters(self, name: str) -> int | None:
+            return None
+
+    found = shadow(log.events, book, Known())
+    assert (found.left_out, found.total.jobs) == ({}, 2)
+    assert found.total.shadow == 2 * (9 * 650 + 300)
 
 
 def test_who_could_pay_and_could_not_is_counted(book: Callable[[str], dict[str, Any]]):

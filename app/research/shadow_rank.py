@@ -76,6 +76,7 @@ def shadow_rank(events: Iterable[Recorded], rule: RankRule) -> ShadowRank:
     rows: dict[UUID, Any] = state["jobs"]
     was, now = _Queue(), _Queue()
     keys: dict[UUID, tuple[tuple[int, int], tuple[int, int]]] = {}
+    waiting: set[UUID] = set()
     places: defaultdict[str, Places] = defaultdict(Places)
     moved: list[Moved] = []
     for recorded in events:
@@ -91,13 +92,18 @@ def shadow_rank(events: Iterable[Recorded], rule: RankRule) -> ShadowRank:
             moved.sort(key=lambda each: (-abs(each.shadow - each.ahead), each.position))
             del moved[MOST_MOVED:]
             keys[event.job] = pair
-            was.put(pair[0])
-            now.put(pair[1])
         job: UUID | None = getattr(event, "job", None)
-        if job in keys and not waits(rows.get(job)) and not rows[job].fetching:
-            pair = keys.pop(job)
+        if job not in keys or waits(rows[job]) is (job in waiting):
+            continue
+        pair = keys[job]
+        if job in waiting:
+            waiting.remove(job)
             was.take(pair[0])
             now.take(pair[1])
+        else:
+            waiting.add(job)
+            was.put(pair[0])
+            now.put(pair[1])
     return ShadowRank(
         requesters=dict(places), most_moved=tuple(each for each in moved if each.shadow != each.ahead)
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -12,11 +13,15 @@ from app.cli import main
 from app.jobs.image_params import Lora, Sampler, Workflow
 from app.ledger.families import Family
 from app.ledger.price_book import CURRENT
+from app.ledger.priority import RULE
 from app.platform.post_processors import PostProcessor
+from app.research.job import place_of
 from app.research.shadow import shadow
+from app.research.shadow_rank import shadow_rank
+from app.workers.lease_decider import ReleaseLease
 from events.base import ANONYMOUS
 from events.jobs import ImageJobSubmitted, InterrogationForm
-from tests.factories import grant, submit, submit_forms, submit_text
+from tests.factories import grant, pop, submit, submit_forms, submit_text
 from tests.model import MemoryLog
 from tests.research_log import name, research_log
 from tests.unit.operations.test_log_copies import write_copy
@@ -224,6 +229,24 @@ def test_anonymous_jobs_among_all_others(tmp_path: Path):
     found = msgspec.json.decode(CliRunner().invoke(main, asked).stdout)["requesters"]
     assert found["anonymous"] == {"jobs": 1, "ahead": 1, "shadow": 1, "better": 0, "worse": 0}
     assert found["registered"]["worse"] == 1, "who came after the anonymous job stands behind it"
+
+
+def test_who_was_given_back_waits_again_and_who_has_no_source_yet_does_not():
+    """As `hoard why job` counts them."""
+    log = research_log(jobs=0)
+    back, lease, host = name("job", 1), name("lease", 1), name("user", 5)
+    log.run(submit(name("user", 4), job=back))
+    log.run(pop(name("worker", 0), host, lease=lease))
+    log.run(submit(name("user", 3), job=name("job", 2)))
+    log.run(ReleaseLease(lease=lease, owner=host))
+    log.run(submit(name("user", 2), job=name("job", 3)))
+    fetching = next(fact.event for fact in log.facts if isinstance(fact.event, ImageJobSubmitted))
+    log.append(msgspec.structs.replace(fetching, job=name("job", 4), generations=(uuid4(),), fetching=True))
+    log.run(submit(name("user", 0), job=name("job", 5)))
+    (found,) = shadow_rank(log.events, RULE).requesters.values()
+    ahead = [place_of(name("job", number), log.events).ahead for number in range(1, 6)]
+    assert ahead == [0, 0, 2, 1, 3]
+    assert (found.jobs, found.ahead, found.shadow) == (5, sum(ahead), sum(ahead))
 
 
 def test_one_thing_is_tried_at_a_time(command: Callable[..., Result], tmp_path: Path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from events.jobs import (
     SourcesRefused,
 )
 from projections import jobs, memory
+from projections.jobs import Job
 from projections.queue import waits
 
 _TIERS: Final = ("registered users", "the anonymous user")
@@ -50,10 +52,21 @@ _SAID: Final[dict[type[Event], Callable[[Any], str]]] = {
     GenerationFaulted: lambda _: "a generation was given up after its failures",
     GenerationDelivered: lambda e: f"worker {e.worker} delivered {e.generation}",
     GenerationCensored: lambda e: f"worker {e.worker} withheld {e.generation} ({e.cause.lower()})",
-    JobCancelled: lambda e: f"its requester cancelled {len(e.generations)}",
+    JobCancelled: lambda e: f"cancelled; {len(e.generations)} were given up",
     JobExpired: lambda e: f"nobody had served it for too long; {len(e.generations)} were given up",
     JobEnded: lambda e: f"ended, {e.state.lower()}",
 }
+
+
+class Cause(StrEnum):
+    """Why a lease of another job came first, in words."""
+
+    AHEAD = "leases of earlier jobs that were ahead came first"
+    KUDOS = "leases of later jobs came first, since their requesters had more kudos in hand"
+    TIER = "leases of later jobs came first, since registered users come before the anonymous one"
+    FETCHING = "leases of jobs behind it came first, while its source images were not there"
+    OWN = "leases of jobs behind it came first: workers serve their owners before anybody else"
+    PASSED = "leases of jobs behind it came first: their workers could not serve this one, or had friends"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -63,12 +76,8 @@ class Place(msgspec.Struct, frozen=True):
     ahead: int
     #: jobs that waited with a lower rank
     behind: int
-    #: later jobs of higher rank that were leased before it: events of their leases
-    overtook: tuple[Recorded, ...]
-    #: jobs of lower rank that were leased before it, since the worker could not serve this one
-    passed: tuple[Recorded, ...]
-    #: jobs that were ahead and were leased in the meantime
-    served: tuple[Recorded, ...]
+    #: leases of other jobs in the meantime, by their cause
+    first: dict[Cause, list[Recorded]]
 
 
 def place_of(job: UUID, events: Iterable[Recorded]) -> Place:
@@ -81,26 +90,33 @@ def place_of(job: UUID, events: Iterable[Recorded]) -> Place:
     state = memory.empty(projections)
     rows: dict[UUID, Any] = state["jobs"]
     mine: Any = None
-    ahead: set[UUID] = set()
-    behind = 0
-    groups: dict[str, list[Recorded]] = {"overtook": [], "passed": [], "served": []}
+    ahead = behind = 0
+    first: dict[Cause, list[Recorded]] = {cause: [] for cause in Cause}
     for recorded in events:
         fact = fact_of(recorded)
         event = fact.event
         if isinstance(event, GenerationsLeased) and mine is not None and event.job != job:
-            other = rows[event.job]
-            higher = (-other.rank, other.position) < (-mine.rank, mine.position)
-            group = "served" if event.job in ahead else "overtook" if higher else "passed"
-            groups[group].append(recorded)
+            first[_cause(event, rows[event.job], rows[job])].append(recorded)
         memory.apply(state, fact, projections)
         if mine is None and job in rows:
             mine = rows[job]
             others = [row for key, row in rows.items() if key != job and waits(row)]
-            ahead = {row.id for row in others if row.rank >= mine.rank}
-            behind = len(others) - len(ahead)
+            ahead = sum(row.rank >= mine.rank for row in others)
+            behind = len(others) - ahead
         elif mine is not None and isinstance(event, GenerationsLeased | JobEnded) and event.job == job:
             break
-    return Place(len(ahead), behind, *(tuple(groups[name]) for name in ("overtook", "passed", "served")))
+    return Place(ahead, behind, first)
+
+
+def _cause(lease: GenerationsLeased, other: Job, mine: Job) -> Cause:
+    """Why another job was leased before a waiting one."""
+    if (-other.rank, other.position) < (-mine.rank, mine.position):
+        if other.position < mine.position:
+            return Cause.AHEAD
+        return Cause.TIER if other.tier < mine.tier else Cause.KUDOS
+    if mine.fetching:
+        return Cause.FETCHING
+    return Cause.OWN if lease.owner == other.requester else Cause.PASSED
 
 
 def why_job(job: UUID, events: Sequence[Recorded], place: Place | None, position: int) -> Why:
@@ -138,12 +154,9 @@ def _around(recorded: Recorded, place: Place) -> list[Statement]:
     lines = [
         statement(f"{place.ahead} waiting jobs were ahead of it then, {place.behind} behind", [recorded])
     ]
-    said = (
-        (place.served, "leases of jobs that were ahead came first"),
-        (place.overtook, "leases of later jobs came first, since their requesters had more kudos in hand"),
-        (place.passed, "leases of jobs behind it came first: their workers could not serve this one"),
-    )
-    return lines + [statement(f"{len(found)} {text}", found) for found, text in said if found]
+    return lines + [
+        statement(f"{len(found)} {cause}", found) for cause, found in place.first.items() if found
+    ]
 
 
 def _history(story: list[Told], since: datetime) -> list[Statement]:

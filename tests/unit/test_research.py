@@ -10,11 +10,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
-from events.base import Recorded, postings_of
+from app.research.job import Cause, place_of
+from app.workers.lease_decider import ReleaseLease
+from events.base import ANONYMOUS, Recorded, postings_of
 from events.codec import fact_of
+from events.jobs import ImageJobSubmitted
 from projections.accounts import Account
 from projections.jobs import Job
-from tests.factories import submit
+from tests.factories import check_in, pop, submit
 from tests.model import MemoryLog
 from tests.research_log import name, research_log, serve
 from tests.unit.operations.test_log_copies import write_copy
@@ -148,3 +151,48 @@ def test_a_job_that_only_others_could_be_served_before(tmp_path: Path):
     assert "1 leases of jobs behind it came first: their workers could not serve this one" in done.output, (
         done.output
     )
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "fetching", "cause"),
+    [
+        (ANONYMOUS, name("user", 1), False, Cause.TIER),
+        (name("user", 1), name("user", 4), False, Cause.KUDOS),
+        (name("user", 4), name("user", 0), False, Cause.OWN),
+        (name("user", 4), name("user", 1), True, Cause.FETCHING),
+        (name("user", 4), ANONYMOUS, True, Cause.FETCHING),
+    ],
+)
+def test_each_reason_to_be_served_later_has_its_own_words(
+    mine: UUID, other: UUID, fetching: bool, cause: Cause
+):
+    """The worker is that of the poorest user."""
+    log = research_log(jobs=0)
+    worker, host = name("worker", 1), name("user", 0)
+    log.run(check_in(worker, host))
+    job = submit(mine, job=name("job", 1))
+    if fetching:
+        scratch = research_log(jobs=0)
+        scratch.run(job)
+        (event,) = (fact.event for fact in scratch.facts if isinstance(fact.event, ImageJobSubmitted))
+        log.append(msgspec.structs.replace(event, fetching=True))
+    else:
+        log.run(job)
+    log.run(submit(other, job=name("job", 2)))
+    serve(log, worker, host, 1)
+    place = place_of(name("job", 1), log.events)
+    (lease,) = (e.position for e in log.events if e.type == "jobs.GenerationsLeased")
+    found = {said: [e.position for e in leases] for said, leases in place.first.items() if leases}
+    assert found == {cause: [lease]}
+
+
+def test_an_earlier_job_of_higher_rank_that_waits_again_was_ahead():
+    log = research_log(jobs=0)
+    worker, host, lease = name("worker", 0), name("user", 5), name("lease", 9)
+    log.run(submit(name("user", 4), job=name("job", 1)))
+    log.run(pop(worker, host, lease=lease))
+    log.run(submit(name("user", 1), job=name("job", 2)))
+    log.run(ReleaseLease(lease=lease, owner=host))
+    log.run(pop(worker, host, lease=name("lease", 10)))
+    place = place_of(name("job", 2), log.events)
+    assert (place.ahead, len(place.first[Cause.AHEAD])) == (0, 1)

@@ -1,9 +1,11 @@
 """Why a job went as it did, asked of the public API; the answers name events of the public log."""
 
+import json
 from decimal import Decimal
 from typing import Any
 
 from tests.acceptance.horde import NOBODY, Horde, User, unique
+from tests.acceptance.processes import run_cli
 from tests.acceptance.wires import Api
 
 STATEMENT = "{ text positions events at amount }"
@@ -46,3 +48,27 @@ def test_of_anothers_job_nothing_is_said(horde: Horde, alice: User, bob: User) -
     assert why(horde.anonymous, job.id) is None
     assert why(alice.api, NOBODY) is None
     assert why(alice.api, "nonsense") is None
+
+
+def asked(horde: Horde, *question: str) -> dict[str, Any]:
+    """What `hoard why` answers of the live log."""
+    answer: dict[str, Any] = json.loads(run_cli("why", *question, "--json", variables=horde.variables))
+    return answer
+
+
+def test_the_live_log_explains_what_everybody_has(horde: Horde, alice: User, bob: User) -> None:
+    """Feature 141: sums over the log are what the API shows, of whom it was charged to and of whom it went to."""
+    model = unique("model")
+    job = alice.submit(models=[model], params={"n": 2})
+    bob.worker(model).serve(amount=2)
+    for user in (alice, bob):
+        balance = asked(horde, "balance", user.id)
+        assert Decimal(balance["total"]) / 100 == user.kudos
+        parts = [each["amount"] for each in balance["statements"] if each["amount"] is not None]
+        assert sum(parts) == balance["total"]
+    told = [each["text"] for each in asked(horde, "job", job.id)["statements"]]
+    assert any("waiting jobs were ahead of it then" in text for text in told)
+    api = why(alice.api, job.id)
+    assert api is not None
+    same = [each["text"] for each in api["history"]]
+    assert [text for text in told if text in same] == same

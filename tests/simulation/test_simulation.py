@@ -51,6 +51,10 @@ def test_the_seeds_reach_what_they_are_for():
         "lock timeout",
         "asks WithdrawConsent",
         "unfetched sources",
+        "asks SubmitTextJob",
+        "asks SubmitInterrogationJob",
+        "asks RateImage",
+        "asks SkipImage",
     ):
         assert any(word in line for line in said), word
 

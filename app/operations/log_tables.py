@@ -36,18 +36,18 @@ _TOLD: Final = 1_000
 _VIEWS: Final = """
 -- kudos in hands, by user: hundredths as kudos
 CREATE OR REPLACE VIEW balances AS
-  SELECT id AS "user", balance / 100 AS balance, held / 100 AS held, consumed / 100 AS consumed FROM accounts;
+  SELECT id AS "user", balance * 0.01 AS balance, held * 0.01 AS held, consumed * 0.01 AS consumed FROM accounts;
 -- what waited, best first
 CREATE OR REPLACE VIEW waiting AS
   SELECT row_number() OVER (ORDER BY rank DESC, position) AS place, id AS job, kind, tier, waiting, requester, submitted_at
-  FROM jobs WHERE waiting > 0 AND ended_at IS NULL AND NOT fetching ORDER BY place;
+  FROM jobs WHERE waiting > 0 AND state IN ('WAITING', 'PROCESSING') AND NOT fetching ORDER BY place;
 -- what was said of each picture; once a rater
 CREATE OR REPLACE VIEW picture_ratings AS
   SELECT picture, count(*) AS n, avg(value) AS mean, avg(value) FILTER (WHERE NOT suspect) AS mean_trusted
   FROM ratings WHERE value IS NOT NULL AND NOT again GROUP BY picture;
 -- where all kudos came from and went to, account by account
 CREATE OR REPLACE VIEW money AS
-  SELECT account, sum(amount) / 100 AS kudos, count(*) AS movements FROM postings GROUP BY account;
+  SELECT account, sum(amount) * 0.01 AS kudos, count(*) AS movements FROM postings GROUP BY account;
 """
 
 
@@ -138,6 +138,7 @@ def write_tables(
         TablesError: the folder is not empty.
         OSError, UnknownEventError, msgspec.ValidationError, FoldError: as their names say.
     """
+    folder = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         message = f"{folder} is there and not empty"
         raise TablesError(message)

@@ -116,6 +116,15 @@ def test_it_is_whole_or_not_there(events: list[Recorded], tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["tables"]
 
 
+def test_the_folder_one_stands_in_will_do(
+    events: list[Recorded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    written(events, Path())
+    assert (tmp_path / "here" / DESCRIPTION).is_file()
+
+
 def test_a_log_without_events_has_tables_without_rows(tmp_path: Path):
     described = write_tables(0, (), 0, tmp_path / "tables")
     assert (described.position, described.hash, set(described.tables.values())) == (0, None, {0})
